@@ -1,0 +1,147 @@
+"""dataflow: plain functions become flows that are traced, planned, run and recorded.
+
+    from dataflow import flow, task
+
+    @task
+    def double(x):
+        return 2 * x
+
+    @flow
+    def numbers():
+        return double.map(range(10))
+
+Everything a user needs is here; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dataflow import context, records, runtime
+    from dataflow.execution.scope import tags
+    from dataflow.flows import Flow, flow
+    from dataflow.futures import FutureList, TaskFuture, as_completed, wait
+    from dataflow.graph.flow_graph import FlowGraph
+    from dataflow.model.annotations import allow_failure, quote, unmapped
+    from dataflow.model.parameters import Parameter
+    from dataflow.model.retry_policy import exponential_backoff
+    from dataflow.model.states import (
+        AwaitingRetry,
+        Cached,
+        Cancelled,
+        Cancelling,
+        Completed,
+        Crashed,
+        Failed,
+        Paused,
+        Pending,
+        Retrying,
+        Running,
+        Scheduled,
+        State,
+        StateType,
+        Suspended,
+        TimedOut,
+    )
+    from dataflow.tasks import Task, task
+    from dataflow.worker.run_logs import get_run_logger
+
+_STATES = (
+    "AwaitingRetry Cached Cancelled Cancelling Completed Crashed Failed Paused Pending Retrying "
+    "Running Scheduled State StateType Suspended TimedOut"
+).split()
+_RUNNERS = {
+    "InlineTaskRunner": "inline",
+    "ThreadPoolTaskRunner": "threads",
+    "ProcessPoolTaskRunner": "processes",
+    "DaskTaskRunner": "dask",
+}
+_HOMES = {
+    "Flow": "dataflow.flows",
+    "FlowGraph": "dataflow.graph.flow_graph",
+    "FutureList": "dataflow.futures",
+    "Parameter": "dataflow.model.parameters",
+    "Task": "dataflow.tasks",
+    "TaskFuture": "dataflow.futures",
+    "allow_failure": "dataflow.model.annotations",
+    "as_completed": "dataflow.futures",
+    "exponential_backoff": "dataflow.model.retry_policy",
+    "flow": "dataflow.flows",
+    "get_run_logger": "dataflow.worker.run_logs",
+    "quote": "dataflow.model.annotations",
+    "tags": "dataflow.execution.scope",
+    "task": "dataflow.tasks",
+    "unmapped": "dataflow.model.annotations",
+    "wait": "dataflow.futures",
+    **dict.fromkeys(_STATES, "dataflow.model.states"),
+}
+_MODULES = ("context", "records", "runtime")
+
+__all__ = [
+    "AwaitingRetry",
+    "Cached",
+    "Cancelled",
+    "Cancelling",
+    "Completed",
+    "Crashed",
+    "DaskTaskRunner",
+    "Failed",
+    "Flow",
+    "FlowGraph",
+    "FutureList",
+    "InlineTaskRunner",
+    "Parameter",
+    "Paused",
+    "Pending",
+    "ProcessPoolTaskRunner",
+    "Retrying",
+    "Running",
+    "Scheduled",
+    "State",
+    "StateType",
+    "Suspended",
+    "Task",
+    "TaskFuture",
+    "ThreadPoolTaskRunner",
+    "TimedOut",
+    "__version__",
+    "allow_failure",
+    "as_completed",
+    "context",
+    "exponential_backoff",
+    "flow",
+    "get_run_logger",
+    "quote",
+    "records",
+    "runtime",
+    "tags",
+    "task",
+    "unmapped",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    found: Any
+    if name in _HOMES:
+        found = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        found = importlib.import_module(f"dataflow.{name}")
+    elif name in _RUNNERS:
+        from dataflow.plugins import load_plugin
+
+        found = load_plugin("dataflow.runners", _RUNNERS[name])
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        found = version("dataflow-runtime")
+    else:
+        raise AttributeError(f"module 'dataflow' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

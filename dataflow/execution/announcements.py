@@ -1,0 +1,183 @@
+"""What has been recorded is announced: futures learn of it, and whoever waits is woken.
+
+One lock guards the waiting of a whole process: it is held for moments only, by the record writer
+when it announces and by those who begin to wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from dataflow import events
+from dataflow.graph.nodes import ENDED_CODES, CallNode, MapNode, TaskNode
+
+_lock = threading.Lock()
+
+
+class TaskEnded(NamedTuple):
+    """A task run is in a new state."""
+
+    node: TaskNode
+    code: int
+    ended_ns: int
+
+
+class ElementsEnded(NamedTuple):
+    """Elements of a map from ``start`` on are in new states."""
+
+    node: MapNode
+    start: int
+    codes: bytes
+
+
+class MapFailed(NamedTuple):
+    """A map as a whole will not run: its length will never be known."""
+
+    node: MapNode
+
+
+class LengthKnown(NamedTuple):
+    """A dynamic map has its length."""
+
+    node: MapNode
+
+
+class CallEnded(NamedTuple):
+    """A call in place has ended."""
+
+    node: CallNode
+    code: int
+
+
+Announcement = TaskEnded | ElementsEnded | MapFailed | LengthKnown | CallEnded
+Callback = Callable[[], None]
+
+
+def announce(announcements: list[Announcement]) -> None:
+    """Let everyone know."""
+    woken: list[Callback] = []
+    with _lock:
+        for announcement in announcements:
+            woken += _apply(announcement)
+    for callback in woken:
+        callback()
+    if events.has_subscribers():
+        _publish(announcements)
+
+
+def _apply(announcement: Announcement) -> list[Callback]:
+    node: Any = announcement.node
+    if isinstance(announcement, TaskEnded):
+        node.announced = announcement.code
+        node.ended_ns = announcement.ended_ns
+        if announcement.code not in ENDED_CODES:
+            return []
+        woken = node.callbacks or []
+        node.callbacks = None
+        return list(woken)
+    if isinstance(announcement, ElementsEnded):
+        return _apply_elements(node, announcement)
+    if isinstance(announcement, CallEnded):
+        return []
+    woken = list(node.length_callbacks)
+    node.length_callbacks.clear()
+    if isinstance(announcement, MapFailed) or node.ended():
+        woken += [callback for _, callback in node.callbacks or ()]
+        node.callbacks = None
+    return woken
+
+
+def _apply_elements(node: MapNode, announcement: ElementsEnded) -> list[Callback]:
+    start, codes = announcement.start, announcement.codes
+    stop = start + len(codes)
+    before = node.codes[start:stop]
+    node.codes[start:stop] = codes
+    node.announced_count += _ended_in(codes) - _ended_in(before)
+    waiting = node.callbacks
+    if not waiting:
+        return []
+    woken, still = [], []
+    for element, callback in waiting:
+        inside = element is not None and start <= element < stop
+        if node.ended(element) if element is None or inside else False:
+            woken.append(callback)
+        else:
+            still.append((element, callback))
+    node.callbacks = still or None
+    return woken
+
+
+def _ended_in(codes: bytes | bytearray) -> int:
+    if not codes:
+        return 0
+    kinds = set(codes)
+    if kinds <= ENDED_CODES:
+        return len(codes)
+    return sum(codes.count(code) for code in kinds & ENDED_CODES)
+
+
+def when_ended(node: Any, element: int | None, callback: Callback) -> bool:
+    """Have ``callback`` called once when a node (or element) ends; False if it has already."""
+    with _lock:
+        if node.ended(element) or (isinstance(node, MapNode) and node.failure is not None):
+            return False
+        if node.callbacks is None:
+            node.callbacks = []
+        node.callbacks.append(callback if isinstance(node, TaskNode) else (element, callback))
+        return True
+
+
+def when_length_known(node: MapNode, callback: Callback) -> bool:
+    """Have ``callback`` called once when a map's length is known or never will be."""
+    with _lock:
+        if node.length is not None or node.failure is not None:
+            return False
+        node.length_callbacks.append(callback)
+        return True
+
+
+def forget(node: Any, callback: Callback) -> None:
+    """Do not call ``callback`` any more."""
+    with _lock:
+        kept = [
+            entry
+            for entry in node.callbacks or ()
+            if (entry if isinstance(node, TaskNode) else entry[1]) is not callback
+        ]
+        node.callbacks = kept or None
+
+
+def wake_all(nodes: list[Any]) -> None:
+    """Wake everyone who waits for any of these nodes, ended or not (their run is broken)."""
+    woken: list[Callback] = []
+    with _lock:
+        for node in nodes:
+            if isinstance(node, CallNode):
+                continue
+            for entry in node.callbacks or ():
+                woken.append(entry if isinstance(node, TaskNode) else entry[1])
+            node.callbacks = None
+            if isinstance(node, MapNode):
+                woken += node.length_callbacks
+                node.length_callbacks.clear()
+    for callback in woken:
+        callback()
+
+
+def _publish(announcements: list[Announcement]) -> None:
+    for announcement in announcements:
+        node = announcement.node
+        if isinstance(announcement, LengthKnown):
+            events.publish(events.NodeLengthKnown(node.graph.run_id, node.id, node.length or 0))
+            continue
+        counts: dict[int, int] = {}
+        if isinstance(announcement, ElementsEnded):
+            counts = {code: announcement.codes.count(code) for code in set(announcement.codes)}
+        elif isinstance(announcement, (TaskEnded, CallEnded)):
+            counts = {announcement.code: 1}
+        events.publish(
+            events.ElementsRecorded(node.graph.run_id, node.id, node.task.name, counts)
+        )
+

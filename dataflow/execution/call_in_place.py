@@ -1,0 +1,339 @@
+"""A bare call of a task: it runs here and now, through the same states, retries and records.
+
+It is a batch of one call that this thread carries out itself; only the delays between retries are
+waited for here instead of by the run loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from typing import Any
+
+from dataflow.errors import UpstreamTaskError
+from dataflow.execution.announcements import CallEnded
+from dataflow.execution.hooks import run_task_hooks
+from dataflow.execution.queues import batch_ids
+from dataflow.execution.records_of import (
+    attempt_records,
+    batch_record,
+    log_records,
+    message_of,
+    node_record,
+    unbegun_records,
+)
+from dataflow.execution.results import (
+    exception_of,
+    notice,
+    value_of,
+    wait_ended,
+    wait_length,
+)
+from dataflow.execution.scope import RunScope, active_scope
+from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode
+from dataflow.graph.trace import find_refs, trace_call
+from dataflow.model.annotations import Annotation, allow_failure, quote
+from dataflow.model.arguments import ATOMS, rebuild
+from dataflow.model.batches import Batch, BatchReport, CallBody, LogLine
+from dataflow.model.inputs import Ref, Reference
+from dataflow.model.states import State, StateCode
+from dataflow.worker.carry_out import BatchCarrier
+from dataflow.worker.columns import ObjectColumn
+from dataflow.worker.failures import describe
+
+_NO_KWARGS: dict[str, Any] = {}
+
+
+def call_task(
+    task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
+) -> Any:
+    """Call a synchronous task: its value, or its state if that is wanted.
+
+    Raises:
+        ParameterBindError: the arguments do not fit.
+        UpstreamTaskError: a future among the arguments failed.
+        Exception: the task's own.
+    """
+    scope = active_scope()
+    call = _Call(scope, task, args, kwargs, wait_for)
+    if call.error is None:
+        call.carry_out()
+    return call.outcome(return_state)
+
+
+async def call_task_async(
+    task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
+) -> Any:
+    """Call an ``async`` task; as :func:`call_task`, on the running event loop."""
+    scope = active_scope()
+    call = await asyncio.to_thread(_Call, scope, task, args, kwargs, wait_for) if _must_wait(
+        args, kwargs, wait_for
+    ) else _Call(scope, task, args, kwargs, wait_for)
+    if call.error is None:
+        await call.carry_out_async()
+    return call.outcome(return_state)
+
+
+def _must_wait(args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> bool:
+    refs = [*find_refs((args, kwargs)), *find_refs(wait_for)]
+    return any(not ref.node.ended(ref.element) for ref in refs)
+
+
+class _Call:
+    """One bare call."""
+
+    def __init__(
+        self,
+        scope: RunScope,
+        task: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wait_for: Any,
+    ) -> None:
+        task.check_arguments(args, kwargs)
+        self.scope = scope
+        self.task = task
+        self.error: UpstreamTaskError | None = None
+        self.report: BatchReport | None = None
+        self.logged = 0
+        resolver = Resolver(scope)
+        order = tuple(find_refs(wait_for)) if wait_for is not None else ()
+        if not (_are_atoms(args) and _are_atoms(kwargs.values())):
+            args = tuple(map(resolver.resolve, args))
+            kwargs = {name: resolver.resolve(value) for name, value in kwargs.items()}
+        self.node = trace_call(scope.graph, "call", task, resolver.refs, order)
+        for ref in order:
+            resolver.value(ref)
+        body = CallBody([0], [self.node.id], [self.node.number], [(args, kwargs)], [None])
+        self.batch = Batch(
+            id=next(batch_ids),
+            run=scope.info,
+            tasks=[task],
+            body=body,
+            inputs=[],
+            attempts={},
+            budget_seconds=1e9,
+            short=False,
+            lengths=frozenset(),
+            exact=False,
+            values_stay=False,
+            resources={},
+        )
+        if resolver.failed is not None:
+            self._not_ready(resolver.failed)
+
+    def _not_ready(self, cause: BaseException) -> None:
+        node = self.node
+        self.error = UpstreamTaskError(
+            f"Task run {node.key!r} did not run, because what it needs failed: "
+            f"{type(cause).__name__}: {cause}"
+        )
+        self.error.__cause__ = cause
+        records = unbegun_records(node, range(1), StateCode.NOT_READY, describe(cause))
+        self.scope.loop.writer.write(
+            [node_record(node), *records], [CallEnded(node, int(StateCode.NOT_READY))]
+        )
+
+    def carry_out(self) -> None:
+        """Make the call, again after each delay while it is to be retried."""
+        while True:
+            self._begin()
+            report = self.carrier().carry_out()
+            delay = self._take(report)
+            if delay is None:
+                return
+            time.sleep(delay)
+
+    async def carry_out_async(self) -> None:
+        """The same for a coroutine."""
+        from dataflow.worker.async_calls import carry_out_here
+
+        while True:
+            self._begin()
+            report = await carry_out_here(self.carrier())
+            delay = self._take(report)
+            if delay is None:
+                return
+            await asyncio.sleep(delay)
+
+    def _begin(self) -> None:
+        if self.task.has_hooks:
+            run_task_hooks(self.task, self.node, None, StateCode.RUNNING, self.scope)
+
+    def carrier(self) -> BatchCarrier:
+        """What makes the call once."""
+        return BatchCarrier(self.batch, lambda values, exact: ObjectColumn(values), self._log)
+
+    def _log(self, line: LogLine) -> None:
+        records = log_records(self.scope.info.run_id, self.batch.body, [line], self.logged)
+        self.logged += 1
+        self.scope.loop.writer.write(records, [])
+
+    def _take(self, report: BatchReport) -> float | None:
+        """Record what came of it; the seconds until the next attempt, if there is one."""
+        run_id = self.scope.info.run_id
+        records: list[Any] = [] if self.report is not None else [node_record(self.node)]
+        records.append(batch_record(run_id, self.batch.body, report))
+        if report.failures or report.notes or report.earlier:
+            records += attempt_records(run_id, self.batch, report)
+        records += report.records
+        self.report = report
+        code = report.states[0]
+        self.scope.loop.writer.write(records, [CallEnded(self.node, code)])
+        if report.delays:
+            attempt = report.attempts.get(0, self.batch.attempts.get(0, 1))
+            self.batch.attempts[0] = attempt + 1
+            return report.delays[0]
+        if self.task.has_hooks:
+            run_task_hooks(self.task, self.node, None, code, self.scope, self.state())
+        return None
+
+    def state(self) -> State[Any]:
+        """How it ended."""
+        if self.report is None:
+            assert self.error is not None
+            return State.of_code(StateCode.NOT_READY, message=str(self.error), data=self.error)
+        report = self.report
+        code = StateCode(report.states[0])
+        note = report.notes.get(0)
+        failure = report.failures.get(0)
+        data: Any = None
+        if code in GOOD_CODES and report.values is not None:
+            data = report.values.load(0)
+        elif failure is not None:
+            data = failure.original
+        return State.of_code(
+            code,
+            name=note.name if note else None,
+            message=note.message if note else message_of(code, failure),
+            data=data,
+        )
+
+    def outcome(self, return_state: bool) -> Any:
+        """The value, the state, or the exception."""
+        if return_state:
+            self.scope.loop.writer.write_now([])
+            return self.state()
+        if self.error is not None:
+            raise self.error
+        assert self.report is not None
+        if self.report.states[0] in BAD_CODES:
+            raise self._exception()
+        assert self.report.values is not None
+        value = self.report.values.load(0)
+        remember(self.scope, value, self.node)
+        return value
+
+    def _exception(self) -> BaseException:
+        assert self.report is not None
+        failure = self.report.failures[0]
+        error = failure.original
+        return error if error is not None else self.state().as_error()
+
+
+def _are_atoms(values: Any) -> bool:
+    return all(type(value) in ATOMS for value in values)
+
+
+class Resolver:
+    """Puts the values of futures into arguments, waiting for them."""
+
+    def __init__(self, scope: RunScope) -> None:
+        self.scope = scope
+        self.refs: list[Ref] = []
+        self.failed: BaseException | None = None
+        self._allow = False
+
+    def resolve(self, value: Any) -> Any:
+        """An argument with values for futures, and without marks."""
+        self._remember_origin(value)
+        return rebuild(value, (Reference, Annotation, State), self._replace)
+
+    def _remember_origin(self, value: Any) -> None:
+        origin = origin_of(self.scope, value)
+        if origin is not None:
+            self.refs.append(Ref(origin))
+
+    def _replace(self, value: Any) -> Any:
+        if isinstance(value, Reference):
+            return self._values(value.refs())
+        if isinstance(value, State):
+            return self._state(value)
+        if isinstance(value, quote):
+            return value.value
+        before = self._allow
+        self._allow = before or isinstance(value, allow_failure)
+        try:
+            return self.resolve(value.value)
+        finally:
+            self._allow = before
+
+    def _state(self, state: State[Any]) -> Any:
+        if state.is_completed():
+            return state.data
+        error = state.result(raise_on_failure=False)
+        if not self._allow:
+            self.failed = self.failed or error
+        return error
+
+    def _values(self, target: Any) -> Any:
+        if isinstance(target, list):
+            return [self._values(item) for item in target]
+        if not isinstance(target, Ref):
+            return target
+        node = target.node
+        if isinstance(node, MapNode) and target.element is None:
+            length = wait_length(node)
+            self.refs.append(target)
+            return [self.value(Ref(node, element)) for element in range(length)]
+        self.refs.append(target)
+        return self.value(target)
+
+    def value(self, ref: Ref) -> Any:
+        """The value behind one reference; the exception if that is allowed."""
+        node, element = ref.node, ref.element
+        if isinstance(node, CallNode):
+            return None
+        wait_ended(node, element, None)
+        if element is None and isinstance(node, MapNode):
+            codes = set(node.codes)
+        else:
+            codes = {node.state_code(element)}
+        if not codes & BAD_CODES and node.failure is None:
+            return None if isinstance(node, MapNode) and element is None else value_of(node, element)
+        notice(node, element)
+        error = exception_of(node, element)
+        if not (self._allow or ref.allow_failure):
+            self.failed = self.failed or error
+        return error
+
+
+# --- which bare call made a value ----------------------------------------------------------------
+
+_MOST_REMEMBERED = 256
+
+
+def remember(scope: RunScope, value: Any, node: CallNode) -> None:
+    """Keep in mind that a bare call returned this object, so that its use becomes an edge."""
+    if type(value) in ATOMS:
+        return
+    results = scope.results
+    try:
+        results[id(value)] = (weakref.ref(value, lambda _: results.pop(id(value), None)), node)
+    except TypeError:
+        recent = scope.recent
+        recent[id(value)] = (value, node)
+        if len(recent) > _MOST_REMEMBERED:
+            recent.popitem(last=False)
+
+
+def origin_of(scope: RunScope, value: Any) -> CallNode | None:
+    """The bare call that returned this very object, if that is known."""
+    found = scope.results.get(id(value))
+    if found is not None and found[0]() is value:
+        node: CallNode = found[1]
+        return node
+    recent = scope.recent.get(id(value))
+    return recent[1] if recent is not None and recent[0] is value else None
+

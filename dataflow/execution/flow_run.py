@@ -1,0 +1,406 @@
+"""A flow run: parameters, body, end.
+
+``FlowRun`` is the course of one call of a flow, without the calling of the body itself, which
+differs between functions and coroutines (:func:`run_flow`, :func:`run_flow_async`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dataflow.clock import now_ns
+from dataflow.errors import FlowRunTimeoutError, TaskRunTimeoutError
+from dataflow.execution.call_in_place import Resolver
+from dataflow.execution.flow_ending import state_of_exception, state_of_result
+from dataflow.execution.hooks import call_hooks, hook_thread, hooks_for
+from dataflow.execution.records_of import node_record, subflow_record
+from dataflow.execution.results import wait_for_all
+from dataflow.execution.runner_choice import choose_runner
+from dataflow.execution.scope import (
+    RunScope,
+    active_scope,
+    begin_run,
+    current_scope,
+    current_tags,
+    end_run,
+    log_level,
+    record_state,
+)
+from dataflow.graph.trace import find_refs, trace_call
+from dataflow.ids import new_run_id, new_run_name
+from dataflow.model.batches import RunInfo
+from dataflow.model.states import State, StateCode
+from dataflow.settings import get_settings
+from dataflow.worker.call_context import current_call
+from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
+from dataflow.worker.timeouts import call_with_timeout
+
+
+class FlowRunInfo:
+    """A flow run as hooks see it."""
+
+    def __init__(self, info: RunInfo, state: State[Any] | None = None) -> None:
+        self.id = info.run_id
+        self.name = info.name
+        self.flow_name = info.flow_name
+        self.parameters = info.parameters
+        self.tags = info.tags
+        self.run_count = info.run_count
+        self.parent_flow_run_id = info.parent_run_id
+        self.state = state
+
+
+class FlowRun:
+    """One call of a flow."""
+
+    def __init__(
+        self, flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+    ) -> None:
+        self.flow = flow
+        self.parent = _parent()
+        self.node: Any = None
+        self.node_begun = now_ns()
+        self.upstream_error: BaseException | None = None
+        if self.parent is not None:
+            args, kwargs = self._add_to_parent(args, kwargs, wait_for)
+        self.error: BaseException | None = self.upstream_error
+        self.parameters: dict[str, Any] = {}
+        if self.error is None:
+            try:
+                self.parameters = flow.validated_parameters(args, kwargs)
+            except Exception as error:
+                self.error = error
+        self.attempt = 1
+        self.scope = self._begin()
+
+    def _add_to_parent(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Become a node of the run that this flow is called in; futures become values."""
+        assert self.parent is not None
+        resolver = Resolver(self.parent)
+        args = tuple(map(resolver.resolve, args))
+        kwargs = {name: resolver.resolve(value) for name, value in kwargs.items()}
+        order = tuple(find_refs(wait_for)) if wait_for is not None else ()
+        self.node = trace_call(self.parent.graph, "flow", self.flow, resolver.refs, order)
+        for ref in order:
+            resolver.value(ref)
+        self.upstream_error = resolver.failed
+        return args, kwargs
+
+    def _begin(self) -> RunScope:
+        flow, parent = self.flow, self.parent
+        runner = parent.runner if parent and flow.task_runner is None else choose_runner(
+            flow.task_runner
+        )
+        settings = get_settings()
+        log_prints = settings.log_prints if flow.log_prints is None else flow.log_prints
+        info = RunInfo(
+            run_id=new_run_id(),
+            name=flow.render_run_name(self.parameters) or new_run_name(),
+            flow_name=flow.name,
+            tags=tuple(sorted({*flow.tags, *current_tags.get()})),
+            parameters=self.parameters,
+            parent_run_id=parent.info.run_id if parent else None,
+            scheduled_ns=self.node_begun,
+            log_level=log_level(),
+            log_prints=log_prints,
+        )
+        scope = begin_run(
+            info,
+            runner,
+            parent,
+            parent_node=self.node.id if self.node is not None else None,
+            parameters_json=_as_json(self.parameters),
+            version=flow.version,
+            log_prints=log_prints,
+            code_path=flow.code_path,
+        )
+        if self.node is not None and parent is not None:
+            parent.loop.writer.write([node_record(self.node, info.run_id)], [])
+        scope.say(logging.INFO, f"Beginning flow run {info.name!r} for flow {flow.name!r}")
+        self._announce_start(scope)
+        return scope
+
+    def _announce_start(self, scope: RunScope) -> None:
+        from dataflow import events
+
+        info = scope.info
+        if events.has_subscribers():
+            events.publish(
+                events.RunStarted(info.run_id, info.name, info.flow_name, info.parent_run_id)
+            )
+        self._hooks(State.of_code(StateCode.RUNNING))
+
+    @contextlib.contextmanager
+    def context(self) -> Iterator[None]:
+        """The body runs in this."""
+        capture_loggers()
+        if self.scope.log_prints:
+            capture_prints()
+        scope = current_scope.set(self.scope)
+        target = log_target.set(self.scope)
+        call = current_call.set(None)
+        try:
+            yield
+        finally:
+            current_call.reset(call)
+            log_target.reset(target)
+            current_scope.reset(scope)
+
+    def retry_delay(self, state: State[Any]) -> float | None:
+        """Seconds until the body is run again; None if it is not."""
+        policy = self.flow.retry_policy
+        if state.is_completed() or state.is_cancelled() or self.attempt > policy.retries:
+            return None
+        if self.error is not None:
+            return None
+        delay: float = policy.delay_before(self.attempt)
+        waiting = State.of_code(StateCode.AWAITING_RETRY, message=state.message)
+        record_state(self.scope, waiting, self.attempt)
+        self.attempt += 1
+        return delay
+
+    def begin_again(self) -> None:
+        """The body is about to be run again."""
+        retrying = State.of_code(StateCode.RETRYING)
+        record_state(self.scope, retrying, self.attempt)
+
+    def state_after(self, result: Any) -> State[Any]:
+        """Wait for all that was submitted; the state for what the body returned."""
+        wait_for_all(self.scope)
+        return state_of_result(self.scope, result, self.flow.fail_on_unhandled)
+
+    def state_after_error(self, error: BaseException) -> State[Any]:
+        """The state for what the body raised; what was submitted still runs to its end."""
+        if isinstance(error, Exception):
+            if self.scope.graph.error is None:
+                wait_for_all(self.scope)
+            return state_of_exception(error)
+        return self._interrupted(error)
+
+    def _interrupted(self, error: BaseException) -> State[Any]:
+        """Ctrl-C, SIGTERM or sys.exit: end what is under way, say so."""
+        asked = isinstance(error, (KeyboardInterrupt, Terminated, asyncio.CancelledError))
+        code = StateCode.CANCELLED if asked else StateCode.CRASHED
+        self.scope.loop.cancel(self.scope.graph, int(code))
+        with contextlib.suppress(Exception):
+            wait_for_all(self.scope)
+        what = {KeyboardInterrupt: "Ctrl-C", Terminated: "SIGTERM"}.get(type(error), repr(error))
+        verb = "cancelled" if asked else "ended"
+        return State.of_code(code, message=f"Flow run was {verb} by {what}.", data=error)
+
+    def end(self, state: State[Any]) -> None:
+        """Record how it ended; call the hooks."""
+        hook_thread.drain()
+        level = logging.INFO if state.is_completed() else logging.ERROR
+        said = f": {state.message}" if state.message else ""
+        self.scope.say(level, f"Finished in state {state.name}{said}")
+        try:
+            end_run(self.scope, state, self.attempt)
+        finally:
+            if self.parent is not None and self.node is not None:
+                record = subflow_record(self.node, int(state.code), self.node_begun, now_ns())
+                self.parent.loop.writer.write(*record)
+        self._announce_end(state)
+        self._hooks(state)
+
+    def _announce_end(self, state: State[Any]) -> None:
+        from dataflow import events
+
+        if events.has_subscribers():
+            info = self.scope.info
+            events.publish(events.RunStateChanged(info.run_id, info.name, state))
+
+    def _hooks(self, state: State[Any]) -> None:
+        hooks = hooks_for(self.flow, state.code)
+        if hooks:
+            call_hooks(hooks, (self.flow, FlowRunInfo(self.scope_info(), state), state), self.scope)
+
+    def scope_info(self) -> RunInfo:
+        """What is known of the run."""
+        return self.scope.info
+
+
+def _parent() -> RunScope | None:
+    """The run that a flow is called in: a flow's body, or a task."""
+    scope = current_scope.get()
+    if scope is None and current_call.get() is not None:
+        return active_scope()
+    return scope
+
+
+def _as_json(parameters: dict[str, Any]) -> str:
+    if not parameters:
+        return "{}"
+    from dataflow.model.parameters import parameters_to_json
+
+    return parameters_to_json(parameters)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived while a flow ran."""
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """While a flow runs in the main thread, SIGTERM ends it in an orderly way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    if before not in (signal.SIG_DFL, None):
+        yield
+        return
+
+    def terminate(_number: int, _frame: Any) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_flow(
+    flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
+) -> Any:
+    """Run a synchronous flow: its value, or its state if that is wanted.
+
+    Raises:
+        ParameterTypeError: parameters are of the wrong type; nothing has run.
+        UnhandledTaskFailure: tasks failed and nobody looked at them.
+        Exception: what the body raised.
+    """
+    with _sigterm_raises():
+        try:
+            run = FlowRun(flow, args, kwargs, wait_for)
+            state = _run_body(run)
+        except Terminated:
+            raise SystemExit(143) from None
+    return _outcome(state, return_state)
+
+
+def _run_body(run: FlowRun) -> State[Any]:
+    state = None
+    try:
+        while True:
+            state = _attempt(run)
+            delay = run.retry_delay(state)
+            if delay is None:
+                return state
+            time.sleep(delay)
+            run.begin_again()
+    except BaseException as error:
+        state = run.state_after_error(error)
+        raise
+    finally:
+        if state is not None:
+            run.end(state)
+
+
+def _attempt(run: FlowRun) -> State[Any]:
+    if run.error is not None:
+        return state_of_exception(run.error)
+    try:
+        with run.context():
+            result = _call_body(run)
+        return run.state_after(result)
+    except Exception as error:
+        return run.state_after_error(error)
+
+
+def _call_body(run: FlowRun) -> Any:
+    args, kwargs = run.flow.call_arguments(run.parameters)
+    body: Callable[..., Any] = run.flow.fn
+    if run.flow.kind == "generator":
+        body = _listed(body)
+    seconds = run.flow.timeout_seconds
+    if seconds is None:
+        return body(*args, **kwargs)
+    try:
+        return call_with_timeout(body, args, kwargs, seconds, f"Flow run {run.scope.info.name!r}")
+    except TaskRunTimeoutError as error:
+        if not str(error).startswith("Flow run"):
+            raise
+        run.scope.loop.cancel(run.scope.graph)
+        raise FlowRunTimeoutError(error.message) from None
+
+
+def _listed(body: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return list(body(*args, **kwargs))
+
+    return call
+
+
+async def run_flow_async(
+    flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
+) -> Any:
+    """Run an ``async`` flow on the running event loop; as :func:`run_flow`."""
+    run = FlowRun(flow, args, kwargs, wait_for)
+    state = None
+    try:
+        while True:
+            state = await _attempt_async(run)
+            delay = run.retry_delay(state)
+            if delay is None:
+                break
+            await asyncio.sleep(delay)
+            run.begin_again()
+    except BaseException as error:
+        state = await asyncio.to_thread(run.state_after_error, error)
+        raise
+    finally:
+        if state is not None:
+            run.end(state)
+    return _outcome(state, return_state)
+
+
+async def _attempt_async(run: FlowRun) -> State[Any]:
+    if run.error is not None:
+        return state_of_exception(run.error)
+    try:
+        with run.context():
+            result = await _await_body(run)
+            return await asyncio.to_thread(run.state_after, result)
+    except Exception as error:
+        return await asyncio.to_thread(run.state_after_error, error)
+
+
+async def _await_body(run: FlowRun) -> Any:
+    args, kwargs = run.flow.call_arguments(run.parameters)
+    found = run.flow.fn(*args, **kwargs)
+    if hasattr(found, "__aiter__"):
+        return [item async for item in found]
+    seconds = run.flow.timeout_seconds
+    if seconds is None:
+        return await found
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await found
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        run.scope.loop.cancel(run.scope.graph)
+        raise FlowRunTimeoutError(
+            f"Flow run {run.scope.info.name!r} exceeded its timeout of {seconds:g} second(s)."
+        ) from None
+
+
+def _outcome(state: State[Any], return_state: bool) -> Any:
+    if return_state:
+        return state
+    if state.is_completed():
+        return state.data
+    error = state.data if isinstance(state.data, BaseException) else state.as_error()
+    raise error
+

@@ -1,0 +1,106 @@
+"""State hooks: the user's functions that are called when a run enters a state.
+
+An error in a hook is logged and harms nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dataflow.execution.scope import RunScope
+from dataflow.ids import task_run_id
+from dataflow.model.states import State, StateCode, StateType
+from dataflow.worker.async_calls import run_coroutine
+from dataflow.worker.task_run import TaskRun
+
+_KIND_OF_HOOK = {
+    StateType.RUNNING: "on_running",
+    StateType.COMPLETED: "on_completion",
+    StateType.FAILED: "on_failure",
+    StateType.CRASHED: "on_crashed",
+    StateType.CANCELLED: "on_cancellation",
+}
+
+
+def hooks_for(owner: Any, code: int) -> list[Callable[..., Any]]:
+    """The hooks of a task or flow for a state."""
+    kind = _KIND_OF_HOOK.get(StateCode(code).type)
+    return list(owner.hooks.get(kind, ())) if kind else []
+
+
+def run_task_hooks(
+    task: Any,
+    node: Any,
+    element: int | None,
+    code: int,
+    scope: RunScope,
+    state: State[Any] | None = None,
+) -> None:
+    """Call the hooks of a task for the state that a run of it has entered."""
+    hooks = hooks_for(task, code)
+    if not hooks:
+        return
+    from dataflow.execution.results import name_of
+
+    run = TaskRun(
+        id=task_run_id(scope.info.run_id, node.id, element or 0),
+        name=name_of(node, element),
+        task_name=task.name,
+        flow_run_id=scope.info.run_id,
+        map_index=element,
+        run_count=1,
+        tags=scope.info.tags,
+    )
+    run.state = state or State.of_code(StateCode(code))
+    call_hooks(hooks, (task, run, run.state), scope)
+
+
+def call_hooks(hooks: Iterable[Callable[..., Any]], args: tuple[Any, ...], scope: RunScope) -> None:
+    """Call hooks one after the other; what they raise is logged."""
+    for hook in hooks:
+        name = getattr(hook, "__name__", repr(hook))
+        try:
+            found = hook(*args)
+            if inspect.isawaitable(found):
+                run_coroutine(_await(found))
+        except Exception as error:
+            scope.say(logging.ERROR, f"Hook {name!r} raised {type(error).__name__}: {error}")
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable
+
+
+class HookThread:
+    """Calls the hooks of task runs that ended on a runner, in the order of their announcement."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def put(self, call: Callable[[], None]) -> None:
+        """Have something called."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._work, name="dataflow hooks", daemon=True)
+            self._thread.start()
+        self._queue.put(call)
+
+    def drain(self) -> None:
+        """Wait until everything that was put has been called."""
+        if self._thread is None or threading.current_thread() is self._thread:
+            return
+        done = threading.Event()
+        self.put(done.set)
+        done.wait()
+
+    def _work(self) -> None:
+        while True:
+            self._queue.get()()
+
+
+hook_thread = HookThread()

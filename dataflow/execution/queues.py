@@ -1,0 +1,288 @@
+"""What can begin on one runner, and which of it goes into the next batch.
+
+Single calls of like tasks wait together, as chains; each map (with the maps fused onto it) is a
+work of its own. They take turns: whoever has the fewest batches under way is next, and later stages
+come before earlier ones, so that values do not pile up and a short branch beside a long map ends as
+if it were alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from dataflow.execution.runner_protocol import Runner
+from dataflow.graph.nodes import ENDED_CODES, MapNode, TaskNode
+from dataflow.model.batches import Batch, Body
+from dataflow.planner.batch_sizes import (
+    async_batch_size,
+    batch_size,
+    budget_seconds,
+    is_short,
+)
+from dataflow.planner.bodies import BodyBuilder
+from dataflow.planner.cost_book import CostBook
+from dataflow.planner.fusion import kept_stages
+
+_BIG_VALUE = 16_000
+Chain = list[TaskNode]
+batch_ids = count(1)
+
+
+@dataclass(slots=True)
+class Flight:
+    """A batch that is under way."""
+
+    batch: Batch
+    work: Work
+    chains: list[Chain] | None = None
+    stages: list[MapNode] | None = None
+    kept: list[bool] = field(default_factory=list)
+    start: int = 0
+    stop: int = 0
+    log_count: int = 0
+
+    def nodes(self) -> Iterator[TaskNode]:
+        """The single calls, in the order of the batch."""
+        for chain in self.chains or ():
+            yield from chain
+
+
+class CallWork:
+    """Chains of single calls that may share a batch."""
+
+    def __init__(self, task: Any) -> None:
+        self.task = task
+        self.chains: deque[Chain] = deque()
+        self.in_flight = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether anything can begin."""
+        return bool(self.chains)
+
+    @property
+    def order(self) -> int:
+        """Later nodes are preferred."""
+        return -self.chains[0][0].id
+
+    def take(self, slots: int, costs: Any, book: CostBook) -> tuple[list[Chain], float | None]:
+        """The chains of the next batch, and the mean seconds of a chain (None: unknown)."""
+        mean = _chain_seconds(self.chains[0], book)
+        left = len(self.chains)
+        if self.task.kind.startswith("async"):
+            size = async_batch_size(left, slots)
+        else:
+            size = batch_size(left, slots, mean, costs)
+        size = min(size, self.task.batch_size or size)
+        chains = [self.chains.popleft() for _ in range(size)]
+        return [chain for chain in chains if chain[0].code not in ENDED_CODES], mean
+
+
+def _chain_seconds(chain: Chain, book: CostBook) -> float | None:
+    total = 0.0
+    for node in chain[:1000]:
+        seconds = book.seconds(node.task.name)
+        if seconds is None:
+            return None
+        total += seconds
+    return total * max(len(chain) / 1000, 1)
+
+
+class MapWork:
+    """A map and the maps fused onto it: ranges of elements that can begin."""
+
+    def __init__(self, stages: list[MapNode]) -> None:
+        self.stages = stages
+        self.task = stages[0].task
+        self.ranges: deque[tuple[int, int]] = deque()
+        self.in_flight = 0
+        for stage in stages:
+            stage.work = self
+
+    @property
+    def ready(self) -> bool:
+        """Whether anything can begin."""
+        return bool(self.ranges)
+
+    @property
+    def order(self) -> int:
+        """Later nodes are preferred."""
+        return -self.stages[0].id
+
+    @property
+    def left(self) -> int:
+        """Elements that can begin now."""
+        return sum(stop - start for start, stop in self.ranges)
+
+    def mean_seconds(self, book: CostBook) -> float | None:
+        """What an element costs through all stages; None while that is unknown."""
+        total = 0.0
+        for stage in self.stages:
+            seconds = book.seconds(stage.task.name)
+            if seconds is None:
+                return None
+            total += seconds
+        return total
+
+    def take(self, slots: int, costs: Any, book: CostBook) -> tuple[int, int, float | None]:
+        """The range of the next batch, and the mean seconds of an element."""
+        mean = self.mean_seconds(book)
+        if self.task.kind.startswith("async"):
+            size = async_batch_size(self.left, slots)
+        else:
+            size = batch_size(self.left, slots, mean, costs)
+        size = min(size, self.task.batch_size or size)
+        start, stop = self.ranges.popleft()
+        if stop - start > size:
+            self.ranges.appendleft((start + size, stop))
+            stop = start + size
+        return start, stop, mean
+
+
+Work = CallWork | MapWork
+
+
+class RunnerQueue:
+    """All that waits for one runner, and all that it carries out."""
+
+    def __init__(self, runner: Runner, book: CostBook) -> None:
+        self.runner = runner
+        self.book = book
+        self.calls: dict[Any, CallWork] = {}
+        self.maps: list[MapWork] = []
+        self.flights: dict[int, Flight] = {}
+        self.blocked = 0
+        self.started = False
+        self.loop: Any = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything waits."""
+        return bool(self.calls) or any(work.ready for work in self.maps)
+
+    def add_chain(self, chain: Chain) -> None:
+        """A chain of calls can begin."""
+        self._call_work(chain[0]).chains.append(chain)
+
+    def return_chains(self, chains: Sequence[Chain]) -> None:
+        """Chains that a batch did not reach: they are first in line again."""
+        for chain in reversed(chains):
+            self._call_work(chain[0]).chains.appendleft(chain)
+
+    def _call_work(self, node: TaskNode) -> CallWork:
+        task = node.task
+        alone = task.kind.startswith("async") or task.resources or task.batch_size
+        key = (id(node.graph), task.kind, id(task) if alone else task.name)
+        work = self.calls.get(key)
+        if work is None:
+            work = self.calls[key] = CallWork(task)
+        return work
+
+    def add_range(self, work: MapWork, start: int, stop: int, first: bool = False) -> None:
+        """Elements of a map can begin."""
+        if work not in self.maps:
+            self.maps.append(work)
+        if first:
+            work.ranges.appendleft((start, stop))
+        elif work.ranges and work.ranges[-1][1] == start:
+            work.ranges[-1] = (work.ranges[-1][0], stop)
+        else:
+            work.ranges.append((start, stop))
+
+    def next_batches(self) -> list[Batch]:
+        """The batches that should be under way by now and are not."""
+        batches = []
+        while self._has_room():
+            batch = self._next_batch()
+            if batch is None:
+                break
+            batches.append(batch)
+        return batches
+
+    def _has_room(self) -> bool:
+        slots = self.runner.slots + self.blocked
+        under_way = len(self.flights)
+        if under_way < slots:
+            return slots > 0
+        return under_way < 2 * slots and all(f.batch.short for f in self.flights.values())
+
+    def _next_batch(self) -> Batch | None:
+        while True:
+            waiting: list[Work] = [work for work in self.calls.values() if work.ready]
+            waiting += [work for work in self.maps if work.ready]
+            if not waiting:
+                return None
+            work = min(waiting, key=lambda work: (work.in_flight, work.order))
+            flight = self._call_flight(work) if isinstance(work, CallWork) else self._map_flight(work)
+            if flight is not None:
+                work.in_flight += 1
+                self.flights[flight.batch.id] = flight
+                return flight.batch
+
+    def _call_flight(self, work: CallWork) -> Flight | None:
+        chains, mean = work.take(max(self.runner.slots, 1), self.runner.costs, self.book)
+        if not work.chains:
+            self.calls = {key: other for key, other in self.calls.items() if other is not work}
+        if not chains:
+            return None
+        builder = BodyBuilder()
+        body = builder.calls(chains)
+        nodes = [node for chain in chains for node in chain]
+        for node in nodes:
+            node.chain = None
+        attempts = {at: node.attempt for at, node in enumerate(nodes) if node.attempt > 1}
+        lengths = frozenset(at for at, node in enumerate(nodes) if node.wants_length)
+        stay = any(node.dependents for node in nodes)
+        batch = self._batch(nodes[0], builder, body, attempts, lengths, mean, len(chains), stay)
+        return Flight(batch, work, chains=chains)
+
+    def _map_flight(self, work: MapWork) -> Flight | None:
+        start, stop, mean = work.take(max(self.runner.slots, 1), self.runner.costs, self.book)
+        stages = work.stages
+        if start >= stop:
+            return None
+        kept = kept_stages(stages)
+        builder = BodyBuilder()
+        body = builder.elements(stages, kept, start, stop)
+        width = len(stages)
+        attempts = {}
+        for number, stage in enumerate(stages):
+            for element, attempt in stage.attempts.items():
+                if start <= element < stop and attempt > 1:
+                    attempts[(element - start) * width + number] = attempt
+        stay = any(stage.dependents or stage.element_dependents for stage in stages)
+        batch = self._batch(
+            stages[0], builder, body, attempts, frozenset(), mean, stop - start, stay
+        )
+        return Flight(batch, work, stages=stages, kept=kept, start=start, stop=stop)
+
+    def _batch(
+        self,
+        node: TaskNode | MapNode,
+        builder: BodyBuilder,
+        body: Body,
+        attempts: dict[int, int],
+        lengths: frozenset[int],
+        mean: float | None,
+        size: int,
+        stay: bool,
+    ) -> Batch:
+        costs = self.runner.costs
+        return Batch(
+            id=next(batch_ids),
+            run=node.graph.info,
+            tasks=builder.tasks,
+            body=body,
+            inputs=builder.inputs,
+            attempts=attempts,
+            budget_seconds=budget_seconds(mean, costs),
+            short=is_short(size, mean, costs),
+            lengths=lengths,
+            exact=any(self.book.bytes(task.name) > _BIG_VALUE for task in builder.tasks),
+            values_stay=stay,
+            resources=dict(node.task.resources),
+        )

@@ -1,0 +1,137 @@
+"""Writes records and then announces: nobody hears of a state that is not in the store.
+
+One thread writes for the whole process. Everything that has gathered while a transaction was on its
+way goes into the next one, so that the cost of a commit is shared by whatever is busy.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dataflow import events
+from dataflow.execution.announcements import Announcement, announce
+from dataflow.model.records import LogRecord, NodeRecord, Record
+from dataflow.store.run_store import RunStore
+
+_MOST_AT_ONCE = 2000
+
+
+@dataclass(slots=True)
+class _Write:
+    records: Sequence[Record]
+    announcements: list[Announcement]
+    done: threading.Event | None = None
+    error: BaseException | None = None
+
+
+class RecordWriter:
+    """The one writer of this process.
+
+    Args:
+        open_store: opens the store, in the thread that writes.
+        on_failure: told when the store cannot be written any more.
+        show_logs: shows log lines once they are stored.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], RunStore],
+        on_failure: Callable[[BaseException], None],
+        show_logs: Callable[[list[LogRecord]], None],
+    ) -> None:
+        self._open_store = open_store
+        self._on_failure = on_failure
+        self._show_logs = show_logs
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._store: RunStore | None = None
+        self._thread = threading.Thread(target=self._work, name="dataflow records", daemon=True)
+        self._thread.start()
+
+    def write(self, records: Sequence[Record], announcements: list[Announcement]) -> None:
+        """Have records written and announcements made after that; returns at once."""
+        self._queue.put(_Write(records, announcements))
+
+    def write_now(self, records: Sequence[Record]) -> None:
+        """Write records, and everything that was handed over before; returns when it is done.
+
+        Raises:
+            StoreError: the store cannot be opened or written.
+        """
+        item = _Write(records, [], threading.Event())
+        self._queue.put(item)
+        assert item.done is not None
+        item.done.wait()
+        if item.error is not None:
+            raise item.error
+
+    def close(self) -> None:
+        """Write what is left and close the store."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        closing = False
+        while not closing:
+            batch = [self._queue.get()]
+            while len(batch) < _MOST_AT_ONCE:
+                try:
+                    batch.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            closing = None in batch
+            items = [item for item in batch if item is not None]
+            if items:
+                self._write(items)
+        if self._store is not None:
+            self._store.close()
+
+    def _write(self, items: list[_Write]) -> None:
+        records = [record for item in items for record in item.records]
+        error = self._try(records)
+        for item in items:
+            item.error = error
+            if item.done is not None:
+                item.done.set()
+        if error is not None:
+            self._on_failure(error)
+            return
+        announcements = [one for item in items for one in item.announcements]
+        if events.has_subscribers():
+            _publish_nodes(records)
+        if announcements:
+            announce(announcements)
+        logs = [record for record in records if isinstance(record, LogRecord)]
+        if logs:
+            self._show_logs(logs)
+            _publish_logs(logs)
+
+    def _try(self, records: list[Record]) -> BaseException | None:
+        try:
+            if self._store is None:
+                self._store = self._open_store()
+            if records:
+                self._store.write(records)
+        except BaseException as error:
+            return error
+        return None
+
+
+def _publish_nodes(records: Sequence[Any]) -> None:
+    by_run: dict[str, list[NodeRecord]] = {}
+    for record in records:
+        if isinstance(record, NodeRecord):
+            by_run.setdefault(record.run_id, []).append(record)
+    for run_id, nodes in by_run.items():
+        events.publish(events.NodesAdded(run_id, nodes))
+
+
+def _publish_logs(logs: list[LogRecord]) -> None:
+    if events.has_subscribers():
+        for run_id in dict.fromkeys(record.run_id for record in logs):
+            events.publish(
+                events.LogsRecorded(run_id, [log for log in logs if log.run_id == run_id])
+            )

@@ -1,0 +1,231 @@
+"""Nodes and reports become records."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+from dataflow.graph.flow_graph import local_ids
+from dataflow.graph.nodes import MapNode, Node, TaskNode
+from dataflow.model.batches import Attempt, Batch, BatchReport, CallBody, Failure, MapBody
+from dataflow.model.records import AttemptRecord, BatchRecord, LogRecord, NodeRecord
+from dataflow.model.states import StateCode
+from dataflow.worker.carry_out import worker_name
+
+_PLAIN_CODES = frozenset(
+    (StateCode.COMPLETED, StateCode.CACHED, StateCode.SKIPPED, StateCode.ROLLED_BACK)
+)
+
+
+def node_record(node: Node, child_run_id: str | None = None) -> NodeRecord:
+    """The record of a traced node."""
+    graph = node.graph
+    return NodeRecord(
+        graph.run_id,
+        node.id,
+        node.kind,
+        node.key,
+        node.task.name,
+        node.name,
+        node.length,
+        local_ids(graph, node.upstream) if node.upstream else (),
+        local_ids(graph, node.order) if node.order else (),
+        tuple(getattr(node.task, "tags", ())),
+        node.created_ns,
+        child_run_id,
+    )
+
+
+def batch_record(run_id: str, body: Any, report: BatchReport) -> BatchRecord:
+    """The record of what a report says."""
+    count = len(report.states)
+    attempts = None
+    if report.attempts:
+        column = bytearray(b"\x01" * count)
+        for position, attempt in report.attempts.items():
+            column[position] = min(attempt, 255)
+        attempts = bytes(column)
+    is_map = isinstance(body, MapBody)
+    return BatchRecord(
+        run_id=run_id,
+        stages=tuple(stage.node for stage in body.stages) if is_map else None,
+        start=body.indices[0] if is_map else 0,
+        nodes=None if is_map else array("q", body.nodes[:count]).tobytes(),
+        count=count,
+        states=report.states,
+        clock_offset_ns=report.clock_offset_ns,
+        first_started_ns=report.first_started_ns,
+        started=report.started,
+        ended=report.ended,
+        attempts=attempts,
+        worker=report.worker,
+        names=dict(report.names) or None,
+    )
+
+
+def attempt_records(run_id: str, batch: Batch, report: BatchReport) -> list[AttemptRecord]:
+    """A record for each attempt in a report that has something to tell."""
+    found = [
+        _earlier_record(run_id, batch.body, attempt, report.worker) for attempt in report.earlier
+    ]
+    ended = array("q", report.ended) if report.failures or report.notes else array("q")
+    for position in sorted({*report.failures, *report.notes}):
+        code = report.states[position]
+        failure = report.failures.get(position)
+        note = report.notes.get(position)
+        if failure is None and note is None:
+            continue
+        stop = ended[position] + report.clock_offset_ns
+        start = ended[position - 1] + report.clock_offset_ns if position else stop
+        node, index = where(batch.body, position)
+        found.append(
+            AttemptRecord(
+                run_id,
+                node,
+                index,
+                report.attempts.get(position, batch.attempts.get(position, 1)),
+                code,
+                note.name if note else StateCode(code).state_name,
+                note.message if note else message_of(code, failure),
+                failure.type if failure and code != StateCode.NOT_READY else None,
+                failure.exception if failure else None,
+                failure.traceback if failure else None,
+                start,
+                stop,
+                report.worker,
+            )
+        )
+    return found
+
+
+def _earlier_record(run_id: str, body: Any, attempt: Attempt, worker: str) -> AttemptRecord:
+    node, index = where(body, attempt.position)
+    failure = attempt.failure
+    return AttemptRecord(
+        run_id,
+        node,
+        index,
+        attempt.attempt,
+        attempt.code,
+        StateCode(attempt.code).state_name,
+        message_of(attempt.code, failure),
+        failure.type if failure else None,
+        failure.exception if failure else None,
+        failure.traceback if failure else None,
+        attempt.started_ns,
+        attempt.ended_ns,
+        worker,
+    )
+
+
+def message_of(code: int, failure: Failure | None) -> str | None:
+    """What the message of a state says when nobody gave it one."""
+    if failure is None:
+        return None
+    said = f"{failure.type}: {failure.message}" if failure.message else failure.type
+    if code == StateCode.NOT_READY:
+        return f"Upstream task run did not end well: {said}"
+    if code in (StateCode.TIMED_OUT, StateCode.CRASHED, StateCode.CANCELLED):
+        return failure.message
+    return f"Task run encountered an exception {said}"
+
+
+def where(body: Any, position: int) -> tuple[int, int]:
+    """The node id and index of a call of a batch."""
+    if isinstance(body, CallBody):
+        return body.nodes[position], 0
+    element, stage = divmod(position, len(body.stages))
+    return body.stages[stage].node, body.indices[element]
+
+
+def log_records(run_id: str, body: Any, lines: Iterable[Any], sequence: int) -> list[LogRecord]:
+    """Records of log lines of a batch."""
+    found = []
+    for number, line in enumerate(lines):
+        node, index = where(body, line.position)
+        found.append(
+            LogRecord(
+                run_id,
+                node,
+                index,
+                line.attempt,
+                line.timestamp_ns,
+                line.level,
+                line.logger,
+                line.message,
+                line.task_run_name,
+                sequence + number,
+            )
+        )
+    return found
+
+
+def unbegun_records(
+    node: TaskNode | MapNode, elements: range, code: int, failure: Failure
+) -> list[Any]:
+    """Records of task runs that end without ever having begun."""
+    run_id = node.graph.run_id
+    now = time.time_ns()
+    count = len(elements)
+    column = array("q", [now]) * count
+    is_map = isinstance(node, MapNode)
+    records: list[Any] = [
+        BatchRecord(
+            run_id,
+            (node.id,) if is_map else None,
+            elements.start if is_map else 0,
+            None if is_map else array("q", [node.id]).tobytes(),
+            count,
+            bytes((code,)) * count,
+            0,
+            now,
+            column.tobytes(),
+            column.tobytes(),
+            None,
+            "",
+        )
+    ]
+    for index in elements:
+        records.append(
+            AttemptRecord(
+                run_id,
+                node.id,
+                index,
+                1,
+                code,
+                StateCode(code).state_name,
+                message_of(code, failure),
+                failure.type,
+                failure.exception,
+                failure.traceback,
+                now,
+                now,
+                "",
+            )
+        )
+    return records
+
+
+def subflow_record(
+    node: Any, code: int, begun_ns: int, ended_ns: int
+) -> tuple[list[Any], list[Any]]:
+    """What a subflow's node records when its run has ended: records, and announcements."""
+    from dataflow.execution.announcements import CallEnded
+
+    record = BatchRecord(
+        run_id=node.graph.run_id,
+        stages=None,
+        start=0,
+        nodes=array("q", [node.id]).tobytes(),
+        count=1,
+        states=bytes((code,)),
+        clock_offset_ns=0,
+        first_started_ns=begun_ns,
+        started=array("q", [begun_ns]).tobytes(),
+        ended=array("q", [ended_ns]).tobytes(),
+        attempts=None,
+        worker=worker_name(),
+    )
+    return [record], [CallEnded(node, code)]

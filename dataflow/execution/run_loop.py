@@ -1,0 +1,292 @@
+"""The run loop: one thread that has the state of all runs of this process.
+
+Everything that happens is a message in its inbox: nodes were traced, a batch came back, a worker was
+lost, a delay is over. After each handful it sends out the batches that can begin and hands what
+is to be recorded to the record writer. It never waits for a disk or a worker.
+"""
+
+from __future__ import annotations
+
+import atexit
+import heapq
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from dataflow.errors import InternalError
+from dataflow.execution.announcements import wake_all
+from dataflow.execution.queues import RunnerQueue
+from dataflow.execution.record_writer import RecordWriter
+from dataflow.execution.records_of import log_records
+from dataflow.execution.run_state import RunState
+from dataflow.execution.runner_protocol import Runner
+from dataflow.graph.flow_graph import FlowGraph
+from dataflow.graph.nodes import Node
+from dataflow.logs import show_logs
+from dataflow.model.batches import BatchReport, LogLine
+from dataflow.model.states import StateCode
+from dataflow.planner.cost_book import CostBook
+from dataflow.settings import get_settings
+from dataflow.store.run_store import RunStore
+from dataflow.store.run_store import open_store as open_run_store
+from dataflow.worker.failures import describe
+
+SEGMENT_SECONDS = 0.05
+SEGMENT_NODES = 5000
+Message = Callable[[], None]
+
+
+class _Listener:
+    """Passes what one runner reports on to the loop."""
+
+    def __init__(self, loop: RunLoop, runner: Runner) -> None:
+        self._loop = loop
+        self._runner = runner
+
+    def _queue(self) -> RunnerQueue:
+        return self._loop.queues[id(self._runner)]
+
+    def reported(self, report: BatchReport) -> None:
+        """A report is there."""
+        self._loop.post(lambda: self._loop.state.reported(self._queue(), report))
+
+    def lost(self, batch_id: int, position: int | None, cause: str, timed_out: bool) -> None:
+        """A worker is gone."""
+        self._loop.post(
+            lambda: self._loop.state.lost(self._queue(), batch_id, position, cause, timed_out)
+        )
+
+    def logged(self, batch_id: int, lines: list[LogLine]) -> None:
+        """Log lines of a batch that is under way."""
+        self._loop.post(lambda: self._loop.record_logs(self._queue(), batch_id, lines))
+
+    def resized(self) -> None:
+        """There are more slots, or fewer."""
+        self._loop.post(lambda: None)
+
+    def broken(self, error: Exception) -> None:
+        """The runner cannot go on."""
+        self._loop.post(lambda: self._loop.break_runner(self._queue(), error))
+
+
+class RunLoop:
+    """The loop of this process; made on first use (see :func:`run_loop`)."""
+
+    def __init__(self, open_store: Callable[[], RunStore] | None = None) -> None:
+        self.store_path = get_settings().store_path
+        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.state = RunState(time.time_ns)
+        self.queues: dict[int, RunnerQueue] = {}
+        self.graphs: set[FlowGraph] = set()
+        self.book = CostBook()
+        self.writer = RecordWriter(
+            open_store or (lambda: open_run_store(self.store_path)), self._store_failed, show_logs
+        )
+        self.error: BaseException | None = None
+        self._timers: list[tuple[float, int, Message]] = []
+        self._order = count()
+        self.closed = False
+        self._thread = threading.Thread(target=self._run, name="dataflow run loop", daemon=True)
+        self._thread.start()
+
+    # --- called from any thread ------------------------------------------------------------------
+
+    def post(self, message: Message) -> None:
+        """Have something done by the loop's thread."""
+        self.inbox.put(message)
+
+    def open_graph(self, graph: FlowGraph, runner: Runner) -> None:
+        """Begin to look after a graph, whose tasks run on ``runner``."""
+        graph.queue = self.queue_of(runner)
+        self.graphs.add(graph)
+
+    def queue_of(self, runner: Runner) -> RunnerQueue:
+        """What waits for a runner."""
+        found = self.queues.get(id(runner))
+        if found is None:
+            found = self.queues[id(runner)] = RunnerQueue(runner, self.book)
+            found.loop = self
+        return found
+
+    def traced(self, graph: FlowGraph) -> None:
+        """A node was added: take it within 50 ms, or at once if there are many."""
+        fresh = len(graph.fresh)
+        if fresh == 1:
+            if not graph.queue.started:
+                graph.queue.started = True
+                graph.queue.runner.start(_Listener(self, graph.queue.runner))
+            self.post(lambda: self._after(SEGMENT_SECONDS, lambda: self._take(graph)))
+        elif fresh >= SEGMENT_NODES:
+            self.flush(graph)
+
+    def flush(self, graph: FlowGraph) -> None:
+        """Take what was traced now: someone waits for it."""
+        if graph.fresh:
+            self.post(lambda: self._take(graph))
+
+    def cancel(self, graph: FlowGraph, code: int = int(StateCode.CANCELLED)) -> None:
+        """End everything of a graph that has not ended."""
+
+        def end() -> None:
+            self._take(graph)
+            batches = self.state.cancel(graph.nodes, graph.queue, code)
+            if batches:
+                graph.queue.runner.cancel(batches)
+
+        self.post(end)
+
+    def close_graph(self, graph: FlowGraph) -> None:
+        """Its run has ended."""
+        self.graphs.discard(graph)
+
+    def blocked(self, runner: Runner, change: int) -> None:
+        """A task on this runner waits for others (+1), or goes on (-1): its slot is free so long."""
+
+        def apply() -> None:
+            self.queue_of(runner).blocked += change
+
+        self.post(apply)
+
+    def call(self, message: Callable[[], Any]) -> Any:
+        """Have something done by the loop's thread and return what it returns."""
+        done = threading.Event()
+        outcome: list[Any] = []
+
+        def run() -> None:
+            try:
+                outcome.append(message())
+            finally:
+                done.set()
+
+        self.post(run)
+        done.wait()
+        return outcome[0] if outcome else None
+
+    def close(self) -> None:
+        """Write what is left and end."""
+        if self.closed or not self._thread.is_alive():
+            return
+        self.closed = True
+        self.post(lambda: None)
+        self._thread.join()
+        self.writer.close()
+
+    # --- in the loop's thread --------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self.closed:
+            try:
+                self._turn()
+            except BaseException as error:
+                self._fail(error)
+
+    def _turn(self) -> None:
+        for message in self._messages():
+            message()
+        outbox = self.state.take_outbox()
+        for retry in outbox.retries:
+            self._after(retry.delay, lambda retry=retry: self.state.retry(retry))  # type: ignore[misc]
+        for found in list(self.queues.values()):
+            if found.waiting:
+                for batch in found.next_batches():
+                    found.runner.submit(batch)
+        if outbox.records or outbox.announcements:
+            self.writer.write(outbox.records, outbox.announcements)
+
+    def _messages(self) -> list[Message]:
+        messages: list[Message] = []
+        timeout = None
+        if self._timers:
+            timeout = max(self._timers[0][0] - time.monotonic(), 0)
+        try:
+            messages.append(self.inbox.get(timeout=timeout))
+            while len(messages) < 100:
+                messages.append(self.inbox.get_nowait())
+        except queue.Empty:
+            pass
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            messages.append(heapq.heappop(self._timers)[2])
+        return messages
+
+    def _after(self, seconds: float, message: Message) -> None:
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), message))
+
+    def _take(self, graph: FlowGraph) -> None:
+        fresh = graph.take_fresh()
+        if fresh:
+            self.state.traced(fresh)
+
+    def record_logs(self, found: RunnerQueue, batch_id: int, lines: list[LogLine]) -> None:
+        """Log lines of a batch that is under way."""
+        flight = found.flights.get(batch_id)
+        if flight is not None:
+            batch = flight.batch
+            self.state.outbox.records.extend(
+                log_records(batch.run.run_id, batch.body, lines, flight.log_count)
+            )
+            flight.log_count += len(lines)
+
+    def break_runner(self, found: RunnerQueue, error: Exception) -> None:
+        """A runner cannot go on: all that it has fails, and it may be started anew."""
+        found.started = False
+        failure = describe(error)
+        for graph in [graph for graph in self.graphs if graph.queue is found]:
+            self._take(graph)
+            self.state.fail_all(graph.nodes, found, failure, int(StateCode.CRASHED))
+
+    def _fail(self, error: BaseException) -> None:
+        """A mistake of ours: nobody may wait for ever."""
+        problem = InternalError(f"The run loop failed: {type(error).__name__}: {error}")
+        problem.__cause__ = error
+        self._give_up(problem)
+
+    def _store_failed(self, error: BaseException) -> None:
+        self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        self.error = error
+        nodes: list[Node] = []
+        for graph in list(self.graphs):
+            graph.error = error
+            nodes += graph.nodes
+        wake_all(nodes)
+
+
+_loop: RunLoop | None = None
+_loop_pid = 0
+_loop_lock = threading.Lock()
+
+
+def run_loop() -> RunLoop:
+    """The run loop of this process (a forked child gets its own, and so does another store)."""
+    global _loop, _loop_pid
+    with _loop_lock:
+        if _loop is not None and _loop_pid == os.getpid() and _is_stale(_loop):
+            _loop.close()
+            atexit.unregister(_loop.close)
+            _loop = None
+        if _loop is None or _loop_pid != os.getpid():
+            _loop, _loop_pid = RunLoop(), os.getpid()
+            atexit.register(_loop.close)
+        return _loop
+
+
+def _is_stale(loop: RunLoop) -> bool:
+    if loop.closed or loop.error is not None:
+        return True
+    return not loop.graphs and loop.store_path != get_settings().store_path
+
+
+def close_run_loop() -> None:
+    """End the loop of this process, if it has one; the next use makes another."""
+    global _loop
+    with _loop_lock:
+        if _loop is not None and _loop_pid == os.getpid():
+            _loop.close()
+            atexit.unregister(_loop.close)
+        _loop = None
+

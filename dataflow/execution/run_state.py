@@ -1,0 +1,854 @@
+"""The heart: which node can begin, which has ended, and what follows from that.
+
+No input or output, no clock, no thread: things are told to it (``traced``, ``reported``, ``lost``,
+``retry``, ``cancel``), and what is to be done stands in its outbox afterwards: records to write,
+announcements to make once they are written, retries to come back to.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataflow.errors import CancelledRun, CrashedRun, MappingLengthMismatch, MappingMissingIterable
+from dataflow.execution.announcements import (
+    Announcement,
+    ElementsEnded,
+    LengthKnown,
+    MapFailed,
+    TaskEnded,
+)
+from dataflow.execution.queues import Flight, MapWork, RunnerQueue
+from dataflow.execution.records_of import (
+    attempt_records,
+    batch_record,
+    log_records,
+    node_record,
+    unbegun_records,
+)
+from dataflow.graph.nodes import ENDED_CODES, GOOD_CODES, MapNode, Node, Segment, TaskNode
+from dataflow.model.batches import BatchReport, Failure
+from dataflow.model.inputs import Aligned, Chunked, Gathered, Listed, Ref, Spread
+from dataflow.model.records import NodeLengthRecord, Record
+from dataflow.model.states import StateCode
+from dataflow.planner.fusion import count_uses, fuse_chain, fuse_map
+from dataflow.worker.carry_out import length_of
+from dataflow.worker.failures import describe
+from dataflow.worker.timeouts import timed_out as time_is_up
+
+MAX_LOSSES = 3
+_COMPLETED = int(StateCode.COMPLETED)
+_PENDING = int(StateCode.PENDING)
+_NOT_READY = int(StateCode.NOT_READY)
+_AWAITING_RETRY = int(StateCode.AWAITING_RETRY)
+
+
+@dataclass(slots=True)
+class Retry:
+    """A call that is to begin again in ``delay`` seconds."""
+
+    node: TaskNode | MapNode
+    element: int
+    delay: float
+
+
+@dataclass(slots=True)
+class Outbox:
+    """What follows from what was told."""
+
+    records: list[Record] = field(default_factory=list)
+    announcements: list[Announcement] = field(default_factory=list)
+    retries: list[Retry] = field(default_factory=list)
+    released: list[Any] = field(default_factory=list)
+
+
+class RunState:
+    """All graphs of this process, and what runs of them.
+
+    Args:
+        now_ns: the clock (epoch nanoseconds), injected.
+    """
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self.now_ns = now_ns
+        self.outbox = Outbox()
+        self._cascade: deque[Callable[[], None]] = deque()
+
+    def take_outbox(self) -> Outbox:
+        """What has to be done now; the next call starts empty."""
+        outbox, self.outbox = self.outbox, Outbox()
+        return outbox
+
+    # --- what was traced -------------------------------------------------------------------------
+
+    def traced(self, nodes: list[Node]) -> None:
+        """New nodes of one graph, in the order in which they were traced."""
+        uses = count_uses(nodes)
+        self.outbox.records.extend(map(node_record, nodes))
+        for node in nodes:
+            if isinstance(node, TaskNode):
+                self._add_task(node, uses)
+            elif isinstance(node, MapNode):
+                self._add_map(node, uses)
+        self._settle()
+
+    def _add_task(self, node: TaskNode, uses: Any) -> None:
+        chain = fuse_chain(node, uses) if node.upstream or node.order else None
+        if chain is not None:
+            node.chain = chain
+            return
+        node.chain = [node]
+        failed = None
+        for ref in dict.fromkeys((*node.upstream, *node.order)):
+            failed = self._wait_for(node, ref, None) or failed
+        if failed is not None:
+            self._later(lambda: self._not_ready(node, failed))
+        elif node.waiting == 0:
+            self._enqueue(node)
+
+    def _wait_for(self, node: TaskNode | MapNode, ref: Ref, element: int | None) -> Failure | None:
+        """Have ``node`` (or one element) wait for a reference; the failure if that has failed."""
+        source = ref.node
+        entry = (node, element, ref.allow_failure)
+        if isinstance(source, TaskNode):
+            if source.code in ENDED_CODES:
+                return self._verdict(source.code, ref.allow_failure, source.failure)
+            source.dependents = source.dependents or []
+            source.dependents.append(entry)
+        elif isinstance(source, MapNode):
+            return self._wait_for_map(entry, source, ref)
+        else:
+            return None
+        self._count(node, element)
+        return None
+
+    def _wait_for_map(self, entry: Any, source: MapNode, ref: Ref) -> Failure | None:
+        node, element, allow = entry
+        if source.failure is not None:
+            return source.failure
+        if ref.element is not None:
+            code = source.settled[ref.element]
+            if code in ENDED_CODES:
+                return self._verdict(code, allow, source.failure_of(ref.element))
+            source.element_dependents.setdefault(ref.element, []).append(entry)
+        else:
+            if source.left == 0:
+                failed = bool(source.failures) and not allow
+                return source.failure_of() if failed else None
+            source.dependents = source.dependents or []
+            source.dependents.append(entry)
+        self._count(node, element)
+        return None
+
+    @staticmethod
+    def _count(node: TaskNode | MapNode, element: int | None) -> None:
+        if element is None:
+            node.waiting += 1
+        else:
+            assert isinstance(node, MapNode)
+            if node.missing is None:
+                node.missing = [0] * (node.length or 0)
+            node.missing[element] += 1
+
+    @staticmethod
+    def _verdict(code: int, allow: bool, failure: Failure | None) -> Failure | None:
+        return None if code in GOOD_CODES or allow else failure
+
+    def _enqueue(self, node: TaskNode) -> None:
+        chain = node.chain or [node]
+        node.graph.queue.add_chain(chain)
+
+    # --- maps ------------------------------------------------------------------------------------
+
+    def _add_map(self, node: MapNode, uses: Any) -> None:
+        node.work = [node]
+        slots = node.graph.queue.runner.slots
+        if node.length is not None and not self._is_failed(node):
+            stages = fuse_map(node, uses, slots)
+            if stages is not None:
+                node.work = stages
+                return
+        failed = None
+        for ref in self._whole_refs(node):
+            failed = self._wait_for(node, ref, None) or failed
+        if failed is None and node.length is None:
+            failed = self._wait_for_length(node)
+        if failed is not None:
+            self._later(lambda: self._map_not_ready(node, failed))
+        elif node.waiting == 0:
+            self._later(lambda: self._open_map(node))
+
+    @staticmethod
+    def _is_failed(node: MapNode) -> bool:
+        return any(ref.node.failure for ref in node.upstream if isinstance(ref.node, MapNode))
+
+    @staticmethod
+    def _whole_refs(node: MapNode) -> list[Ref]:
+        """What all elements wait for: everything but what is lined up element by element."""
+        aligned: set[Any] = set()
+        single: set[Any] = set()
+        for item in (*node.args, *node.kwargs.values()):
+            if isinstance(item, Aligned):
+                aligned.add(id(item.node))
+            elif isinstance(item, Gathered):
+                single.update(item.refs)
+        refs = dict.fromkeys((*node.upstream, *node.order))
+        return [
+            ref
+            for ref in refs
+            if ref in node.order
+            or not (ref in single or (ref.element is None and id(ref.node) in aligned))
+        ]
+
+    def _wait_for_length(self, node: MapNode) -> Failure | None:
+        """Ask for the lengths of what a map goes over; they come with the values."""
+        for item in (*node.args, *node.kwargs.values()):
+            if isinstance(item, Spread) and isinstance(item.ref.node, TaskNode):
+                item.ref.node.wants_length = True
+            if isinstance(item, Aligned) and item.node.length is None:
+                if item.node.failure is not None:
+                    return item.node.failure
+                item.node.length_dependents.append(node)
+                node.waiting += 1
+        return None
+
+    def _open_map(self, node: MapNode) -> None:
+        """All that the whole map waited for is there: find the length, begin with what can."""
+        if node.failure is not None or node.left == 0:
+            return
+        if node.length is None:
+            error = self._find_length(node)
+            if error is not None:
+                self._map_not_ready(node, describe(error))
+                return
+        assert node.length is not None
+        if node.length == 0:
+            self._map_ended(node)
+            return
+        stages = node.work if isinstance(node.work, list) else [node]
+        work = MapWork(stages)
+        failed = self._wait_for_elements(node)
+        self._add_ready(work, node)
+        for element, failure in failed:
+            self._element_not_ready(node, element, failure)
+
+    def _find_length(self, node: MapNode) -> Exception | None:
+        lengths: dict[str, int] = {}
+        named = [(str(at), item) for at, item in enumerate(node.args)] + list(node.kwargs.items())
+        names = dict(enumerate(node.task.parameter_names))
+        for name, item in named:
+            shown = names.get(int(name), name) if name.isdigit() else name
+            try:
+                length = _length_of_input(item)
+            except TypeError as error:
+                return MappingMissingIterable(
+                    f"Task {node.task.name!r} was mapped over the value of a future "
+                    f"(argument {shown!r}) that cannot be mapped over: {error}."
+                )
+            if length is not None:
+                lengths[shown] = length
+        if len(set(lengths.values())) > 1:
+            shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+            return MappingLengthMismatch(
+                f"Task {node.task.name!r} was mapped over iterables of different lengths ({shown})."
+            )
+        self._set_length(node, next(iter(lengths.values())))
+        return None
+
+    def _set_length(self, node: MapNode, length: int) -> None:
+        node.set_length(length)
+        self.outbox.records.append(NodeLengthRecord(node.graph.run_id, node.id, length))
+        self.outbox.announcements.append(LengthKnown(node))
+        waiting, node.length_dependents = node.length_dependents, []
+        for dependent in waiting:
+            self._arrived((dependent, None, False), None)
+
+    def _wait_for_elements(self, node: MapNode) -> list[tuple[int, Failure]]:
+        """Count what each element of a map still misses; the elements that can never begin."""
+        failed: list[tuple[int, Failure]] = []
+        for item in (*node.args, *node.kwargs.values()):
+            if isinstance(item, Gathered):
+                for element, ref in enumerate(item.refs):
+                    failure = self._wait_for(node, ref, element)
+                    if failure is not None:
+                        failed.append((element, failure))
+            elif isinstance(item, Aligned):
+                failed += self._wait_for_aligned(node, item)
+        return failed
+
+    def _wait_for_aligned(self, node: MapNode, item: Aligned) -> list[tuple[int, Failure]]:
+        source: MapNode = item.node
+        failed: list[tuple[int, Failure]] = []
+        assert node.length is not None
+        if source.left:
+            if node.missing is None:
+                node.missing = [0] * node.length
+            source.aligned_dependents.append((node, item.allow_failure))
+        for element in range(node.length):
+            code = source.settled[element]
+            if code not in ENDED_CODES:
+                assert node.missing is not None
+                node.missing[element] += 1
+            elif code not in GOOD_CODES and not item.allow_failure:
+                failed.append((element, source.failure_of(element) or _UNKNOWN))
+        return failed
+
+    def _add_ready(self, work: MapWork, node: MapNode) -> None:
+        """Queue every element that misses nothing."""
+        queue = node.graph.queue
+        assert node.length is not None
+        if node.missing is None:
+            queue.add_range(work, 0, node.length)
+            return
+        for element, missing in enumerate(node.missing):
+            if not missing:
+                queue.add_range(work, element, element + 1)
+
+    # --- what came back --------------------------------------------------------------------------
+
+    def reported(self, queue: RunnerQueue, report: BatchReport) -> None:
+        """A batch (or the part of it that was reached) is done."""
+        flight = queue.flights.pop(report.batch_id, None)
+        if flight is None:
+            return
+        flight.work.in_flight -= 1
+        body = flight.batch.body
+        run_id = flight.batch.run.run_id
+        outbox = self.outbox
+        if report.states:
+            outbox.records.append(batch_record(run_id, body, report))
+        if report.failures or report.notes or report.earlier:
+            outbox.records.extend(attempt_records(run_id, flight.batch, report))
+        if report.logs:
+            outbox.records.extend(log_records(run_id, body, report.logs, flight.log_count))
+        outbox.records.extend(report.records)
+        self._learn(queue, flight, report)
+        if flight.stages is not None:
+            self._elements_reported(queue, flight, report)
+        else:
+            self._calls_reported(queue, flight, report)
+        self._settle()
+
+    @staticmethod
+    def _learn(queue: RunnerQueue, flight: Flight, report: BatchReport) -> None:
+        calls = len(report.states)
+        if not calls:
+            return
+        ended = array("q", report.ended)
+        nbytes = report.values.nbytes if report.values is not None else 0
+        tasks = {task.name for task in flight.batch.tasks}
+        if len(tasks) == 1:
+            seconds = (ended[-1] - report.first_started_ns) / 1e9
+            queue.book.learn(tasks.pop(), calls, seconds, nbytes)
+            return
+        spent: dict[str, list[int]] = {}
+        before = report.first_started_ns
+        names = _task_names(flight)
+        for name, now in zip(names, ended, strict=False):
+            pair = spent.setdefault(name, [0, 0])
+            pair[0] += 1
+            pair[1] += now - before
+            before = now
+        for name, (number, ns) in spent.items():
+            queue.book.learn(name, number, ns / 1e9, nbytes * number // calls)
+
+    def _calls_reported(self, queue: RunnerQueue, flight: Flight, report: BatchReport) -> None:
+        nodes = list(flight.nodes())
+        reached = len(report.states)
+        column, failures, notes = report.values, report.failures, report.notes
+        announce = self.outbox.announcements.append
+        offset = report.clock_offset_ns
+        ended = array("q", report.ended)
+        for position, code in enumerate(report.states):
+            node = nodes[position]
+            if node.code in ENDED_CODES:
+                continue
+            if code == _COMPLETED:
+                assert column is not None
+                node.place = (column, position)
+                if position in notes:
+                    node.note = notes[position]
+            elif code == _AWAITING_RETRY:
+                self._await_retry(node, 0, report, position)
+            else:
+                node.failure = failures.get(position)
+                node.note = notes.get(position)
+                if code in GOOD_CODES and column is not None:
+                    node.place = (column, position)
+            if position in report.names:
+                node.run_name = report.names[position]
+            node.attempt = report.attempts.get(position, node.attempt)
+            announce(TaskEnded(node, code, ended[position] + offset))
+            if code == _AWAITING_RETRY:
+                node.attempt += 1
+                continue
+            node.code = code
+            if position in report.lengths:
+                node.value_length = report.lengths[position]
+            if node.dependents:
+                self._later(lambda node=node: self._task_ended(node))  # type: ignore[misc]
+        if reached < len(nodes):
+            queue.return_chains(_rest(flight.chains or [], reached))
+
+    def _await_retry(
+        self, node: TaskNode | MapNode, element: int, report: BatchReport, position: int
+    ) -> None:
+        self.outbox.retries.append(Retry(node, element, report.delays[position]))
+
+    def _elements_reported(self, queue: RunnerQueue, flight: Flight, report: BatchReport) -> None:
+        stages = flight.stages or []
+        width = len(stages)
+        count = len(report.states) // width
+        start, stop = flight.start, flight.start + count
+        ended = array("q", report.ended)
+        kept = 0
+        for number, node in enumerate(stages):
+            codes = report.states[number::width]
+            column = report.values if flight.kept[number] else None
+            if count:
+                segment = Segment(
+                    start, stop, column, kept * count, ended[number::width], report.clock_offset_ns
+                )
+                node.segments.append(segment)
+            kept += flight.kept[number]
+            self._elements_ended(node, start, codes, report, (number, width))
+        if stop < flight.stop:
+            queue.add_range(flight.work, stop, flight.stop, first=True)  # type: ignore[arg-type]
+
+    def _elements_ended(
+        self,
+        node: MapNode,
+        start: int,
+        codes: bytes,
+        report: BatchReport | None,
+        stage: tuple[int, int] = (0, 1),
+    ) -> None:
+        stop = start + len(codes)
+        if any(node.settled[start:stop]):
+            codes = _keep_ended(node.settled[start:stop], codes)
+        node.settled[start:stop] = codes
+        if report is not None and (report.failures or report.notes or report.attempts):
+            self._take_details(node, start, codes, report, stage)
+        if report is not None and report.names:
+            number, width = stage
+            for position, name in report.names.items():
+                if position % width == number:
+                    node.run_names[start + position // width] = name
+        if _AWAITING_RETRY in codes:
+            for at, code in enumerate(codes):
+                if code == _AWAITING_RETRY:
+                    node.settled[start + at] = _PENDING
+        node.left -= len(codes) - codes.count(_AWAITING_RETRY)
+        self.outbox.announcements.append(ElementsEnded(node, start, codes))
+        if node.element_dependents:
+            self._tell_element_dependents(node, start, codes)
+        for entry in node.aligned_dependents:
+            self._tell_aligned(entry, node, start, codes)
+        if node.left == 0:
+            self._map_ended(node)
+
+    def _take_details(
+        self,
+        node: MapNode,
+        start: int,
+        codes: bytes,
+        report: BatchReport,
+        stage: tuple[int, int],
+    ) -> None:
+        number, width = stage
+        for position in {*report.failures, *report.notes, *report.attempts}:
+            if position % width != number or position // width >= len(codes):
+                continue
+            element = start + position // width
+            if position in report.attempts:
+                node.attempts[element] = report.attempts[position]
+            if codes[position // width] == _AWAITING_RETRY:
+                node.attempts[element] = report.attempts.get(position, 1) + 1
+                self._await_retry(node, element, report, position)
+                continue
+            if position in report.failures:
+                node.failures[element] = report.failures[position]
+            if position in report.notes:
+                node.notes[element] = report.notes[position]
+
+    def _tell_element_dependents(self, node: MapNode, start: int, codes: bytes) -> None:
+        stop = start + len(codes)
+        for element in [e for e in node.element_dependents if start <= e < stop]:
+            code = node.settled[element]
+            if code in ENDED_CODES:
+                failure = None if code in GOOD_CODES else node.failure_of(element)
+                for entry in node.element_dependents.pop(element):
+                    self._later(lambda e=entry, f=failure: self._arrived(e, f))  # type: ignore[misc]
+
+    def _tell_aligned(
+        self, entry: tuple[MapNode, bool], source: MapNode, start: int, codes: bytes
+    ) -> None:
+        node, allow = entry
+        assert node.missing is not None
+        for element in range(start, start + len(codes)):
+            code = source.settled[element]
+            if code not in ENDED_CODES:
+                continue
+            if code in GOOD_CODES or allow:
+                self._element_arrived(node, element)
+            else:
+                failure = source.failure_of(element) or _UNKNOWN
+                self._element_not_ready(node, element, failure)
+
+    def _element_arrived(self, node: MapNode, element: int) -> None:
+        assert node.missing is not None
+        node.missing[element] -= 1
+        if node.missing[element] == 0 and node.settled[element] == _PENDING:
+            node.graph.queue.add_range(node.work, element, element + 1)
+
+    def _task_ended(self, node: TaskNode) -> None:
+        dependents, node.dependents = node.dependents or (), None
+        failure = None if node.code in GOOD_CODES else node.failure or _UNKNOWN
+        for entry in dependents:
+            self._arrived(entry, failure)
+
+    def _map_ended(self, node: MapNode) -> None:
+        dependents, node.dependents = node.dependents or (), None
+        failure = node.failure_of()
+        for entry in dependents:
+            self._later(lambda e=entry: self._arrived(e, failure))  # type: ignore[misc]
+
+    def _arrived(self, entry: tuple[Any, int | None, bool], failure: Failure | None) -> None:
+        """Something that a node (or an element) waited for has ended."""
+        node, element, allow = entry
+        if failure is not None and not allow:
+            if element is not None:
+                self._element_not_ready(node, element, failure)
+            elif isinstance(node, TaskNode):
+                self._not_ready(node, failure)
+            else:
+                self._map_not_ready(node, failure)
+            return
+        if element is not None:
+            self._element_arrived(node, element)
+            return
+        node.waiting -= 1
+        if node.waiting:
+            return
+        if isinstance(node, TaskNode):
+            if node.code == _PENDING:
+                self._enqueue(node)
+        else:
+            self._open_map(node)
+
+    # --- what will not run -----------------------------------------------------------------------
+
+    def _not_ready(
+        self, node: TaskNode, failure: Failure, code: int = _NOT_READY
+    ) -> None:
+        """A task run ends without having begun, and so does what is fused onto it."""
+        chain = node.chain or [node]
+        for at, link in enumerate(chain):
+            if link.code in ENDED_CODES:
+                continue
+            if at and _allows(link, chain[at - 1]) and code == _NOT_READY:
+                for rest in chain[at:]:
+                    rest.chain = chain[at:]
+                link.graph.queue.add_chain(chain[at:])
+                return
+            link.code, link.failure, link.chain = code, failure, None
+            self.outbox.records.extend(unbegun_records(link, range(1), code, failure))
+            self.outbox.announcements.append(TaskEnded(link, code, self.now_ns()))
+            if link.dependents:
+                self._later(lambda link=link: self._task_ended(link))  # type: ignore[misc]
+
+    def _element_not_ready(
+        self, node: MapNode, element: int, failure: Failure, code: int = _NOT_READY
+    ) -> None:
+        stages = node.work.stages if isinstance(node.work, MapWork) else [node]
+        for stage in stages[stages.index(node) :]:
+            if stage.settled[element] in ENDED_CODES:
+                continue
+            stage.failures[element] = failure
+            self.outbox.records.extend(
+                unbegun_records(stage, range(element, element + 1), code, failure)
+            )
+            self._elements_ended(stage, element, bytes((code,)), None)
+            code = _NOT_READY if code != StateCode.CANCELLED else code
+
+    def _map_not_ready(self, node: MapNode, failure: Failure, code: int = _NOT_READY) -> None:
+        """No element of a map (nor of those fused onto it) will begin."""
+        stages = node.work if isinstance(node.work, list) else [node]
+        for stage in stages:
+            if stage.left == 0 or stage.failure is not None:
+                continue
+            if stage.length is None:
+                stage.failure = failure
+                self.outbox.announcements.append(MapFailed(stage))
+                waiting, stage.length_dependents = stage.length_dependents, []
+                for dependent in waiting:
+                    self._later(lambda d=dependent: self._map_not_ready(d, failure, code))  # type: ignore[misc]
+                self._map_ended(stage)
+                continue
+            self._fail_rest(stage, failure, code)
+
+    def _fail_rest(self, node: MapNode, failure: Failure, code: int) -> None:
+        """End every element of a map that has not ended."""
+        for start, stop in _pending_ranges(node.settled):
+            for element in range(start, stop):
+                node.failures[element] = failure
+            self.outbox.records.extend(unbegun_records(node, range(start, stop), code, failure))
+            self._elements_ended(node, start, bytes((code,)) * (stop - start), None)
+
+    # --- what went wrong -------------------------------------------------------------------------
+
+    def lost(
+        self, queue: RunnerQueue, batch_id: int, position: int | None, cause: str, time_up: bool
+    ) -> None:
+        """The worker of a batch is gone: its calls run again, but for one that keeps killing."""
+        flight = queue.flights.pop(batch_id, None)
+        if flight is None:
+            return
+        flight.work.in_flight -= 1
+        if flight.stages is not None:
+            self._elements_lost(queue, flight, position, cause, time_up)
+        else:
+            self._calls_lost(queue, flight, position, cause, time_up)
+        self._settle()
+
+    def _calls_lost(
+        self, queue: RunnerQueue, flight: Flight, position: int | None, cause: str, time_up: bool
+    ) -> None:
+        chains = [[n for n in chain if n.code not in ENDED_CODES] for chain in flight.chains or []]
+        chains = [chain for chain in chains if chain]
+        nodes = list(flight.nodes())
+        if position is None and len(nodes) == 1:
+            position = 0
+        culprit = nodes[position] if position is not None and 0 <= position < len(nodes) else None
+        if culprit is None or culprit.code in ENDED_CODES:
+            queue.return_chains(chains)
+            return
+        culprit.losses += 1
+        verdict = self._verdict_of_loss(culprit.task, culprit.attempt, culprit.losses, cause, time_up)
+        for chain in chains:
+            if culprit not in chain:
+                queue.add_chain(chain)
+            elif verdict is None:
+                queue.add_chain(chain)
+            else:
+                self._end_lost_call(queue, chain, culprit, verdict)
+
+    def _end_lost_call(
+        self, queue: RunnerQueue, chain: list[TaskNode], culprit: TaskNode, verdict: Any
+    ) -> None:
+        code, failure, delay = verdict
+        at = chain.index(culprit)
+        if delay is not None:
+            culprit.attempt += 1
+            self.outbox.announcements.append(TaskEnded(culprit, _AWAITING_RETRY, self.now_ns()))
+            self.outbox.retries.append(Retry(culprit, 0, delay))
+            return
+        if at:  # what comes before it in the chain has to run again without it
+            for node in chain[at:]:
+                node.chain = None
+            queue.add_chain(chain[:at])
+        for node in chain[at:]:
+            node.chain = chain[at:]
+        self._end_culprit(chain[at:], code, failure)
+
+    def _end_culprit(self, chain: list[TaskNode], code: int, failure: Failure) -> None:
+        culprit, *rest = chain
+        culprit.chain = [culprit]
+        self._not_ready(culprit, failure, code)
+        if rest:
+            for node in rest:
+                node.chain = rest
+            self._not_ready(rest[0], failure)
+
+    def _verdict_of_loss(
+        self, task: Any, attempt: int, losses: int, cause: str, time_up: bool
+    ) -> tuple[int, Failure, float | None] | None:
+        """What becomes of a call whose worker died at it; None: it runs again."""
+        if time_up:
+            failure = describe(time_is_up(f"A run of task {task.name!r}", task.timeout_seconds))
+            again = attempt <= task.retry_policy.retries
+            delay = task.retry_policy.delay_before(attempt) if again else None
+            return int(StateCode.TIMED_OUT), failure, delay
+        if losses < MAX_LOSSES:
+            return None
+        error = CrashedRun(
+            f"Its worker died {losses} times while it ran task {task.name!r} ({cause}).",
+            hint="Look for os._exit, a crash in C code, or memory that runs out.",
+        )
+        return int(StateCode.CRASHED), describe(error), None
+
+    def _elements_lost(
+        self, queue: RunnerQueue, flight: Flight, position: int | None, cause: str, time_up: bool
+    ) -> None:
+        work, stages = flight.work, flight.stages or []
+        assert isinstance(work, MapWork)
+        if position is None and flight.stop - flight.start == 1:
+            position = 0
+        if position is None or position < 0:
+            halves = _halves(flight.start, flight.stop) if position is None else None
+            for start, stop in halves or [(flight.start, flight.stop)]:
+                queue.add_range(work, start, stop, first=True)
+            return
+        element = flight.start + position // len(stages)
+        stage = stages[position % len(stages)]
+        if element > flight.start:
+            queue.add_range(work, flight.start, element, first=True)
+        if element + 1 < flight.stop:
+            queue.add_range(work, element + 1, flight.stop)
+        losses = stage.losses[element] = stage.losses.get(element, 0) + 1
+        attempt = stage.attempts.get(element, 1)
+        verdict = self._verdict_of_loss(stage.task, attempt, losses, cause, time_up)
+        if verdict is None:
+            queue.add_range(work, element, element + 1)
+            return
+        code, failure, delay = verdict
+        if delay is not None:
+            stage.attempts[element] = attempt + 1
+            self.outbox.retries.append(Retry(stage, element, delay))
+            return
+        for before in stages[: stages.index(stage)]:
+            self._element_not_ready(before, element, failure, code)
+        self._element_not_ready(stage, element, failure, code)
+
+    def retry(self, retry: Retry) -> None:
+        """The delay of a retry is over."""
+        node = retry.node
+        if isinstance(node, TaskNode):
+            if node.code not in ENDED_CODES:
+                node.chain = node.chain or [node]
+                self._enqueue(node)
+        elif node.settled[retry.element] not in ENDED_CODES:
+            node.graph.queue.add_range(node.work, retry.element, retry.element + 1)
+
+    def cancel(
+        self, nodes: Iterable[Node], queue: RunnerQueue, code: int = int(StateCode.CANCELLED)
+    ) -> list[int]:
+        """End all nodes that have not ended; the ids of batches that are under way for them."""
+        nodes = list(nodes)
+        error = CancelledRun("The run was cancelled.")
+        return self.fail_all(nodes, queue, describe(error), code)
+
+    def fail_all(
+        self, nodes: list[Node], queue: RunnerQueue, failure: Failure, code: int
+    ) -> list[int]:
+        """End all nodes that have not ended with one failure; the batches under way for them."""
+        graphs = {id(node.graph) for node in nodes}
+        flights = [
+            flight
+            for flight in queue.flights.values()
+            if id(_first(flight).graph) in graphs
+        ]
+        for work in list(queue.calls.values()):
+            kept = [chain for chain in work.chains if id(chain[0].graph) not in graphs]
+            work.chains.clear()
+            work.chains.extend(kept)
+        queue.maps = [work for work in queue.maps if id(work.stages[0].graph) not in graphs]
+        for node in nodes:
+            if isinstance(node, TaskNode) and node.code not in ENDED_CODES:
+                node.chain = [node]
+                self._not_ready(node, failure, code)
+            elif isinstance(node, MapNode) and node.left != 0:
+                if node.length is None:
+                    self._map_not_ready(node, failure, code)
+                else:
+                    self._fail_rest(node, failure, code)
+        self._settle()
+        for flight in flights:
+            queue.flights.pop(flight.batch.id, None)
+            flight.work.in_flight -= 1
+        return [flight.batch.id for flight in flights]
+
+    # --- one thing after the other ---------------------------------------------------------------
+
+    def _later(self, step: Callable[[], None]) -> None:
+        """Do something after this: chains of consequences are never recursive."""
+        self._cascade.append(step)
+
+    def _settle(self) -> None:
+        while self._cascade:
+            self._cascade.popleft()()
+
+
+_UNKNOWN = Failure("RuntimeError", "it did not end well", b"", "")
+
+
+def _first(flight: Flight) -> Any:
+    return flight.stages[0] if flight.stages else (flight.chains or [[None]])[0][0]
+
+
+def _task_names(flight: Flight) -> Any:
+    if flight.stages is not None:
+        names = [stage.task.name for stage in flight.stages]
+        return names * (flight.stop - flight.start)
+    return [node.task.name for node in flight.nodes()]
+
+
+def _rest(chains: list[list[TaskNode]], reached: int) -> list[list[TaskNode]]:
+    """The parts of chains from a position of their batch on."""
+    rest = []
+    for chain in chains:
+        if reached >= len(chain):
+            reached -= len(chain)
+            continue
+        part = chain[reached:]
+        reached = 0
+        for node in part:
+            node.chain = part
+        rest.append(part)
+    return rest
+
+
+def _halves(start: int, stop: int) -> list[tuple[int, int]]:
+    middle = (start + stop) // 2
+    return [(middle, stop), (start, middle)]
+
+
+def _allows(node: TaskNode, source: TaskNode) -> bool:
+    """Whether a node runs although this source failed."""
+    refs = [ref for ref in (*node.upstream, *node.order) if ref.node is source]
+    return all(ref.allow_failure for ref in refs)
+
+
+def _keep_ended(before: bytearray, codes: bytes) -> bytes:
+    return bytes(
+        old if old in ENDED_CODES else new for old, new in zip(before, codes, strict=True)
+    )
+
+
+def _pending_ranges(settled: bytearray) -> list[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
+    for element, code in enumerate(settled):
+        if code in ENDED_CODES:
+            continue
+        if ranges and ranges[-1][1] == element:
+            ranges[-1] = (ranges[-1][0], element + 1)
+        else:
+            ranges.append((element, element + 1))
+    return ranges
+
+
+def _length_of_input(item: Any) -> int | None:
+    """The length of one input of a map; None if it is the same for every element.
+
+    Raises:
+        TypeError: a value that cannot be mapped over.
+    """
+    if isinstance(item, Spread):
+        node = item.ref.node
+        if isinstance(node, TaskNode) and node.value_length != -1:
+            if node.value_length is None:
+                raise TypeError("it has no length")
+            return node.value_length
+        column, position = node.place_of(item.ref.element)
+        return length_of(column.load(position))
+    if isinstance(item, Aligned):
+        length: int | None = item.node.length
+        return length
+    if isinstance(item, Gathered):
+        return len(item.refs)
+    if isinstance(item, Listed):
+        return len(item.values)
+    return item.length if isinstance(item, Chunked) else None

@@ -1,0 +1,72 @@
+"""What a runner is: the one door between the run loop and whoever carries out batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+from dataflow.model.batches import Batch, BatchReport, LogLine
+from dataflow.planner.batch_sizes import RunnerCosts
+
+
+class RunnerListener(Protocol):
+    """Who a runner tells what happens; every method may be called from any thread."""
+
+    def reported(self, report: BatchReport) -> None:
+        """A report of a batch is there."""
+
+    def lost(self, batch_id: int, position: int | None, cause: str, timed_out: bool) -> None:
+        """The worker of a batch is gone, and with it what had not been reported.
+
+        ``position`` is the call that it was at: None if that is not known, -1 if it had not begun.
+        ``timed_out`` says that the runner ended the worker because that call's time was up.
+        """
+
+    def logged(self, batch_id: int, lines: list[LogLine]) -> None:
+        """Log lines of a batch that is under way."""
+
+    def resized(self) -> None:
+        """The number of slots has changed."""
+
+    def broken(self, error: Exception) -> None:
+        """The runner cannot go on: everything that it has fails with this error."""
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """Carries out batches.
+
+    Attributes:
+        name: what it is called in settings and records.
+        shares_objects: whether tasks get the body's own objects (same process) or copies.
+        costs: what a batch costs beside its work.
+    """
+
+    name: str
+    shares_objects: bool
+    costs: RunnerCosts
+
+    def start(self, listener: RunnerListener) -> None:
+        """Begin to start workers; returns at once, and does nothing if already started."""
+
+    @property
+    def slots(self) -> int:
+        """How many batches can run at once."""
+
+    def submit(self, batch: Batch) -> None:
+        """Carry out a batch; the listener gets its reports. Never blocks, never raises."""
+
+    def cancel(self, batch_ids: Iterable[int]) -> None:
+        """End these batches now; each is reported lost, or reported if it was done already."""
+
+    def helps(self, inside: bool) -> bool:
+        """Whether who waits for this runner should work meanwhile (``inside`` one of its tasks)."""
+
+    def help(self, seconds: float) -> None:
+        """Carry out one batch in the calling thread; wait for one no longer than ``seconds``."""
+
+    def wake(self) -> None:
+        """Have a thread that waits in ``help`` return."""
+
+    def close(self) -> None:
+        """End the workers; a later ``start`` starts new ones."""

@@ -1,0 +1,322 @@
+"""Where a call of a task belongs: to the run that is going on in this context.
+
+* In the body of a flow: that flow run.
+* In a task, in the process of its flow: the flow run, whose nodes its calls become.
+* In a task, in a worker process: a run of its own inside the worker, a child of the task run; what
+  it records travels back with the batch.
+* Outside of everything (a notebook cell): the implicit run of the process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import socket
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataflow.clock import now_ns
+from dataflow.execution.runner_choice import choose_runner
+from dataflow.execution.run_loop import RunLoop, run_loop
+from dataflow.execution.runner_protocol import Runner
+from dataflow.graph.flow_graph import FlowGraph
+from dataflow.ids import new_run_id, new_run_name
+from dataflow.model.batches import RunInfo
+from dataflow.model.records import LogRecord, Record, RunRecord, RunStateRecord
+from dataflow.model.states import State, StateCode
+from dataflow.settings import get_settings
+from dataflow.worker.call_context import current_call
+from dataflow.worker.run_logs import FLOW_RUNS
+
+
+@dataclass(slots=True, eq=False)
+class RunScope:
+    """A run that is going on, as its body sees it.
+
+    Attributes:
+        info: what tasks may ask about it.
+        graph: what was traced of it.
+        runner: who carries out its tasks.
+        loop: the run loop that looks after it.
+        parent: the scope that it was called in.
+        log_prints: whether prints of the body become log lines.
+        results, recent: which bare call returned which object, by ``id()``: those that can be
+            referred to weakly, and the last few of the others.
+    """
+
+    info: RunInfo
+    graph: FlowGraph
+    runner: Runner
+    loop: RunLoop
+    parent: RunScope | None = None
+    log_prints: bool = False
+    sequence: int = 0
+    results: dict[int, Any] = field(default_factory=dict)
+    recent: OrderedDict[int, Any] = field(default_factory=OrderedDict)
+    logger_name: str = FLOW_RUNS
+
+    @property
+    def log_level(self) -> int:
+        """Lines below this level are dropped."""
+        return self.info.log_level
+
+    def log(self, timestamp_ns: int, level: int, logger: str, message: str) -> None:
+        """Take one line of the body's."""
+        self.sequence += 1
+        record = LogRecord(
+            self.info.run_id,
+            None,
+            None,
+            self.info.run_count,
+            timestamp_ns,
+            level,
+            logger,
+            message,
+            self.info.name,
+            self.sequence,
+        )
+        self.loop.writer.write([record], [])
+
+    def close(self) -> None:
+        """End a run inside a worker, when the call that it belongs to has ended."""
+        from dataflow.execution.results import wait_for_all
+
+        wait_for_all(self)
+        end_run(self, State.of_code(StateCode.COMPLETED))
+        self.loop.close()
+
+    def say(self, level: int, message: str) -> None:
+        """Log something about the run itself."""
+        if level >= self.log_level:
+            self.log(now_ns(), level, self.logger_name, message)
+
+
+current_scope: ContextVar[RunScope | None] = ContextVar("dataflow_run", default=None)
+current_tags: ContextVar[tuple[str, ...]] = ContextVar("dataflow_tags", default=())
+_scopes: dict[str, RunScope] = {}
+_lock = threading.Lock()
+_implicit: tuple[int, RunScope] | None = None
+
+
+@contextlib.contextmanager
+def tags(*names: str) -> Iterator[tuple[str, ...]]:
+    """Give these tags to every run that begins inside this ``with``; yields all that apply."""
+    together = tuple(dict.fromkeys((*current_tags.get(), *names)))
+    token = current_tags.set(together)
+    try:
+        yield together
+    finally:
+        current_tags.reset(token)
+
+
+def log_level() -> int:
+    """The level of the settings as a number."""
+    level = logging.getLevelName(get_settings().log_level)
+    return level if isinstance(level, int) else logging.INFO
+
+
+def open_scope(
+    info: RunInfo,
+    runner: Runner,
+    parent: RunScope | None,
+    log_prints: bool = False,
+    loop: RunLoop | None = None,
+) -> RunScope:
+    """Begin a run: its graph, looked after by the run loop."""
+    loop = loop or run_loop()
+    graph = FlowGraph(info.run_id, info.flow_name, copies_arguments=not runner.shares_objects)
+    graph.info = info
+    loop.open_graph(graph, runner)
+    scope = RunScope(info, graph, runner, loop, parent, log_prints)
+    _scopes[info.run_id] = scope
+    return scope
+
+
+def close_scope(scope: RunScope) -> None:
+    """End a run: nothing can be added to it any more."""
+    scope.graph.closed = True
+    scope.results.clear()
+    scope.recent.clear()
+    scope.loop.close_graph(scope.graph)
+    _scopes.pop(scope.info.run_id, None)
+
+
+def active_scope() -> RunScope:
+    """The run that a call made here and now belongs to."""
+    scope = current_scope.get()
+    if scope is not None:
+        return scope
+    call = current_call.get()
+    if call is None:
+        return _implicit_scope()
+    found = _scopes.get(call.run.run_id)
+    return found if found is not None else _scope_in_worker(call)
+
+
+def _implicit_scope() -> RunScope:
+    global _implicit
+    with _lock:
+        if _implicit is not None and _implicit[0] == os.getpid():
+            scope = _implicit[1]
+            if not scope.graph.closed and scope.loop is run_loop():
+                return scope
+        scope = begin_run(
+            RunInfo(new_run_id(), new_run_name(), "implicit", log_level=log_level()),
+            choose_runner(None),
+            None,
+        )
+        _implicit = os.getpid(), scope
+        atexit.register(_end_implicit, scope)
+        return scope
+
+
+def _end_implicit(scope: RunScope) -> None:
+    if scope.graph.closed or scope.loop.closed:
+        return
+    from dataflow.execution.results import wait_for_all
+
+    wait_for_all(scope)
+    end_run(scope, State.of_code(StateCode.COMPLETED))
+
+
+def begin_run(
+    info: RunInfo,
+    runner: Runner,
+    parent: RunScope | None,
+    *,
+    parent_node: int | None = None,
+    parameters_json: str = "{}",
+    version: str | None = None,
+    log_prints: bool = False,
+    code_path: str | None = None,
+) -> RunScope:
+    """Record that a run begins, and open it.
+
+    Raises:
+        StoreError: it cannot be recorded; then nothing runs.
+    """
+    scope = open_scope(info, runner, parent, log_prints)
+    now = now_ns()
+    scope.loop.writer.write_now(
+        [
+            RunRecord(
+                info.run_id,
+                info.flow_name,
+                info.name,
+                parameters_json,
+                info.tags,
+                info.parent_run_id,
+                parent_node,
+                runner.name,
+                version,
+                now,
+                os.getpid(),
+                socket.gethostname(),
+                code_path or (sys.argv[0] if sys.argv else None),
+            ),
+            RunStateRecord(info.run_id, StateCode.PENDING, "Pending", None, now),
+            RunStateRecord(info.run_id, StateCode.RUNNING, "Running", None, now, info.run_count),
+        ]
+    )
+    return scope
+
+
+def record_state(scope: RunScope, state: State[Any], run_count: int = 1) -> None:
+    """Record that a run is in a new state; returns when the store has it."""
+    scope.loop.writer.write_now([state_record(scope, state, run_count)])
+
+
+def state_record(scope: RunScope, state: State[Any], run_count: int = 1) -> RunStateRecord:
+    """The record of a run's state."""
+    return RunStateRecord(
+        scope.info.run_id, int(state.code), state.name, state.message, now_ns(), run_count
+    )
+
+
+def end_run(scope: RunScope, state: State[Any], run_count: int = 1) -> None:
+    """Record how a run ended, and close it."""
+    try:
+        record_state(scope, state, run_count)
+    finally:
+        close_scope(scope)
+
+
+# --- tasks that call tasks inside a worker process -----------------------------------------------
+
+
+class _ReportStore:
+    """Where a run inside a worker records: into the report of the batch that it belongs to."""
+
+    def __init__(self, records: list[Any]) -> None:
+        self._records = records
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Take records along."""
+        self._records.extend(records)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _scope_in_worker(call: Any) -> RunScope:
+    """The run inside this worker that the calls of one task run belong to."""
+    with _lock:
+        scopes = call.nested
+        key = (call.position, call.attempt)
+        scope = scopes.get(key)
+        if scope is None:
+            scope = scopes[key] = _open_in_worker(call)
+        return scope
+
+
+def _open_in_worker(call: Any) -> RunScope:
+    place = call.place
+    info = RunInfo(
+        new_run_id(),
+        call.task_run_name,
+        place.task.name,
+        tags=call.run.tags,
+        parent_run_id=call.run.run_id,
+        log_level=call.run.log_level,
+    )
+    loop = RunLoop(open_store=lambda: _ReportStore(call.records))  # type: ignore[arg-type,return-value]
+    runner = load_inline()
+    scope = open_scope(info, runner, None, loop=loop)
+    now = now_ns()
+    loop.writer.write_now(
+        [
+            RunRecord(
+                info.run_id,
+                info.flow_name,
+                info.name,
+                "{}",
+                info.tags,
+                info.parent_run_id,
+                place.node,
+                runner.name,
+                None,
+                now,
+                os.getpid(),
+                socket.gethostname(),
+                None,
+            ),
+            RunStateRecord(info.run_id, StateCode.RUNNING, "Running", None, now),
+        ]
+    )
+    return scope
+
+
+def load_inline() -> Runner:
+    """A fresh runner that works in the thread that asks for results."""
+    from dataflow.plugins import load_plugin
+
+    runner: Runner = load_plugin("dataflow.runners", "inline")()
+    return runner
+

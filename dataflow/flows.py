@@ -1,0 +1,384 @@
+"""Flows: functions whose calls of tasks are traced into a graph, planned, run and recorded."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from dataflow.errors import DefinitionError
+from dataflow.model.functions import (
+    described,
+    importable_name,
+    kind_of,
+    name_of_function,
+    require_callable,
+    signature_of,
+)
+from dataflow.model.retry_policy import Delays, RetryPolicy, make_retry_policy
+from dataflow.tasks import _import_task as import_by_name
+
+if TYPE_CHECKING:
+    from dataflow.futures import FutureList, TaskFuture
+    from dataflow.graph.flow_graph import FlowGraph
+    from dataflow.planner.plan import Plan
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Hook = Callable[[Any, Any, Any], Any]
+_HOOKS = ("on_running", "on_completion", "on_failure", "on_cancellation", "on_crashed")
+_LATER = ("persist_result", "result_storage", "result_serializer", "cache_result_in_memory")
+
+
+class Flow(Generic[P, R]):
+    """A function with the options of a flow; made by :func:`flow`, never changed afterwards.
+
+    Attributes:
+        fn: the function itself.
+        name, description, version, tags: what it is called, and what it is for.
+        task_runner: who carries out its tasks (None: its caller's runner, or the settings').
+        retry_policy: how often its body is run again.
+        timeout_seconds: how long the body may take.
+        fail_on_unhandled: whether failed tasks that nobody looked at make it fail.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        version: str | None = None,
+        tags: Iterable[str] | None = None,
+        flow_run_name: str | Callable[..., str] | None = None,
+        retries: int | None = None,
+        retry_delay_seconds: Delays = None,
+        timeout_seconds: float | None = None,
+        task_runner: Any = None,
+        validate_parameters: bool = True,
+        log_prints: bool | None = None,
+        fail_on_unhandled: bool = True,
+        on_running: Iterable[Hook] | None = None,
+        on_completion: Iterable[Hook] | None = None,
+        on_failure: Iterable[Hook] | None = None,
+        on_cancellation: Iterable[Hook] | None = None,
+        on_crashed: Iterable[Hook] | None = None,
+        **later: Any,
+    ) -> None:
+        require_callable(fn, "flow")
+        self._refuse_unknown(later)
+        self.fn = fn
+        self.kind = kind_of(fn)
+        self.signature = signature_of(fn)
+        self.name = name or name_of_function(fn).replace("_", "-")
+        self.description = described(fn, description)
+        self.version = version
+        self.tags = tuple(sorted(set(tags or ())))
+        self.flow_run_name = flow_run_name
+        self.retry_policy: RetryPolicy = make_retry_policy(retries, retry_delay_seconds)
+        if timeout_seconds is not None and not timeout_seconds > 0:
+            raise DefinitionError(f"timeout_seconds must be more than 0, not {timeout_seconds!r}.")
+        self.timeout_seconds = timeout_seconds
+        self.task_runner = task_runner
+        self.validates = validate_parameters
+        self.log_prints = log_prints
+        self.fail_on_unhandled = fail_on_unhandled
+        given = (on_running, on_completion, on_failure, on_cancellation, on_crashed)
+        self.hooks: dict[str, list[Hook]] = {
+            kind: list(hooks or ()) for kind, hooks in zip(_HOOKS, given, strict=True)
+        }
+        self._retry_options = {"retries": retries, "retry_delay_seconds": retry_delay_seconds}
+        self._later = {name: value for name, value in later.items() if value is not None}
+        self._run_name = self._compile_run_name()
+        functools.update_wrapper(self, fn, updated=())
+
+    @staticmethod
+    def _refuse_unknown(options: dict[str, Any]) -> None:
+        unknown = [name for name in options if name not in _LATER]
+        if unknown:
+            raise DefinitionError(
+                f"@flow has no option {unknown[0]!r}.",
+                hint="See help(dataflow.Flow) for the options there are.",
+            )
+        used = sorted(name for name, value in options.items() if value)
+        if used:
+            import warnings
+
+            warnings.warn(
+                f"Accepted, but without effect in this version: {', '.join(used)}. "
+                "Results are not persisted yet.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _compile_run_name(self) -> Any:
+        if self.flow_run_name is None:
+            return None
+        from dataflow.model.run_names import compile_run_name
+
+        return compile_run_name(self.flow_run_name, self.signature, f"flow {self.name!r}")
+
+    # --- how it is called ------------------------------------------------------------------------
+
+    @overload
+    def __call__(
+        self: Flow[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the flow.
+
+        Takes the function's parameters, and ``wait_for=`` and ``return_state=``.
+
+        Returns:
+            What the body returned, with values in place of futures; with ``return_state=True``
+            the final state; a coroutine of either if the flow is ``async``.
+
+        Raises:
+            ParameterTypeError: parameters are of the wrong type; nothing has run.
+            UnhandledTaskFailure: tasks failed and nobody looked at them.
+            Exception: what the body raised.
+        """
+        wait_for = kwargs.pop("wait_for", None)
+        return_state = kwargs.pop("return_state", False)
+        from dataflow.execution.flow_run import run_flow, run_flow_async
+
+        run = run_flow_async if self.kind.startswith("async") else run_flow
+        return run(self, args, kwargs, wait_for, return_state)
+
+    def submit(self, *args: Any, **kwargs: Any) -> TaskFuture[Any]:
+        """Have the runner run this flow as a subflow on a worker; returns a future at once."""
+        return self._as_task().submit(*args, **kwargs)
+
+    def map(self, *args: Any, **kwargs: Any) -> FutureList[Any]:
+        """Have the runner run this flow as a subflow for each element (see ``Task.map``)."""
+        return self._as_task().map(*args, **kwargs)
+
+    def _as_task(self) -> Any:
+        from dataflow.tasks import Task
+
+        made: Any = Task(_Subflow(self), name=self.name, tags=self.tags)
+        return made
+
+    # --- parameters ------------------------------------------------------------------------------
+
+    def validated_parameters(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The parameters of a call by name, defaults filled in, converted to their types.
+
+        Raises:
+            ParameterBindError: parameters are missing or unknown.
+            ParameterTypeError: parameters are of the wrong type, each named.
+        """
+        if not self.signature.parameters and not args and not kwargs:
+            return {}
+        from dataflow.model.parameters import bind_parameters, validate_parameters
+
+        parameters = bind_parameters(f"flow {self.name!r}", self.signature, args, kwargs)
+        if not self.validates:
+            return parameters
+        return validate_parameters(self.name, self.fn, self.signature, parameters)
+
+    def call_arguments(
+        self, parameters: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The positional and named arguments that pass these parameters."""
+        if not parameters:
+            return (), {}
+        from dataflow.model.parameters import call_arguments
+
+        args, kwargs = call_arguments(self.signature, parameters)
+        return tuple(args), kwargs
+
+    @property
+    def parameters_schema(self) -> dict[str, Any]:
+        """The parameters as a JSON schema."""
+        from dataflow.model.parameters import parameters_schema
+
+        return parameters_schema(self.fn)
+
+    def render_run_name(self, parameters: dict[str, Any]) -> str | None:
+        """The name of a run with these parameters; None: a random one."""
+        if self._run_name is None:
+            return None
+        name: str = self._run_name.render(parameters)
+        return name
+
+    @property
+    def code_path(self) -> str | None:
+        """The file that the flow is written in."""
+        try:
+            return inspect.getsourcefile(inspect.unwrap(self.fn))
+        except TypeError:
+            return None
+
+    # --- what it would do ------------------------------------------------------------------------
+
+    def trace(self, *args: Any, **kwargs: Any) -> FlowGraph:
+        """The graph of a run with these parameters; the body runs, the tasks do not.
+
+        Raises:
+            TraceError: the body needs the value of a task; the error has the graph so far.
+        """
+        from dataflow.graph.dry_run import trace_flow
+
+        return trace_flow(self, args, kwargs)
+
+    def plan(self, *args: Any, **kwargs: Any) -> Plan:
+        """What the planner would make of a run with these parameters; nothing is run."""
+        from dataflow.planner.plan import plan_graph
+
+        return plan_graph(self.trace(*args, **kwargs))
+
+    def visualize(self, *args: Any, **kwargs: Any) -> Any:
+        """The graph of a run with these parameters, drawn: Mermaid text that notebooks show."""
+        from dataflow.graph.drawing import draw
+
+        return draw(self.trace(*args, **kwargs))
+
+    # --- how it is varied ------------------------------------------------------------------------
+
+    def with_options(self, **options: Any) -> Flow[P, R]:
+        """A copy of this flow with other options; this one stays as it is."""
+        return Flow(self.fn, **{**self.options(), **options})
+
+    def options(self) -> dict[str, Any]:
+        """The options that would make this flow again."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "version": self.version,
+            "tags": self.tags,
+            "flow_run_name": self.flow_run_name,
+            "timeout_seconds": self.timeout_seconds,
+            "task_runner": self.task_runner,
+            "validate_parameters": self.validates,
+            "log_prints": self.log_prints,
+            "fail_on_unhandled": self.fail_on_unhandled,
+            **self._retry_options,
+            **self.hooks,
+            **self._later,
+        }
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A flow in a class is a method: it is bound to the instance."""
+        bind = getattr(self.fn, "__get__", None)
+        if bind is None or (instance is None and not isinstance(self.fn, (classmethod, staticmethod))):
+            return self
+        import copy
+
+        bound = copy.copy(self)
+        bound.fn = bind(instance, owner)
+        bound.signature = signature_of(bound.fn)
+        return bound
+
+    def on_running(self, hook: Hook) -> Hook:
+        """Decorate a hook that is called when a run begins."""
+        return self._add_hook("on_running", hook)
+
+    def on_completion(self, hook: Hook) -> Hook:
+        """Decorate a hook that is called when a run has completed."""
+        return self._add_hook("on_completion", hook)
+
+    def on_failure(self, hook: Hook) -> Hook:
+        """Decorate a hook that is called when a run has failed for good."""
+        return self._add_hook("on_failure", hook)
+
+    def on_cancellation(self, hook: Hook) -> Hook:
+        """Decorate a hook that is called when a run was cancelled."""
+        return self._add_hook("on_cancellation", hook)
+
+    def on_crashed(self, hook: Hook) -> Hook:
+        """Decorate a hook that is called when a run has crashed."""
+        return self._add_hook("on_crashed", hook)
+
+    def _add_hook(self, kind: str, hook: Hook) -> Hook:
+        self.hooks[kind].append(hook)
+        return hook
+
+    def __reduce_ex__(self, _protocol: Any) -> Any:
+        found = importable_name(self, self.fn)
+        if found is not None:
+            return import_by_name, found
+        state = dict(self.__dict__)
+        state.pop("__wrapped__", None)
+        state["task_runner"] = state["task_runner"] if isinstance(state["task_runner"], str) else None
+        return _rebuild_flow, (type(self), state)
+
+    def __repr__(self) -> str:
+        return f"<Flow {self.name!r}{self.signature}>"
+
+
+def _rebuild_flow(kind: type[Flow[Any, Any]], state: dict[str, Any]) -> Flow[Any, Any]:
+    made = kind.__new__(kind)
+    made.__dict__.update(state)
+    return made
+
+
+class _Subflow:
+    """A flow as the function of a task: what ``flow.submit`` runs on a worker."""
+
+    def __init__(self, flow: Flow[Any, Any]) -> None:
+        self.flow = flow
+        self.__name__ = flow.name
+        self.__signature__ = flow.signature
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        found = self.flow(*args, **kwargs)
+        if inspect.isawaitable(found):
+            from dataflow.worker.async_calls import run_coroutine
+
+            return run_coroutine(found)  # type: ignore[arg-type]
+        return found
+
+
+@overload
+def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
+@overload
+def flow(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
+    tags: Iterable[str] | None = None,
+    flow_run_name: str | Callable[..., str] | None = None,
+    retries: int | None = None,
+    retry_delay_seconds: Delays = None,
+    timeout_seconds: float | None = None,
+    task_runner: Any = None,
+    validate_parameters: bool = True,
+    log_prints: bool | None = None,
+    fail_on_unhandled: bool = True,
+    on_running: Iterable[Hook] | None = None,
+    on_completion: Iterable[Hook] | None = None,
+    on_failure: Iterable[Hook] | None = None,
+    on_cancellation: Iterable[Hook] | None = None,
+    on_crashed: Iterable[Hook] | None = None,
+    **later: Any,
+) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+def flow(fn: Any = None, /, **options: Any) -> Any:
+    """Make a function a flow; with or without options.
+
+    Args:
+        fn: the function, where the decorator is used without options.
+        name: what it is called (default: the function's name with dashes).
+        description, version, tags: kept with its runs.
+        flow_run_name: a template such as ``"load {day:%Y-%m}"``, or a callable.
+        retries, retry_delay_seconds: how often, and after how long, the body is run again.
+        timeout_seconds: how long the body may take; then the run fails.
+        task_runner: ``"inline"``, ``"threads"``, ``"processes"``, ``"dask"`` or a runner object.
+        validate_parameters: whether parameters are converted to the types of the signature.
+        log_prints: whether prints become log lines.
+        fail_on_unhandled: whether failed tasks that nobody looked at make the flow fail.
+        on_running, on_completion, on_failure, on_cancellation, on_crashed: hooks
+            ``hook(flow, flow_run, state)``.
+
+    Raises:
+        DefinitionError: ``fn`` is no function, or an option cannot be used.
+    """
+    if fn is None:
+        return lambda function: Flow(function, **options)
+    return Flow(fn, **options)

@@ -1,0 +1,125 @@
+"""The graph of one run: nodes in the order in which they were traced.
+
+Nodes are appended by whichever thread runs the body; the run loop takes what is new in segments.
+``dag`` is made when asked for: a run itself never needs networkx.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from dataflow.graph.nodes import CallNode, MapNode, Node, TaskNode
+from dataflow.model.inputs import Ref
+
+if TYPE_CHECKING:
+    import networkx
+
+
+class FlowGraph:
+    """What the body of a flow does, as a graph.
+
+    Args:
+        run_id: the run whose graph this is.
+        flow_name: the flow.
+        copies_arguments: whether arguments are pickled when a task is submitted, because they
+            leave this process; otherwise tasks share them with the body.
+    """
+
+    def __init__(self, run_id: str, flow_name: str, copies_arguments: bool = True) -> None:
+        self.run_id = run_id
+        self.flow_name = flow_name
+        self.copies_arguments = copies_arguments
+        self.nodes: list[Node] = []
+        self.fresh: list[Node] = []
+        self.closed = False
+        self.error: BaseException | None = None  # why nothing of it will go on
+        self.queue: Any = None  # what waits for this graph's runner; the run loop sets it
+        self.info: Any = None  # what tasks may ask about the run
+        self.lock = threading.Lock()
+        self._numbers: dict[str, int] = {}
+
+    def next_number(self, task_name: str) -> int:
+        """How many runs of a task of this name came before."""
+        numbers = self._numbers
+        number = numbers.get(task_name, 0)
+        numbers[task_name] = number + 1
+        return number
+
+    def add(self, node: Node) -> None:
+        """Append a node and give it its id."""
+        with self.lock:
+            node.id = len(self.nodes)
+            self.nodes.append(node)
+            if not isinstance(node, CallNode):  # calls in place are never planned
+                self.fresh.append(node)
+
+    def take_fresh(self) -> list[Node]:
+        """The nodes that were added since the last call."""
+        with self.lock:
+            fresh, self.fresh = self.fresh, []
+            return fresh
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __repr__(self) -> str:
+        maps = sum(isinstance(node, MapNode) for node in self.nodes)
+        return f"<FlowGraph of {self.flow_name!r}: {len(self)} nodes, {maps} of them maps>"
+
+    def edges(self) -> Iterator[tuple[Node, Node, str]]:
+        """Edges ``(from, to, kind)`` with kind ``"data"`` or ``"order"``, each once."""
+        for node in list(self.nodes):
+            data = upstream_of(node.upstream)
+            for source in data:
+                yield source, node, "data"
+            for source in upstream_of(node.order):
+                if source not in data:
+                    yield source, node, "order"
+
+    @property
+    def dag(self) -> networkx.DiGraph[str]:
+        """The graph in networkx: node keys, with ``kind``, ``task``, ``name`` and ``length``.
+
+        Nodes of other runs that values came from are there too, with ``foreign=True``.
+        """
+        import networkx
+
+        dag: networkx.DiGraph[str] = networkx.DiGraph(run_id=self.run_id, flow=self.flow_name)
+        for node in list(self.nodes):
+            dag.add_node(
+                node.key,
+                id=node.id,
+                kind=node.kind,
+                task=node.task.name,
+                name=node.name,
+                length=node.length,
+            )
+        for source, node, kind in self.edges():
+            if source.graph is not self:
+                dag.add_node(self.key_of(source), kind=source.kind, foreign=True)
+            dag.add_edge(self.key_of(source), node.key, kind=kind)
+        return dag
+
+    def key_of(self, node: Node) -> str:
+        """The key of a node, with its run in front if that is another."""
+        if node.graph is self:
+            return node.key
+        return f"{node.graph.run_id[:12]}/{node.key}"
+
+
+def upstream_of(refs: Iterable[Ref]) -> list[Node]:
+    """The nodes behind references, each once, in order."""
+    return list(dict.fromkeys(ref.node for ref in refs))
+
+
+def local_ids(graph: FlowGraph, refs: Iterable[Ref]) -> tuple[int, ...]:
+    """The ids of the nodes of ``graph`` behind references."""
+    return tuple(dict.fromkeys(ref.node.id for ref in refs if ref.node.graph is graph))
+
+
+__all__ = ["CallNode", "FlowGraph", "MapNode", "Node", "TaskNode", "local_ids", "upstream_of"]

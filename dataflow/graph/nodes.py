@@ -1,0 +1,376 @@
+"""Nodes of a flow's graph.
+
+A node is one object for its whole life, so that a ``submit`` costs one allocation. Its first part
+is what was traced and never changes. Its second part belongs to the run loop. Its third is what has
+been announced: it changes only after the store has it, and it is all that futures look at.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from weakref import ref as weak_ref
+
+from dataflow.model.batches import Column, Failure, Note
+from dataflow.model.inputs import MapInput, Ref
+from dataflow.model.states import StateCode
+
+if TYPE_CHECKING:
+    from dataflow.graph.flow_graph import FlowGraph
+
+_PENDING = int(StateCode.PENDING)
+Place = tuple[Column, int]
+
+
+class TaskNode:
+    """One task run.
+
+    Attributes:
+        graph, id, task, number: where it belongs; ``number`` counts the runs of the task.
+        arguments: ``(args, kwargs)``, or both pickled at the call, with holes for references.
+        links: where in the arguments each reference belongs: ``(position or name, Ref)``, and
+            ``(None, refs)`` for the holes inside containers.
+        upstream, order: the references whose values it takes, and those it only waits for.
+        created_ns: when it was traced.
+        waiting: how many nodes it still waits for.
+        dependents: the nodes that wait for it.
+        chain: the calls that are carried out in one go with this one, which is their first.
+        code, place, failure: how it ended for the run loop.
+        value_length: how long its value is (None: it has no length; -1: nobody knows).
+        attempt, losses: the attempt it is at, and how often its worker was lost.
+        announced: its state, as the store has it.
+        callbacks: who wants to know when it has ended.
+        noticed: whether someone looked at how it ended.
+    """
+
+    __slots__ = (
+        "announced",
+        "arguments",
+        "attempt",
+        "callbacks",
+        "chain",
+        "code",
+        "created_ns",
+        "dependents",
+        "ended_ns",
+        "failure",
+        "graph",
+        "id",
+        "links",
+        "losses",
+        "note",
+        "noticed",
+        "number",
+        "order",
+        "place",
+        "run_name",
+        "task",
+        "upstream",
+        "value_length",
+        "waiting",
+        "wants_length",
+    )
+    kind = "task"
+
+    def __init__(
+        self,
+        graph: FlowGraph,
+        task: Any,
+        number: int,
+        arguments: Any,
+        links: Any,
+        upstream: tuple[Ref, ...],
+        order: tuple[Ref, ...],
+        created_ns: int,
+    ) -> None:
+        self.graph = graph
+        self.id = -1
+        self.task = task
+        self.number = number
+        self.arguments = arguments
+        self.links = links
+        self.upstream = upstream
+        self.order = order
+        self.created_ns = created_ns
+        self.waiting = 0
+        self.dependents: list[Any] | None = None
+        self.chain: list[TaskNode] | None = None
+        self.code = _PENDING
+        self.place: Place | None = None
+        self.failure: Failure | None = None
+        self.attempt = 1
+        self.losses = 0
+        self.wants_length = False
+        self.value_length: int | None = -1
+        self.announced = _PENDING
+        self.ended_ns = 0
+        self.note: Note | None = None
+        self.run_name: str | None = None
+        self.callbacks: list[Callable[[], None]] | None = None
+        self.noticed = False
+
+    length = None
+
+    @property
+    def key(self) -> str:
+        """The deterministic name of this node within its graph."""
+        return f"{self.task.name}-{self.number}"
+
+    @property
+    def name(self) -> str:
+        """The name of the task run."""
+        return self.run_name or self.key
+
+    def ended(self, _element: int | None = None) -> bool:
+        """Whether it has ended, as far as has been announced."""
+        return self.announced in ENDED_CODES
+
+    def state_code(self, _element: int | None = None) -> int:
+        """The announced state."""
+        return self.announced
+
+    def place_of(self, _element: int | None = None) -> Place | None:
+        """Where its value is."""
+        return self.place
+
+    def failure_of(self, _element: int | None = None) -> Failure | None:
+        """How it failed."""
+        return self.failure
+
+
+ENDED_CODES = frozenset(int(code) for code in StateCode if code.is_ended)
+GOOD_CODES = frozenset(
+    int(code) for code in (StateCode.COMPLETED, StateCode.CACHED, StateCode.SKIPPED)
+)
+BAD_CODES = ENDED_CODES - GOOD_CODES - {int(StateCode.ROLLED_BACK)}
+
+
+class Segment:
+    """Values of elements ``start`` to ``stop`` of a map, from ``offset`` on in a column."""
+
+    __slots__ = ("clock_offset", "column", "ended", "offset", "start", "stop")
+
+    def __init__(
+        self,
+        start: int,
+        stop: int,
+        column: Column | None,
+        offset: int,
+        ended: array[int],
+        clock_offset: int,
+    ) -> None:
+        self.start = start
+        self.stop = stop
+        self.column = column
+        self.offset = offset
+        self.ended = ended
+        self.clock_offset = clock_offset
+
+
+class MapNode:
+    """A task mapped over some elements: one node whatever their number.
+
+    Attributes:
+        args, kwargs: where each argument of an element comes from.
+        length: the number of elements; None until it is known.
+        waiting: how many nodes have to end before any element can begin.
+        missing: for each element, how many of its own inputs are missing (None: none are).
+        left: elements that have not ended.
+        codes: the announced state of each element, a byte each.
+        segments: where values are, in the order in which they came.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "aligned_dependents",
+        "announced_count",
+        "args",
+        "attempts",
+        "callbacks",
+        "codes",
+        "created_ns",
+        "dependents",
+        "element_dependents",
+        "failure",
+        "failures",
+        "graph",
+        "handle",
+        "id",
+        "index",
+        "keep",
+        "kwargs",
+        "left",
+        "length",
+        "length_callbacks",
+        "length_dependents",
+        "losses",
+        "missing",
+        "notes",
+        "noticed",
+        "number",
+        "order",
+        "run_names",
+        "segments",
+        "settled",
+        "task",
+        "upstream",
+        "waiting",
+        "work",
+    )
+    kind = "map"
+
+    def __init__(
+        self,
+        graph: FlowGraph,
+        task: Any,
+        number: int,
+        args: tuple[MapInput, ...],
+        kwargs: dict[str, MapInput],
+        upstream: tuple[Ref, ...],
+        order: tuple[Ref, ...],
+        length: int | None,
+        created_ns: int,
+    ) -> None:
+        self.graph = graph
+        self.id = -1
+        self.task = task
+        self.number = number
+        self.args = args
+        self.kwargs = kwargs
+        self.upstream = upstream
+        self.order = order
+        self.length: int | None = None
+        self.created_ns = created_ns
+        self.waiting = 0
+        self.dependents: list[Any] | None = None
+        self.element_dependents: dict[int, list[Any]] = {}
+        self.aligned_dependents: list[tuple[MapNode, bool]] = []
+        self.length_dependents: list[MapNode] = []
+        self.missing: list[int] | None = None
+        self.settled = bytearray()  # the run loop's own: which elements have ended, and how
+        self.left = -1
+        self.work: Any = None
+        self.attempts: dict[int, int] = {}
+        self.losses: dict[int, int] = {}
+        self.keep = False
+        self.handle: weak_ref[Any] | None = None
+        self.segments: list[Segment] = []
+        self.index: list[Segment] | None = None
+        self.failures: dict[int, Failure] = {}
+        self.failure: Failure | None = None
+        self.notes: dict[int, Note] = {}
+        self.run_names: dict[int, str] = {}
+        self.codes = bytearray()
+        self.announced_count = 0
+        self.callbacks: list[tuple[int | None, Callable[[], None]]] | None = None
+        self.length_callbacks: list[Callable[[], None]] = []
+        self.noticed: set[int] | bool = False
+        if length is not None:
+            self.set_length(length)
+
+    @property
+    def key(self) -> str:
+        """The deterministic name of this node within its graph."""
+        return f"{self.task.name}-{self.number}"
+
+    name = key
+
+    def set_length(self, length: int) -> None:
+        """Now it is known how many elements there are."""
+        self.codes = bytearray(length)
+        self.settled = bytearray(length)
+        self.left = length
+        self.length = length
+
+    def ended(self, element: int | None = None) -> bool:
+        """Whether it (or one element) has ended, as far as has been announced."""
+        if element is None:
+            return self.length is not None and self.announced_count >= self.length
+        if self.length is None:
+            return False
+        return self.codes[element] in ENDED_CODES
+
+    def state_code(self, element: int | None = None) -> int:
+        """The announced state of an element; of the map as a whole without one."""
+        if element is not None:
+            return self.codes[element]
+        if self.failure is not None:
+            return int(StateCode.NOT_READY)
+        if not self.ended():
+            return _PENDING
+        bad = [code for code in BAD_CODES if code in self.codes]
+        return bad[0] if bad else int(StateCode.COMPLETED)
+
+    def segment_of(self, element: int) -> Segment | None:
+        """The segment that has an element (the newest, if it ran more than once)."""
+        index = self.index
+        if index is None or len(index) != len(self.segments):
+            index = self.index = sorted(self.segments, key=lambda segment: segment.start)
+        low, high = 0, len(index)
+        while low < high:
+            middle = (low + high) // 2
+            if index[middle].start <= element:
+                low = middle + 1
+            else:
+                high = middle
+        while low:
+            low -= 1
+            if element < index[low].stop:
+                return index[low]
+        return None
+
+    def place_of(self, element: int | None = None) -> Place | None:
+        """Where the value of an element is."""
+        assert element is not None
+        segment = self.segment_of(element)
+        if segment is None or segment.column is None:
+            return None
+        return segment.column, segment.offset + element - segment.start
+
+    def failure_of(self, element: int | None = None) -> Failure | None:
+        """How an element failed, or the map as a whole."""
+        if element is None:
+            return self.failure or (self.failures[min(self.failures)] if self.failures else None)
+        return self.failures.get(element) or self.failure
+
+    def element_name(self, element: int) -> str:
+        """The name of one task run."""
+        return self.run_names.get(element) or f"{self.key}[{element}]"
+
+
+class CallNode:
+    """A call in place: a bare call of a task, or a subflow. It is only recorded, never planned."""
+
+    __slots__ = ("created_ns", "graph", "id", "kind", "number", "order", "task", "upstream")
+
+    def __init__(
+        self,
+        graph: FlowGraph,
+        kind: str,
+        task: Any,
+        number: int,
+        upstream: tuple[Ref, ...],
+        order: tuple[Ref, ...],
+        created_ns: int,
+    ) -> None:
+        self.graph = graph
+        self.kind = kind
+        self.id = -1
+        self.task = task
+        self.number = number
+        self.upstream = upstream
+        self.order = order
+        self.created_ns = created_ns
+
+    length = None
+
+    @property
+    def key(self) -> str:
+        """The deterministic name of this node within its graph."""
+        return f"{self.task.name}-{self.number}"
+
+    name = key
+
+
+Node = TaskNode | MapNode | CallNode

@@ -1,0 +1,428 @@
+"""Calls become nodes: arguments are bound, futures in them become edges, the rest is copied.
+
+A task sees what it was given *when it was submitted*. Where arguments leave the process they are
+therefore pickled at the call (unless they are plain numbers and text, which cannot change), which
+is work that sending them would cost anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from dataflow.clock import now_ns
+from dataflow.errors import (
+    MappingLengthMismatch,
+    MappingMissingIterable,
+    ParameterBindError,
+    RunFinishedError,
+)
+from dataflow.graph.flow_graph import FlowGraph
+from dataflow.graph.nodes import CallNode, MapNode, TaskNode
+from dataflow.model.annotations import Annotation, allow_failure, quote, unmapped
+from dataflow.model.arguments import ATOMS, rebuild
+from dataflow.model.batches import Hole
+from dataflow.model.inputs import (
+    Aligned,
+    Chunked,
+    Fixed,
+    Gathered,
+    Listed,
+    MapInput,
+    Packed,
+    Ref,
+    Reference,
+    Spread,
+)
+from dataflow.worker import pickling
+from dataflow.worker.columns import pack
+
+_NO_KWARGS: dict[str, Any] = {}
+_CHUNK_BYTES = 64_000
+_KINDS = (Reference, Annotation)
+
+
+def trace_submit(
+    graph: FlowGraph, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+) -> TaskNode:
+    """Add the node of ``task.submit(*args, **kwargs)``.
+
+    Raises:
+        ParameterBindError: the arguments do not fit.
+        TransferError: an argument cannot be pickled, though it has to be.
+        RunFinishedError: the run has ended.
+    """
+    check_open(graph, task)
+    task.check_arguments(args, kwargs)
+    links: Any = None
+    upstream: tuple[Ref, ...] = ()
+    arguments: Any = (args, kwargs)
+    for value in args:
+        if type(value) not in ATOMS:
+            break
+    else:
+        if not kwargs or all(type(value) in ATOMS for value in kwargs.values()):
+            return _add(graph, task, arguments, None, (), wait_for)
+    found = _Finder()
+    args = tuple(found.strip(number, value) for number, value in enumerate(args))
+    kwargs = {name: found.strip(name, value) for name, value in kwargs.items()}
+    links, upstream = found.links(), tuple(found.refs)
+    arguments = (args, kwargs)
+    if graph.copies_arguments and not found.only_atoms:
+        arguments = _snapshot(task, args, kwargs)
+    return _add(graph, task, arguments, links, upstream, wait_for)
+
+
+def check_open(graph: FlowGraph, task: Any) -> None:
+    """Refuse to add to a graph whose run has ended.
+
+    Raises:
+        RunFinishedError: with the names of the run's flow and the task.
+    """
+    if graph.closed:
+        raise RunFinishedError(
+            f"Task {task.name!r} was submitted to a run of {graph.flow_name!r} that has ended.",
+            hint="Submit before the body of the flow returns (a thread may have outlived it).",
+        )
+
+
+def _add(
+    graph: FlowGraph,
+    task: Any,
+    arguments: Any,
+    links: Any,
+    upstream: tuple[Ref, ...],
+    wait_for: Any,
+) -> TaskNode:
+    order = () if wait_for is None else tuple(find_refs(wait_for))
+    node = TaskNode(
+        graph, task, graph.next_number(task.name), arguments, links, upstream, order, now_ns()
+    )
+    graph.add(node)
+    return node
+
+
+class _Finder:
+    """Takes references out of the arguments of one call."""
+
+    def __init__(self, allow: bool = False) -> None:
+        self.refs: list[Ref] = []
+        self.only_atoms = True
+        self._direct: list[tuple[int | str, Any]] = []
+        self._holes: list[Any] = []
+        self._allow = allow
+
+    @property
+    def holes(self) -> tuple[Any, ...]:
+        """What belongs into the holes, in their order."""
+        return tuple(self._holes)
+
+    def strip(self, where: int | str, value: Any) -> Any:
+        """The argument without its references."""
+        if type(value) in ATOMS:
+            return value
+        if isinstance(value, Reference):
+            self._direct.append((where, self._take(value)))
+            return None
+        if isinstance(value, allow_failure) and isinstance(value.value, Reference):
+            self._direct.append((where, self._take(value.value, allow=True)))
+            return None
+        self.only_atoms = False
+        return self.strip_inside(value)
+
+    def strip_inside(self, value: Any) -> Any:
+        """A container with holes for its references, without marks."""
+        return rebuild(value, _KINDS, self._replace)
+
+    def links(self) -> Any:
+        """Where the references belong, as :class:`TaskNode` keeps it."""
+        links: list[Any] = list(self._direct)
+        if self._holes:
+            links.append((None, self.holes))
+        return tuple(links) or None
+
+    def _replace(self, value: Any) -> Any:
+        if isinstance(value, Reference):
+            self._holes.append(self._take(value))
+            return Hole(len(self._holes) - 1)
+        if isinstance(value, quote):
+            return value.value
+        before = self._allow
+        self._allow = before or isinstance(value, allow_failure)
+        try:
+            return rebuild(value.value, _KINDS, self._replace)
+        finally:
+            self._allow = before
+
+    def _take(self, value: Reference, allow: bool = False) -> Any:
+        """A reference (or the list of references) behind a future (or a list of futures)."""
+        allow = allow or self._allow
+        return self.allowing(value.refs(), allow)
+
+    def allowing(self, target: Any, allow: bool) -> Any:
+        if isinstance(target, Ref):
+            target = Ref(target.node, target.element, True) if allow else target
+            self.refs.append(target)
+            return target
+        if isinstance(target, list):
+            return [self.allowing(item, allow) for item in target]
+        return target
+
+
+def _snapshot(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    try:
+        return pickling.dumps((args, kwargs))
+    except Exception as error:
+        names = task.argument_names(args, kwargs)
+        for name, value in names:
+            _check_argument(task, name, value)
+        raise pickling.transfer_error(
+            (args, kwargs), f"An argument of task {task.name!r}", error, _ARGUMENT_HINT
+        ) from error
+
+
+_ARGUMENT_HINT = (
+    "Make it inside the task, or use task_runner='threads', where arguments stay in this process."
+)
+
+
+def _check_argument(task: Any, name: str, value: Any) -> None:
+    try:
+        pickling.dumps(value)
+    except Exception as error:
+        what = f"Argument {name!r} of task {task.name!r}"
+        raise pickling.transfer_error(value, what, error, _ARGUMENT_HINT) from error
+
+
+def find_refs(value: Any) -> Iterator[Ref]:
+    """Every reference anywhere inside a value (for ``wait_for=`` and for what a flow returns)."""
+    finder = _Finder()
+    finder.strip_inside(value)
+    return iter(finder.refs)
+
+
+def trace_call(
+    graph: FlowGraph, kind: str, task: Any, upstream: Iterable[Ref], order: Iterable[Ref]
+) -> CallNode:
+    """Add the node of a call in place (``kind`` "call") or of a subflow (``"flow"``)."""
+    check_open(graph, task)
+    number = graph.next_number(task.name)
+    node = CallNode(graph, kind, task, number, tuple(upstream), tuple(order), now_ns())
+    graph.add(node)
+    return node
+
+
+def trace_map(
+    graph: FlowGraph, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+) -> MapNode:
+    """Add the node of ``task.map(*args, **kwargs)``.
+
+    Raises:
+        ParameterBindError: the arguments do not fit.
+        MappingMissingIterable: there is nothing to map over.
+        MappingLengthMismatch: the iterables have different lengths.
+        TransferError: an argument cannot be pickled, though it has to be.
+    """
+    check_open(graph, task)
+    task.check_arguments(args, kwargs)
+    mapper = _Mapper(graph, task)
+    inputs = tuple(
+        mapper.input(name, value) for name, value in task.argument_names(args, kwargs)[: len(args)]
+    )
+    named = {name: mapper.input(name, value) for name, value in kwargs.items()}
+    length = mapper.length()
+    order = () if wait_for is None else tuple(find_refs(wait_for))
+    node = MapNode(
+        graph,
+        task,
+        graph.next_number(task.name),
+        inputs,
+        named,
+        tuple(mapper.refs),
+        order,
+        length,
+        now_ns(),
+    )
+    graph.add(node)
+    return node
+
+
+class _Mapper:
+    """Decides for each argument of a map whether, and how, it is mapped over."""
+
+    def __init__(self, graph: FlowGraph, task: Any) -> None:
+        self.graph = graph
+        self.task = task
+        self.refs: list[Ref] = []
+        self.lengths: dict[str, int] = {}
+        self.spread: list[str] = []
+
+    def length(self) -> int | None:
+        """The length that all mapped arguments agree on; None while one is not known."""
+        if not self.lengths and not self.spread:
+            raise MappingMissingIterable(
+                f"Task {self.task.name!r} was mapped, but no argument is an iterable to map over.",
+                hint="Pass a list, range, array or future of one that is not marked unmapped(); "
+                "text, dicts, DataFrames, models and dataclasses are given whole to each element.",
+            )
+        if len(set(self.lengths.values())) > 1:
+            shown = ", ".join(f"{name}: {length}" for name, length in self.lengths.items())
+            raise MappingLengthMismatch(
+                f"Task {self.task.name!r} was mapped over iterables of different lengths ({shown}).",
+                hint="Give iterables of one length; mark what every element gets with unmapped().",
+            )
+        return None if self.spread else next(iter(self.lengths.values()))
+
+    def input(self, name: str, value: Any) -> MapInput:
+        """Where the elements' values of one argument come from."""
+        if isinstance(value, (unmapped, quote)):
+            return self._fixed(name, value)
+        allow = isinstance(value, allow_failure)
+        if allow:
+            value = value.value
+            if isinstance(value, unmapped):
+                return self._fixed(name, allow_failure(value.value))
+        if isinstance(value, Reference):
+            return self._referenced(name, value, allow)
+        values = _listed(value)
+        if values is None:
+            return self._fixed(name, allow_failure(value) if allow else value)
+        self.lengths[name] = len(values)
+        return self._column(name, values, allow)
+
+    def _referenced(self, name: str, value: Reference, allow: bool) -> MapInput:
+        target = value.refs()
+        if isinstance(target, list):
+            self.lengths[name] = len(target)
+            return self._gathered(target, allow)
+        if target.element is None and isinstance(target.node, MapNode):
+            self.refs.append(target)
+            if target.node.length is None:
+                self.spread.append(name)
+            else:
+                self.lengths[name] = target.node.length
+            return Aligned(target.node, allow)
+        self.refs.append(target)
+        self.spread.append(name)
+        return Spread(Ref(target.node, target.element, allow))
+
+    def _gathered(self, items: list[Any], allow: bool) -> MapInput:
+        if all(isinstance(item, Ref) for item in items):
+            refs = [Ref(item.node, item.element, True) if allow else item for item in items]
+            whole = _whole_map(refs)
+            if whole is not None:
+                self.refs.append(Ref(whole))
+                return Aligned(whole, allow)
+            self.refs.extend(refs)
+            return Gathered(refs)
+        finder = _Finder()
+        values = [finder.allowing(item, allow) for item in items]
+        return self._holed(values)
+
+    def _holed(self, values: list[Any]) -> MapInput:
+        refs: list[Ref] = []
+        filled = []
+        for value in values:
+            if isinstance(value, Ref):
+                filled.append(Hole(len(refs)))
+                refs.append(value)
+            else:
+                filled.append(value)
+        self.refs.extend(refs)
+        return Listed(filled, tuple(refs))
+
+    def _column(self, name: str, values: Sequence[Any], allow: bool) -> MapInput:
+        if isinstance(values, range):
+            return Listed(values)
+        kinds = set(map(type, values))
+        if kinds <= ATOMS:
+            return Listed(values)
+        if any(issubclass(kind, (Reference, Annotation)) for kind in kinds) or allow:
+            if all(isinstance(value, Reference) for value in values):
+                return self._gathered([value.refs() for value in values], allow)
+        if len(values) > 1 and all(value is values[0] for value in values):
+            return self._fixed(name, quote(values[0]) if values else None)
+        finder = _Finder(allow)
+        stripped = finder.strip_inside(values)
+        if finder.refs:
+            self.refs.extend(finder.refs)
+            return Listed(stripped, finder.holes)
+        return self._copied(name, stripped)
+
+    def _copied(self, name: str, values: Sequence[Any]) -> MapInput:
+        if not self.graph.copies_arguments or not len(values):
+            return Listed(values)
+        try:
+            first = len(pickling.dumps(values[0]))
+            size = max(1, min(256, _CHUNK_BYTES // max(first, 1)))
+            chunks = [
+                pickling.dumps(list(values[start : start + size]))
+                for start in range(0, len(values), size)
+            ]
+        except Exception:
+            for index, value in enumerate(values):
+                _check_argument(self.task, f"{name}[{index}]", value)
+            raise
+        return Chunked(chunks, size, len(values))
+
+    def _fixed(self, name: str, value: Any) -> MapInput:
+        if type(value) in ATOMS:
+            return Fixed(value)
+        finder = _Finder()
+        stripped = finder.strip_inside(value)
+        self.refs.extend(finder.refs)
+        if not self.graph.copies_arguments or type(stripped) in ATOMS:
+            return Fixed(stripped, finder.holes)
+        try:
+            column = pack([stripped], exact=True)
+        except Exception:
+            _check_argument(self.task, name, stripped)
+            raise
+        if finder.refs:
+            return Fixed(column.load(0), finder.holes)
+        return Packed(column)
+
+
+def _whole_map(refs: Sequence[Ref]) -> MapNode | None:
+    """The map whose elements these are, all of them and in order."""
+    if not refs or not isinstance(refs[0].node, MapNode):
+        return None
+    node = refs[0].node
+    if node.length != len(refs):
+        return None
+    whole = all(ref.node is node and ref.element == at for at, ref in enumerate(refs))
+    return node if whole else None
+
+
+def _listed(value: Any) -> Sequence[Any] | None:
+    """The elements of what can be mapped over (a copy), or None."""
+    kind = type(value)
+    if kind in (list, tuple):
+        return list(value)
+    if kind is range:
+        return range(value.start, value.stop, value.step)
+    if isinstance(value, (str, bytes, bytearray, dict, type)) or _is_record(kind):
+        return None
+    if hasattr(kind, "iloc"):
+        return list(value) if not hasattr(kind, "columns") else None
+    if isinstance(value, Iterator) or hasattr(kind, "__iter__"):
+        if hasattr(value, "shape") and not value.shape:
+            return None
+        return list(value)
+    return None
+
+
+def _is_record(kind: type) -> bool:
+    return any(
+        hasattr(kind, mark)
+        for mark in ("__pydantic_fields__", "__dataclass_fields__", "__attrs_attrs__")
+    )
+
+
+def bind_error(task: Any, error: TypeError) -> ParameterBindError:
+    """The error for arguments that do not fit a task."""
+    return ParameterBindError(
+        f"Task {task.name!r} cannot be called with these arguments: {error}.",
+        hint=f"Its signature is {task.name}{task.signature}.",
+    )
+

@@ -1,0 +1,334 @@
+"""Batches and their reports: what a runner is given, and what it gives back.
+
+**A batch is a sequence of calls; a report is columns over those calls.** Call ``p`` of a batch is
+found at position ``p`` of every column, whatever the batch is made of:
+
+* :class:`MapBody`: some elements of one or more fused map stages, element by element, so that call
+  ``p`` is stage ``p % S`` of the ``p // S``-th element;
+* :class:`CallBody`: single calls in an order in which each comes after what it needs.
+
+Arguments that are not plain values are *sources*: where the worker finds the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+
+class TaskLike(Protocol):
+    """What a worker needs to know of a task."""
+
+    fn: Callable[..., Any]
+    name: str
+    kind: str  # "sync", "async", "generator" or "async_generator"
+    timeout_seconds: float | None
+    log_prints: bool | None
+    retry_policy: Any
+    run_name: Any
+    signature: Any
+
+
+class Column(Protocol):
+    """Some values, in order (see ``dataflow.worker.columns``)."""
+
+    @property
+    def count(self) -> int:
+        """How many values."""
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory they take."""
+
+    def load(self, position: int) -> Any:
+        """The value at ``position``; raises ``ResultMissing`` if it is not there any more."""
+
+    def load_all(self) -> list[Any]:
+        """All values."""
+
+
+class Const(NamedTuple):
+    """The same value for every element."""
+
+    value: Any
+
+
+class Each(NamedTuple):
+    """One value for each element of the batch, in its order."""
+
+    values: Sequence[Any]
+
+
+class EachPickled(NamedTuple):
+    """One value for each element, pickled when the map was called: ``chunks`` of ``size`` values.
+
+    ``offset`` values of the first chunk belong to earlier batches.
+    """
+
+    chunks: Sequence[bytes]
+    offset: int
+
+
+class Slot(NamedTuple):
+    """The value of an earlier call: of the same element (a stage), or of the batch (a position)."""
+
+    number: int
+    allow_failure: bool = False
+
+
+class Given(NamedTuple):
+    """One value of an input column."""
+
+    column: int
+    position: int
+
+
+class GivenEach(NamedTuple):
+    """For each element a source of its own."""
+
+    sources: Sequence[Any]
+
+
+class GivenSpan(NamedTuple):
+    """For each element the next value of these ranges ``(column, start, stop)``."""
+
+    ranges: Sequence[tuple[int, int, int]]
+
+
+class GivenList(NamedTuple):
+    """Many values of input columns as one list: ``(column, start, stop)`` ranges in order."""
+
+    ranges: Sequence[tuple[int, int, int]]
+
+
+class Items(NamedTuple):
+    """For element ``i`` the ``i``-th item of one value of an input column."""
+
+    column: int
+    position: int
+
+
+class Hole(NamedTuple):
+    """Where in a container a future stood: the value of source ``number`` belongs there."""
+
+    number: int
+
+
+class Nested(NamedTuple):
+    """A container with holes, the same for every element."""
+
+    template: Any
+    sources: tuple[Any, ...]
+
+
+class EachNested(NamedTuple):
+    """One value for each element, some of them containers with holes."""
+
+    values: Sequence[Any]
+    sources: tuple[Any, ...]
+
+
+Source = (
+    Const
+    | Each
+    | EachPickled
+    | EachNested
+    | Slot
+    | Given
+    | GivenEach
+    | GivenSpan
+    | GivenList
+    | Items
+    | Nested
+)
+
+
+@dataclass(slots=True)
+class Stage:
+    """One map of a fused chain: its task (by number) and where its arguments come from."""
+
+    task: int
+    node: int
+    number: int
+    args: tuple[Source, ...]
+    kwargs: dict[str, Source]
+    keep: bool = True
+
+
+@dataclass(slots=True)
+class MapBody:
+    """Elements ``indices`` of fused map stages."""
+
+    indices: Sequence[int]
+    stages: tuple[Stage, ...]
+
+    @property
+    def calls(self) -> int:
+        """How many calls these are."""
+        return len(self.indices) * len(self.stages)
+
+
+@dataclass(slots=True)
+class CallBody:
+    """Single calls. ``arguments[p]`` is ``(args, kwargs)``, or both pickled together as bytes.
+
+    ``links[p]`` says which of them come from elsewhere: pairs of an argument's position or name and its
+    source; with None for the position, the sources of all holes in the arguments.
+    """
+
+    tasks: list[int]
+    nodes: list[int]
+    numbers: list[int]
+    arguments: list[Any]
+    links: list[Any]
+
+    @property
+    def calls(self) -> int:
+        """How many calls these are."""
+        return len(self.tasks)
+
+
+Body = MapBody | CallBody
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a task may ask about the flow run that it belongs to."""
+
+    run_id: str
+    name: str
+    flow_name: str
+    tags: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
+    run_count: int = 1
+    parent_run_id: str | None = None
+    scheduled_ns: int = 0
+    deployment: dict[str, Any] | None = None
+    log_level: int = 20
+    log_prints: bool = False
+
+
+@dataclass(slots=True)
+class Batch:
+    """Calls that one worker carries out one after the other (concurrently if they are ``async``).
+
+    Attributes:
+        id: unique in this process.
+        tasks: the tasks that ``body`` refers to by number.
+        inputs: the columns that sources refer to by number.
+        attempts: the attempt each call is at, where not all are at their first.
+        budget_seconds: no new element is started after this; the rest is handed back.
+        short: whether a worker may hold another batch while it carries out this one.
+        lengths: positions whose value's length the planner needs (dynamic maps).
+        exact: every value is packed on its own (large values, wanted one by one).
+        values_stay: the values are left with the worker, under a reference.
+    """
+
+    id: int
+    run: RunInfo
+    tasks: list[TaskLike]
+    body: Body
+    inputs: list[Column]
+    attempts: dict[int, int]
+    budget_seconds: float
+    short: bool
+    lengths: frozenset[int]
+    exact: bool
+    values_stay: bool
+    resources: dict[str, float]
+    priority: int = 0
+
+
+@dataclass(slots=True)
+class Failure:
+    """An exception that ended a call, in a form that crosses processes.
+
+    Attributes:
+        type, message: what it says.
+        exception: a pickle of it with its traceback.
+        traceback: the text, from the user's first line on.
+        cause_position: the call of the same batch that is really at fault.
+        original: the exception itself, where it never left this process.
+    """
+
+    type: str
+    message: str
+    exception: bytes
+    traceback: str
+    cause_position: int | None = None
+    original: BaseException | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        args = (self.type, self.message, self.exception, self.traceback, self.cause_position)
+        return Failure, args
+
+
+class Note(NamedTuple):
+    """The name and message of a state that is not what its code alone says."""
+
+    name: str
+    message: str | None
+
+
+class LogLine(NamedTuple):
+    """A line logged by the call at ``position``."""
+
+    position: int
+    attempt: int
+    timestamp_ns: int
+    level: int
+    logger: str
+    message: str
+    task_run_name: str
+
+
+class Attempt(NamedTuple):
+    """An attempt of the call at ``position`` that was followed by another one."""
+
+    position: int
+    attempt: int
+    code: int
+    failure: Failure | None
+    started_ns: int
+    ended_ns: int
+
+
+@dataclass(slots=True)
+class BatchReport:
+    """What came of calls ``first`` to ``first + len(states)`` of a batch, in columns.
+
+    Attributes:
+        states: one StateCode a call.
+        ended, started: ``array('q')`` bytes of monotonic ns (``started`` None: back to back).
+        clock_offset_ns: what makes epoch times of them.
+        values: the values of the calls that are kept, in order.
+        failures, notes: by position.
+        attempts: the attempt that counted, by position, where it is not the first.
+        earlier: attempts that were followed by others.
+        delays: seconds until the next attempt, by position, of calls that await one.
+        lengths: by position, of values whose length was asked for (None: it has none).
+        names: by position, of task runs that have a name of their own.
+        records: what runs inside these calls recorded.
+        final: whether no other report of this batch follows; calls not covered were not reached.
+    """
+
+    batch_id: int
+    first: int
+    states: bytes
+    clock_offset_ns: int
+    first_started_ns: int
+    started: bytes | None
+    ended: bytes
+    values: Column | None
+    worker: str
+    failures: dict[int, Failure] = field(default_factory=dict)
+    notes: dict[int, Note] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    earlier: list[Attempt] = field(default_factory=list)
+    delays: dict[int, float] = field(default_factory=dict)
+    lengths: dict[int, int | None] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    logs: list[LogLine] = field(default_factory=list)
+    records: list[Any] = field(default_factory=list)
+    final: bool = True

@@ -1,0 +1,92 @@
+"""What kind of callable a user gave us, and what it is called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from dataflow.errors import DefinitionError
+
+
+def kind_of(fn: Callable[..., Any]) -> str:
+    """``"sync"``, ``"async"``, ``"generator"`` or ``"async_generator"``."""
+    inner = _innermost(fn)
+    for test, kind in (
+        (inspect.isasyncgenfunction, "async_generator"),
+        (inspect.iscoroutinefunction, "async"),
+        (inspect.isgeneratorfunction, "generator"),
+    ):
+        if test(inner) or test(getattr(inner, "__call__", None)):  # noqa: B004
+            return kind
+    return "sync"
+
+
+def _innermost(fn: Any) -> Any:
+    while True:
+        if isinstance(fn, functools.partial):
+            fn = fn.func
+        elif isinstance(fn, (staticmethod, classmethod)):
+            fn = fn.__func__
+        elif inspect.ismethod(fn):
+            fn = fn.__func__
+        else:
+            return fn
+
+
+def name_of_function(fn: Callable[..., Any]) -> str:
+    """A name for a callable: its own, or that of what it wraps, or that of its class."""
+    inner = _innermost(fn)
+    name = getattr(inner, "__name__", None) or type(inner).__name__
+    return "lambda" if name == "<lambda>" else str(name)
+
+
+def signature_of(fn: Callable[..., Any]) -> inspect.Signature:
+    """The signature; ``(*args, **kwargs)`` for what has none."""
+    try:
+        return inspect.signature(_unbound(fn))
+    except (TypeError, ValueError):
+        return inspect.signature(lambda *args, **kwargs: None)
+
+
+def _unbound(fn: Any) -> Any:
+    return fn.__func__ if isinstance(fn, (staticmethod, classmethod)) else fn
+
+
+def require_callable(fn: Any, decorator: str) -> None:
+    """Refuse what is no function.
+
+    Raises:
+        DefinitionError: with what it is instead.
+    """
+    if isinstance(fn, type):
+        raise DefinitionError(
+            f"@{decorator} cannot decorate the class {fn.__name__!r}.",
+            hint="Decorate a function or a method.",
+        )
+    if not callable(fn) and not isinstance(fn, (staticmethod, classmethod)):
+        raise DefinitionError(
+            f"@{decorator} needs a function, not {type(fn).__name__} ({fn!r:.80}).",
+            hint=f"Write @{decorator} above a def, or {decorator}(function).",
+        )
+
+
+def importable_name(owner: Any, fn: Any) -> tuple[str, str] | None:
+    """``(module, qualified name)`` under which ``owner`` can be imported in another process."""
+    inner = _innermost(fn)
+    module, name = getattr(inner, "__module__", None), getattr(inner, "__qualname__", None)
+    if not module or not name or module in ("__main__", "__mp_main__") or "<" in name:
+        return None
+    found: Any = sys.modules.get(module)
+    if found is None or getattr(found, "__spec__", None) is None:
+        return None
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return (module, name) if found is owner else None
+
+
+def described(fn: Any, given: str | None) -> str | None:
+    """The description: the one given, or the function's docstring."""
+    return given if given is not None else inspect.getdoc(_innermost(fn))

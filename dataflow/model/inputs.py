@@ -1,0 +1,78 @@
+"""What a node of the graph needs from other nodes, and from the arguments of its call.
+
+A :class:`Ref` points at a value that is not there yet. Futures are handles to one; everything that
+walks through arguments knows futures by the :class:`Reference` class alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Reference:
+    """Something that stands for values which nodes of a graph will have (futures, lists of them)."""
+
+    __slots__ = ()
+
+    def refs(self) -> Ref | list[Any]:
+        """What it stands for: one value, or a list of references and values."""
+        raise NotImplementedError
+
+
+class Ref(NamedTuple):
+    """A value of a node: its only one, an element of a map, or (``element`` None) all of a map."""
+
+    node: Any
+    element: int | None = None
+    allow_failure: bool = False
+
+
+class Fixed(NamedTuple):
+    """A map argument that is the same for every element; ``refs`` fill its holes."""
+
+    value: Any
+    refs: tuple[Ref, ...] = ()
+
+
+class Packed(NamedTuple):
+    """A map argument that is the same for every element, pickled at the call."""
+
+    column: Any
+
+
+class Listed(NamedTuple):
+    """A map argument with one value an element; ``refs`` fill the holes in them, if any."""
+
+    values: Sequence[Any]
+    refs: tuple[Ref, ...] = ()
+
+
+class Chunked(NamedTuple):
+    """A map argument with one value an element, pickled in chunks of ``size`` at the call."""
+
+    chunks: Sequence[bytes]
+    size: int
+    length: int
+
+
+class Aligned(NamedTuple):
+    """A map argument whose ``i``-th value is that of the ``i``-th element of another map."""
+
+    node: Any
+    allow_failure: bool = False
+
+
+class Gathered(NamedTuple):
+    """A map argument with one reference an element."""
+
+    refs: Sequence[Ref]
+
+
+class Spread(NamedTuple):
+    """A map argument that is the value of a future: an iterable whose length is not known yet."""
+
+    ref: Ref
+
+
+MapInput = Fixed | Packed | Listed | Chunked | Aligned | Gathered | Spread

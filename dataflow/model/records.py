@@ -1,0 +1,144 @@
+"""The records that a run leaves in the store; times are nanoseconds since the epoch, UTC.
+
+A map or a batch is one record, never a record an element.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A flow run, as it began."""
+
+    run_id: str
+    flow_name: str
+    name: str
+    parameters_json: str
+    tags: tuple[str, ...]
+    parent_run_id: str | None
+    parent_node: int | None
+    runner: str
+    flow_version: str | None
+    created_ns: int
+    pid: int
+    host: str
+    code_path: str | None
+    deployment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStateRecord:
+    """A flow run entered a state (``code`` is a StateCode, ``name`` may be the user's own)."""
+
+    run_id: str
+    code: int
+    name: str
+    message: str | None
+    timestamp_ns: int
+    run_count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """A node of the graph: a task run, a map, a subflow or a call in place.
+
+    ``upstream`` are the nodes whose values it takes, ``order`` those it only waits for.
+    """
+
+    run_id: str
+    node: int
+    kind: str
+    key: str
+    task_name: str
+    name: str
+    length: int | None
+    upstream: tuple[int, ...]
+    order: tuple[int, ...]
+    tags: tuple[str, ...]
+    created_ns: int
+    child_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLengthRecord:
+    """A dynamic map got its length, or a subflow its run."""
+
+    run_id: str
+    node: int
+    length: int | None
+    child_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """States and times of the calls of one batch, in columns.
+
+    With ``stages``, call ``p`` is element ``start + p // len(stages)`` of the map
+    ``stages[p % len(stages)]``; with ``nodes`` (``array('q')`` bytes), call ``p`` is that node.
+    ``ended`` and ``started`` are ``array('q')`` bytes of monotonic nanoseconds; with
+    ``clock_offset_ns`` added they are epoch times. Without ``started`` each call started when the
+    one before it ended, the first at ``first_started_ns``. Without ``attempts`` all are first ones.
+    ``names`` has the task run names, by position, that are not the default ones.
+    """
+
+    run_id: str
+    stages: tuple[int, ...] | None
+    start: int
+    nodes: bytes | None
+    count: int
+    states: bytes
+    clock_offset_ns: int
+    first_started_ns: int
+    started: bytes | None
+    ended: bytes
+    attempts: bytes | None
+    worker: str
+    names: dict[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt that has something to tell: it failed, or has a message or a name of its own."""
+
+    run_id: str
+    node: int
+    index: int
+    attempt: int
+    code: int
+    name: str
+    message: str | None
+    exception_type: str | None
+    exception: bytes | None
+    traceback: str | None
+    started_ns: int
+    ended_ns: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One line that a run logged; ``node`` and ``index`` tell the task run, if it was one."""
+
+    run_id: str
+    node: int | None
+    index: int | None
+    attempt: int
+    timestamp_ns: int
+    level: int
+    logger: str
+    message: str
+    task_run_name: str | None
+    sequence: int
+
+
+Record = (
+    RunRecord
+    | RunStateRecord
+    | NodeRecord
+    | NodeLengthRecord
+    | BatchRecord
+    | AttemptRecord
+    | LogRecord
+)

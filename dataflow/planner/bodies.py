@@ -1,0 +1,206 @@
+"""Batches are put together: for every argument, where the worker will find its value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dataflow.graph.nodes import GOOD_CODES, MapNode, TaskNode
+from dataflow.model.batches import (
+    CallBody,
+    Column,
+    Const,
+    Each,
+    EachNested,
+    EachPickled,
+    Given,
+    GivenEach,
+    GivenList,
+    GivenSpan,
+    Hole,
+    Items,
+    MapBody,
+    Nested,
+    Slot,
+    Source,
+    Stage,
+)
+from dataflow.model.inputs import (
+    Aligned,
+    Chunked,
+    Fixed,
+    Gathered,
+    Listed,
+    MapInput,
+    Packed,
+    Ref,
+    Spread,
+)
+from dataflow.worker.failures import revive
+
+_NO_KWARGS: dict[str, Any] = {}
+
+
+class BodyBuilder:
+    """Puts one batch together, and collects the tasks and input columns that it refers to."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Any] = []
+        self.inputs: list[Column] = []
+        self._task_numbers: dict[int, int] = {}
+        self._input_numbers: dict[int, int] = {}
+        self._slots: dict[int, int] = {}
+
+    def calls(self, chains: Iterable[Sequence[TaskNode]]) -> CallBody:
+        """The calls of some chains, one chain after the other."""
+        nodes = [node for chain in chains for node in chain]
+        self._slots = {id(node): position for position, node in enumerate(nodes)}
+        return CallBody(
+            tasks=[self._task(node.task) for node in nodes],
+            nodes=[node.id for node in nodes],
+            numbers=[node.number for node in nodes],
+            arguments=[node.arguments for node in nodes],
+            links=[node.links and self._links(node.links) for node in nodes],
+        )
+
+    def elements(
+        self, stages: Sequence[MapNode], kept: Sequence[bool], start: int, stop: int
+    ) -> MapBody:
+        """Elements ``start`` to ``stop`` of fused maps."""
+        self._slots = {id(node): number for number, node in enumerate(stages)}
+        made = [
+            Stage(
+                self._task(node.task),
+                node.id,
+                node.number,
+                tuple(self._map_source(item, start, stop) for item in node.args),
+                {name: self._map_source(item, start, stop) for name, item in node.kwargs.items()},
+                keep,
+            )
+            for node, keep in zip(stages, kept, strict=True)
+        ]
+        return MapBody(range(start, stop), tuple(made))
+
+    def _task(self, task: Any) -> int:
+        number = self._task_numbers.get(id(task))
+        if number is None:
+            number = self._task_numbers[id(task)] = len(self.tasks)
+            self.tasks.append(task)
+        return number
+
+    def _column(self, column: Column) -> int:
+        number = self._input_numbers.get(id(column))
+        if number is None:
+            number = self._input_numbers[id(column)] = len(self.inputs)
+            self.inputs.append(column)
+        return number
+
+    def _links(self, links: Any) -> Any:
+        return tuple(
+            (where, tuple(map(self._source, target)) if where is None else self._source(target))
+            for where, target in links
+        )
+
+    def _source(self, target: Any) -> Source:
+        """The source of a reference, or of a list of references and plain values."""
+        if isinstance(target, Ref):
+            return self._ref_source(target)
+        if not isinstance(target, list):
+            return Const(target)
+        return self._list_source([self._source(item) for item in target])
+
+    def _list_source(self, sources: list[Source]) -> Source:
+        if all(isinstance(source, Given) for source in sources):
+            return GivenList(_joined((s.column, s.position) for s in sources))  # type: ignore[union-attr]
+        return Nested([Hole(number) for number in range(len(sources))], tuple(sources))
+
+    def _ref_source(self, ref: Ref) -> Source:
+        node = ref.node
+        slot = self._slots.get(id(node))
+        if slot is not None and ref.element is None:
+            return Slot(slot, ref.allow_failure)
+        if isinstance(node, MapNode) and ref.element is None:
+            return self._whole_map(node)
+        return self._value(node, ref.element)
+
+    def _value(self, node: Any, element: int | None) -> Source:
+        code = node.settled[element] if isinstance(node, MapNode) else node.code
+        if code not in GOOD_CODES:  # allowed to fail: the task gets the exception
+            return Const(revive(node.failure_of(element)))
+        column, position = node.place_of(element)
+        return Given(self._column(column), position)
+
+    def _whole_map(self, node: MapNode) -> Source:
+        assert node.length is not None
+        if all(code in GOOD_CODES for code in set(node.settled)):
+            return GivenList(self._span(node, 0, node.length))
+        return self._list_source([self._value(node, element) for element in range(node.length)])
+
+    def _span(self, node: MapNode, start: int, stop: int) -> list[tuple[int, int, int]]:
+        """Ranges of columns that hold the values of elements ``start`` to ``stop``, all good."""
+        ranges = []
+        while start < stop:
+            segment = node.segment_of(start)
+            assert segment is not None and segment.column is not None
+            end = start + 1 if node.attempts else min(segment.stop, stop)
+            at = segment.offset + start - segment.start
+            ranges.append((self._column(segment.column), at, at + end - start))
+            start = end
+        return _joined_ranges(ranges)
+
+    def _map_source(self, item: MapInput, start: int, stop: int) -> Source:
+        if isinstance(item, Fixed):
+            return self._fixed(item)
+        if isinstance(item, Packed):
+            return Given(self._column(item.column), 0)
+        if isinstance(item, Listed):
+            values = item.values[start:stop]
+            if item.refs:
+                return EachNested(values, tuple(map(self._source, item.refs)))
+            return Each(values)
+        if isinstance(item, Chunked):
+            first = start // item.size
+            chunks = item.chunks[first : -(-stop // item.size)]
+            return EachPickled(chunks, start - first * item.size)
+        if isinstance(item, Aligned):
+            return self._aligned(item, start, stop)
+        if isinstance(item, Gathered):
+            return GivenEach([self._source(ref) for ref in item.refs[start:stop]])
+        return self._spread(item)
+
+    def _spread(self, item: Spread) -> Source:
+        source = self._source(item.ref)
+        if isinstance(source, Given):
+            return Items(source.column, source.position)
+        raise TypeError("a failed future cannot be mapped over")
+
+    def _fixed(self, item: Fixed) -> Source:
+        if not item.refs:
+            return Const(item.value)
+        if type(item.value) is Hole:
+            return self._source(item.refs[0])
+        return Nested(item.value, tuple(map(self._source, item.refs)))
+
+    def _aligned(self, item: Aligned, start: int, stop: int) -> Source:
+        slot = self._slots.get(id(item.node))
+        if slot is not None:
+            return Slot(slot, item.allow_failure)
+        node: MapNode = item.node
+        if all(code in GOOD_CODES for code in set(node.settled[start:stop])):
+            return GivenSpan(self._span(node, start, stop))
+        return GivenEach([self._value(node, element) for element in range(start, stop)])
+
+
+def _joined(places: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    return _joined_ranges((column, at, at + 1) for column, at in places)
+
+
+def _joined_ranges(pieces: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Neighbouring ranges of the same column made one."""
+    ranges: list[tuple[int, int, int]] = []
+    for column, start, stop in pieces:
+        if ranges and ranges[-1][0] == column and ranges[-1][2] == start:
+            ranges[-1] = (column, ranges[-1][1], stop)
+        else:
+            ranges.append((column, start, stop))
+    return ranges

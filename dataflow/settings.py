@@ -1,0 +1,101 @@
+"""Settings: read from the environment, once for each state of the environment.
+
+Every setting is a field of :class:`Settings`; ``DATAFLOW_<FIELD>`` sets it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from dataflow.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What can be set from outside a program."""
+
+    home: Path = Path("~/.dataflow")
+    """Where the store and the files of dataflow live."""
+    store_url: str = ""
+    """The store: a path or ``sqlite:///path``; empty means ``<home>/dataflow.db``."""
+    runner: str = "processes"
+    """The runner of flows that name none."""
+    workers: int = 0
+    """Workers of the local runners; 0 means one for each core."""
+    log_level: str = "INFO"
+    """The lowest level that is recorded and shown."""
+    log_to_terminal: bool = True
+    """Whether logs of runs are written to the terminal (standard error)."""
+    log_capture: str = ""
+    """Further loggers whose records inside a run are kept, separated by commas."""
+    log_prints: bool = False
+    """Whether prints of flows and tasks that say nothing of it become log lines."""
+    progress: str = "auto"
+    """The progress display: ``auto``, ``bars``, ``plain`` or ``off``."""
+    dask_connect_seconds: float = 10.0
+    """How long a Dask scheduler may take to answer."""
+    debug: bool = False
+    """Show whole tracebacks, with dataflow's own frames."""
+
+    @property
+    def store_path(self) -> Path:
+        """The file of the SQLite store."""
+        if self.store_url:
+            return Path(self.store_url.removeprefix("sqlite:///")).expanduser()
+        return self.home / "dataflow.db"
+
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+_CHOICES = {"progress": ("auto", "bars", "plain", "off")}
+_cache: tuple[tuple[str | None, ...], Settings] | None = None
+_NAMES = tuple("DATAFLOW_" + field.name.upper() for field in fields(Settings))
+
+
+def get_settings() -> Settings:
+    """The settings of this process as the environment has them now.
+
+    Raises:
+        SettingsError: a variable has a value of the wrong kind.
+    """
+    global _cache
+    values = tuple(map(os.environ.get, _NAMES))
+    if _cache is None or _cache[0] != values:
+        _cache = (values, _read(values))
+    return _cache[1]
+
+
+def _read(values: tuple[str | None, ...]) -> Settings:
+    given = {
+        field.name: _convert(name, field.name, field.default, text)
+        for field, name, text in zip(fields(Settings), _NAMES, values, strict=True)
+        if text is not None
+    }
+    settings = Settings(**given)
+    return Settings(**{**given, "home": settings.home.expanduser().absolute()})
+
+
+def _convert(variable: str, name: str, default: Any, text: str) -> Any:
+    wanted = type(default)
+    try:
+        if wanted is bool:
+            if text.lower() not in _TRUE | _FALSE:
+                raise ValueError(text)
+            return text.lower() in _TRUE
+        if isinstance(default, Path):
+            return Path(text)
+        if name in _CHOICES and text not in _CHOICES[name]:
+            raise ValueError(text)
+        value = wanted(text)
+    except ValueError:
+        kind = " or ".join(_CHOICES[name]) if name in _CHOICES else wanted.__name__
+        raise SettingsError(
+            f"{variable}={text!r} is not usable: expected {kind}.",
+            hint=f"Unset {variable} or give it another value (the default is {default!r}).",
+        ) from None
+    if name == "log_level":
+        return text.upper()
+    return value

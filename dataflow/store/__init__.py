@@ -1,0 +1,1 @@
+"""What runs leave behind: written by whoever drives a run, read by anyone, any time."""

@@ -1,0 +1,170 @@
+"""What a store of runs promises, and where the one in use is.
+
+Writing and reading are meant for different people: one thread of each process that drives runs
+writes, in large portions; anyone reads, from any thread or process, and never waits for a writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dataflow.errors import StoreError
+from dataflow.settings import get_settings
+
+if TYPE_CHECKING:
+    from dataflow.model.records import Record
+    from dataflow.model.states import State
+    from dataflow.store.summaries import (
+        ElementDetail,
+        FailureSummary,
+        LogEntry,
+        NodeSummary,
+        NodeTiming,
+        RunSummary,
+    )
+
+
+class RunStore(Protocol):
+    """Where runs are recorded.
+
+    A run id that is not there has no states, nodes, failures or logs; only ``run`` and ``element``
+    raise. Records may arrive in any order, those of a run before the run's own.
+    """
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Store records, all of them or none; when this returns, whoever asks sees them.
+
+        A node that is sent again replaces the earlier one; of two attempts with the same number at
+        the same element the later one counts. States of elements come from batch records alone;
+        attempt records add messages, exceptions and earlier attempts to them.
+
+        Raises:
+            InvalidTransition: a run cannot enter a state from the one that it is in (another
+                process may have cancelled it); ``run_id`` says which. Nothing was stored.
+            StoreUnwritable: there is no room, or no right to write. Nothing was stored.
+        """
+
+    def close(self) -> None:
+        """Let go of the store; does nothing if that has been done."""
+
+    def find_runs(
+        self,
+        *,
+        name: str | None = None,
+        flow_name: str | None = None,
+        state: Collection[str] | None = None,
+        started_after: datetime | None = None,
+        started_before: datetime | None = None,
+        parent_run_id: str | EllipsisType | None = ...,
+        tags: Collection[str] = (),
+        limit: int | None = 100,
+        offset: int = 0,
+    ) -> list[RunSummary]:
+        """Runs that fulfil all conditions, newest first.
+
+        Args:
+            name: the run's own name.
+            flow_name: the name of its flow.
+            state: types (``FAILED``, or in lower case) or names (``TimedOut``) of states, any of
+                which it is in.
+            started_after: it was made later than that.
+            started_before: it was made earlier than that.
+            parent_run_id: None for runs that are no subflows; ``...`` for all.
+            tags: it has each of these.
+            limit: at most so many; None for all.
+            offset: so many are left out at the front.
+        """
+
+    def run(self, wanted: str) -> RunSummary:
+        """The run with that id, else with that name, else whose id begins so.
+
+        Raises:
+            RunNotFound: there is none (names that are close are in the hint), or more than one
+                (``candidates`` has their ids).
+        """
+
+    def run_states(self, run_id: str) -> list[State[Any]]:
+        """All states that a run was in, oldest first."""
+
+    def nodes(self, run_id: str) -> list[NodeSummary]:
+        """All nodes of a run in the order of their numbers, with exact counts by state."""
+
+    def element(self, run_id: str, node: int, index: int = 0) -> ElementDetail:
+        """One element: its state (Pending where nothing is recorded), attempts and logs.
+
+        Raises:
+            StoreError: the run has no such node, or the node no such element.
+        """
+
+    def failures(
+        self, run_id: str, node: int | None = None, limit: int | None = 100
+    ) -> list[FailureSummary]:
+        """Elements that ended Failed, TimedOut or Crashed, ordered by node and index.
+
+        An element that failed first and then succeeded is none of them.
+        """
+
+    def logs(
+        self,
+        run_id: str,
+        node: int | None = None,
+        index: int | None = None,
+        *,
+        level: int | None = None,
+        after: int | None = None,
+        limit: int | None = None,
+    ) -> list[LogEntry]:
+        """Lines of a run, of one of its nodes or elements, in the order of time.
+
+        Args:
+            run_id: the run.
+            node: only lines of this node.
+            index: only lines of this element.
+            level: only lines of this level or above.
+            after: the ``id`` of a line: only lines that were stored later, in the order of storing;
+                whoever follows a run asks so again and again and misses none.
+            limit: at most so many, the first ones.
+        """
+
+    def timing(self, run_id: str) -> list[NodeTiming]:
+        """The time that went into each node that ran, by the number of the node."""
+
+
+def open_store(place: str | Path | None = None) -> RunStore:
+    """The store at a path or URL (``sqlite:///path``), by default the one that settings name.
+
+    Raises:
+        StoreTooNew: a newer version has written it.
+        StoreNotADatabase: the file is something else.
+        StoreUnwritable: it, or its folder, cannot be written.
+    """
+    from dataflow.store.sqlite import SqliteStore
+
+    return SqliteStore(store_path(place))
+
+
+def store_path(place: str | Path | None = None) -> Path:
+    """The file of the store at a path or URL, by default of the one that settings name.
+
+    Raises:
+        StoreError: the URL is of a kind that is not known.
+    """
+    if isinstance(place, Path):
+        return place.expanduser().absolute()
+    settings = get_settings()
+    text = place or settings.store_url or str(settings.store_path)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return Path(text).expanduser().absolute()
+    path = rest.removeprefix("/")
+    if scheme != "sqlite" or path == rest or not path:
+        raise StoreError(
+            f"The store URL {text!r} cannot be used.",
+            hint="Give a path, or sqlite:///path (with four slashes for an absolute path).",
+            url=text,
+        )
+    return Path(path).expanduser().absolute()

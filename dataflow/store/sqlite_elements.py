@@ -1,0 +1,222 @@
+"""Elements, read from one view of a SQLite store: counts, failures, attempts and times.
+
+Columns of a batch are read only where the counts beside them do not say enough.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from dataflow.clock import datetime_of
+from dataflow.model.states import State, StateCode, StateType
+from dataflow.store.batch_columns import (
+    SINGLE_CALLS,
+    BatchCalls,
+    Span,
+    count_states,
+    read_calls,
+    read_states,
+    unpack_counts,
+)
+from dataflow.store.element_states import (
+    UNRECORDED,
+    Piece,
+    SettledCalls,
+    overlapping,
+    settle,
+    settle_calls,
+)
+from dataflow.store.named_sql import load_statements
+from dataflow.store.summaries import AttemptDetail
+
+FAILING = frozenset({StateCode.FAILED, StateCode.TIMED_OUT, StateCode.CRASHED})
+_CODES = tuple(StateCode)
+
+
+def count_elements(connection: sqlite3.Connection, key: int) -> dict[int, Mapping[StateCode, int]]:
+    """For each node how many of its elements are in which state; may share values."""
+    calls = _single_calls(connection, key)
+    ones = [{code: 1} for code in StateCode]
+    counts: dict[int, Mapping[StateCode, int]] = {
+        node: ones[code] for node, code in calls.codes.items()
+    }
+    found: Mapping[int, int]
+    for node, group in _groups(connection, key):
+        mixed = node in calls.codes and group[0].start == 0
+        if mixed:
+            found = _count(_settled(connection, group, calls.piece(node))[1])
+        elif len(group) == 1:
+            found = unpack_counts(group[0].counts)
+        else:
+            found = _count(_settled(connection, group)[1])
+        total = {} if mixed or node not in counts else dict(counts[node])
+        for number, count in found.items():
+            code = _CODES[number]
+            total[code] = total.get(code, 0) + count
+        counts[node] = total
+    return counts
+
+
+def failing_elements(
+    connection: sqlite3.Connection, key: int, node: int | None = None
+) -> Iterator[tuple[int, int]]:
+    """Node and index of each element that ended in failure, in no special order."""
+    calls = _single_calls(connection, key)
+    in_groups = set()
+    for number, group in _groups(connection, key, node):
+        mixed = number in calls.codes and group[0].start == 0
+        if mixed:
+            in_groups.add(number)
+        elif len(group) == 1 and FAILING.isdisjoint(unpack_counts(group[0].counts)):
+            continue
+        first, states = _settled(connection, group, calls.piece(number) if mixed else None)
+        yield from ((number, first + at) for at, code in enumerate(states) if code in FAILING)
+    for number, code in calls.codes.items():
+        if code in FAILING and number not in in_groups and node in (None, number):
+            yield number, 0
+
+
+def attempts_at(
+    connection: sqlite3.Connection, key: int, node: int, index: int
+) -> tuple[State[Any] | None, tuple[AttemptDetail, ...]]:
+    """The state that an element is in (None: nothing recorded) and its attempts, in order."""
+    found: dict[int, AttemptDetail] = {}
+    codes: dict[int, StateCode] = {}
+    for batch, position in _calls_at(connection, key, node, index):
+        detail = _call_detail(batch, position)
+        found[detail.attempt] = detail
+        codes[detail.attempt] = _CODES[batch.states[position]]
+    statement = load_statements("sqlite")["attempts"]
+    for row in connection.execute(statement, (key, node, index)):
+        detail = _recorded_detail(*row)
+        told = codes.get(detail.attempt)
+        # a call that was lost and run again has a record of its first end: the batch knows better
+        if told is None or told == row[1] or told.type is not StateType.COMPLETED:
+            found[detail.attempt] = detail
+    if not found:
+        return None, ()
+    last = found[max(found)]
+    state, code = last.state, codes.get(last.attempt)
+    if code is not None and code is not state.code:  # failed, and now waits for its next attempt
+        state = State.of_code(code, message=state.message, timestamp=state.timestamp)
+    return state, tuple(found[attempt] for attempt in sorted(found))
+
+
+def batch_times(connection: sqlite3.Connection, key: int) -> dict[int, tuple[int, int, int, int]]:
+    """For each node: calls, the sum of their durations, first start and last end, all in ns."""
+    times: dict[int, tuple[int, int, int, int]] = {}
+    for row in connection.execute(load_statements("sqlite")["batches"], (key,)):
+        batch = read_calls(row)
+        for node, *mine in _node_times(batch):
+            calls, busy, first, last = mine
+            if node in times:
+                before = times[node]
+                calls, busy = calls + before[0], busy + before[1]
+                first, last = min(first, before[2]), max(last, before[3])
+            times[node] = (calls, busy, first, last)
+    return times
+
+
+def _node_times(batch: BatchCalls) -> Iterator[tuple[int, int, int, int, int]]:
+    started, ended = batch.times()
+    offset = batch.clock_offset_ns
+    if batch.stages is None:
+        for node, start, end in zip(batch.nodes or (), started, ended, strict=True):
+            yield node, 1, end - start, start + offset, end + offset
+        return
+    width = len(batch.stages)
+    for position, node in enumerate(batch.stages):
+        starts, ends = started[position::width], ended[position::width]
+        if ends:
+            busy = sum(ends) - sum(starts)
+            yield node, len(ends), busy, min(starts) + offset, max(ends) + offset
+
+
+def _groups(
+    connection: sqlite3.Connection, key: int, node: int | None = None
+) -> Iterator[tuple[int, list[Span]]]:
+    sql = load_statements("sqlite")
+    if node is None:
+        rows = connection.execute(sql["spans"], (key,))
+    else:
+        rows = connection.execute(sql["spans_of_node"], (key, node))
+    for number, spans in groupby(map(Span._make, rows.fetchall()), key=itemgetter(0)):
+        if number != SINGLE_CALLS:
+            for group in overlapping(spans):
+                yield number, group
+
+
+def _single_calls(connection: sqlite3.Connection, key: int) -> SettledCalls:
+    rows = connection.execute(load_statements("sqlite")["single_calls"], (key,))
+    return settle_calls(map(read_states, rows))
+
+
+def _settled(
+    connection: sqlite3.Connection, group: list[Span], more: Piece | None = None
+) -> tuple[int, bytearray]:
+    statement = load_statements("sqlite")["batch_states"]
+    pieces = [] if more is None else [more]
+    for span in group:
+        batch = read_states(connection.execute(statement, (span.batch,)).fetchone())
+        pieces.append(Piece(span.start, span.batch, *batch.of_node(span.node)))
+    return settle(pieces)
+
+
+def _count(states: bytearray) -> dict[int, int]:
+    counts = count_states(states)
+    counts.pop(UNRECORDED, None)
+    return counts
+
+
+def _calls_at(
+    connection: sqlite3.Connection, key: int, node: int, index: int
+) -> list[tuple[BatchCalls, int]]:
+    sql = load_statements("sqlite")
+    places = [(key, node, index, index)]
+    if index == 0:
+        places.append((key, SINGLE_CALLS, node, node))
+    numbers = {
+        number for place in places for (number,) in connection.execute(sql["spans_around"], place)
+    }
+    calls = []
+    for number in sorted(numbers):
+        batch = read_calls(connection.execute(sql["batch"], (number,)).fetchone())
+        position = batch.position_of(node, index)
+        if position is not None:
+            calls.append((batch, position))
+    return calls
+
+
+def _call_detail(batch: BatchCalls, position: int) -> AttemptDetail:
+    ended_ns = batch.ended_at(position)
+    code = _CODES[batch.states[position]]
+    return AttemptDetail(
+        attempt=batch.attempt_at(position),
+        state=State.of_code(code, timestamp=datetime_of(ended_ns)),
+        started_ns=batch.started_at(position),
+        ended_ns=ended_ns,
+        worker=batch.worker,
+    )
+
+
+def _recorded_detail(
+    attempt: int,
+    code: int,
+    name: str,
+    message: str | None,
+    exception_type: str | None,
+    started_ns: int,
+    ended_ns: int,
+    worker: str,
+    traceback: str | None,
+    exception: bytes | None,
+) -> AttemptDetail:
+    moment = datetime_of(ended_ns)
+    state = State.of_code(_CODES[code], message=message, name=name, timestamp=moment)
+    return AttemptDetail(
+        attempt, state, started_ns, ended_ns, worker, exception_type, traceback, exception
+    )

@@ -1,0 +1,115 @@
+"""Runs, their states and their logs, read from one view of a SQLite store."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from dataflow.clock import datetime_of
+from dataflow.model.states import State, StateCode
+from dataflow.store.named_sql import load_statements
+from dataflow.store.run_filters import Conditions, after_prefix, ambiguous, not_found, where
+from dataflow.store.run_keys import run_key
+from dataflow.store.summaries import LogEntry, RunSummary
+
+_CODES = tuple(StateCode)
+
+
+def find_runs(
+    connection: sqlite3.Connection, conditions: Conditions, limit: int | None, offset: int
+) -> list[RunSummary]:
+    """Runs that fulfil all conditions, newest first."""
+    clause, values = where(conditions)
+    statement = load_statements("sqlite")["find_runs"].replace("/*conditions*/", clause)
+    rows = connection.execute(statement, (*values, _limit(limit), offset))
+    return [_run_summary(row) for row in rows]
+
+
+def find_run(connection: sqlite3.Connection, wanted: str) -> RunSummary:
+    """The one run with that id, else that name, else whose id begins so.
+
+    Raises:
+        RunNotFound: there is none, or more than one.
+    """
+    wanted = wanted.encode("utf-8", "replace").decode()
+    ways: list[Conditions] = [[("run_id = ?", (wanted,))], [("name = ?", (wanted,))]]
+    if wanted and wanted.isascii():
+        between = ("run_id >= ? AND run_id < ?", (wanted, after_prefix(wanted)))
+        ways.append([between])
+    sql = load_statements("sqlite")
+    for conditions in ways:
+        clause, values = where(conditions)
+        statement = sql["runs_like"].replace("/*conditions*/", clause)
+        found = connection.execute(statement, values).fetchall()
+        if len(found) > 1:
+            raise ambiguous(wanted, found)
+        if found:
+            return find_runs(connection, [("run_id = ?", (found[0][0],))], 1, 0)[0]
+    names = connection.execute(sql["recent_run_names"]).fetchall()
+    raise not_found(wanted, [name for pair in names for name in pair])
+
+
+def run_states(connection: sqlite3.Connection, run_id: str) -> list[State[Any]]:
+    """All states that a run was in, oldest first."""
+    rows = connection.execute(load_statements("sqlite")["run_states"], (run_key(run_id),))
+    return [_state(code, name, message, ns) for code, name, message, ns in rows]
+
+
+def logs(
+    connection: sqlite3.Connection,
+    run_id: str,
+    node: int | None = None,
+    index: int | None = None,
+    level: int | None = None,
+    after: int | None = None,
+    limit: int | None = None,
+) -> list[LogEntry]:
+    """Lines of a run: by time, or (with ``after``) those stored later, as they were stored."""
+    given = (("node = ?", node), ("element = ?", index), ("level >= ?", level))
+    chosen = [(text, value) for text, value in given if value is not None]
+    more = "".join(f" AND {text}" for text, _ in chosen)
+    values = [value for _, value in chosen]
+    name = "logs_after" if after is not None else "logs" if node is None else "logs_of_node"
+    statement = load_statements("sqlite")[name].replace("/*conditions*/", more)
+    head = [run_key(run_id)] if after is None else [run_key(run_id), after]
+    rows = connection.execute(statement, (*head, *values, _limit(limit)))
+    return [LogEntry(*row) for row in rows]
+
+
+def _limit(limit: int | None) -> int:
+    return -1 if limit is None else max(limit, 0)  # SQLite takes -1 for no limit
+
+
+def _state(code: int, name: str, message: str | None, timestamp_ns: int) -> State[Any]:
+    moment = datetime_of(timestamp_ns)
+    return State.of_code(_CODES[code], message=message, name=name, timestamp=moment)
+
+
+def _run_summary(row: tuple[Any, ...]) -> RunSummary:
+    (run_id, flow_name, name, parameters_json, tags, parent_run_id, parent_node) = row[:7]
+    (runner, flow_version, created_ns, pid, host, code_path, deployment) = row[7:14]
+    (code, state_name, message, state_ns, run_count, started_ns, ended_ns) = row[14:]
+    if code is None:
+        code, state_name, state_ns = StateCode.PENDING, "Pending", created_ns
+    return RunSummary(
+        run_id=run_id,
+        flow_name=flow_name,
+        name=name,
+        state=_state(code, state_name, message, state_ns),
+        tags=tuple(json.loads(tags)),
+        parent_run_id=parent_run_id,
+        parent_node=parent_node,
+        runner=runner,
+        flow_version=flow_version,
+        created_ns=created_ns,
+        started_ns=started_ns,
+        ended_ns=ended_ns,
+        state_ns=state_ns,
+        run_count=run_count or 0,
+        pid=pid,
+        host=host,
+        code_path=code_path,
+        deployment=deployment,
+        parameters_json=parameters_json,
+    )

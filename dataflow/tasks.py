@@ -1,0 +1,404 @@
+"""Tasks: functions that are run with states, retries, a time limit and records.
+
+A task is called in three ways. ``task(x)`` runs it here and now and returns its value.
+``task.submit(x)`` returns a future at once. ``task.map(xs)`` returns a list of futures at once, one
+for each element, which cost microseconds each.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from dataflow.errors import DefinitionError, ParameterBindError, ReservedArgumentError
+from dataflow.model.functions import (
+    described,
+    importable_name,
+    kind_of,
+    name_of_function,
+    require_callable,
+    signature_of,
+)
+from dataflow.model.retry_policy import (
+    Condition,
+    Delays,
+    RetryPolicy,
+    exponential_backoff,
+    make_retry_policy,
+)
+
+if TYPE_CHECKING:
+    from dataflow.futures import FutureList, TaskFuture
+    from dataflow.model.run_names import RunName
+    from dataflow.model.states import State
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Hook = Callable[[Any, Any, Any], Any]
+
+_RESERVED = ("return_state", "wait_for")
+_LATER = (
+    "cache_policy",
+    "cache_key_fn",
+    "cache_expiration",
+    "cache_result_in_memory",
+    "refresh_cache",
+    "persist_result",
+    "result_storage",
+    "result_storage_key",
+    "result_serializer",
+)
+
+
+class Task(Generic[P, R]):
+    """A function with the options of a task; made by :func:`task`, never changed afterwards.
+
+    Attributes:
+        fn: the function itself, to be called without any of this.
+        name, description, version, tags: what it is called, and what it is for.
+        retry_policy: how often, when and whether it is tried again.
+        timeout_seconds: how long one attempt may take.
+        log_prints: whether its prints become log lines (None: as its flow says).
+        resources: what a worker must have free for it, such as ``{"GPU": 1}``.
+        batch_size: how many elements may share a batch at most (None: as many as is good).
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        version: str | None = None,
+        retries: int | None = None,
+        retry_delay_seconds: Delays = None,
+        retry_jitter_factor: float | None = None,
+        retry_condition_fn: Condition | None = None,
+        timeout_seconds: float | None = None,
+        task_run_name: str | Callable[..., str] | None = None,
+        log_prints: bool | None = None,
+        on_running: Iterable[Hook] | None = None,
+        on_completion: Iterable[Hook] | None = None,
+        on_failure: Iterable[Hook] | None = None,
+        resources: dict[str, float] | None = None,
+        batch_size: int | None = None,
+        **later: Any,
+    ) -> None:
+        require_callable(fn, "task")
+        _refuse_unknown(later)
+        self.fn = fn
+        self.kind = kind_of(fn)
+        self.signature = signature_of(fn)
+        self.name = name or name_of_function(fn)
+        self.description = described(fn, description)
+        self.tags = tuple(sorted(_checked_tags(tags)))
+        self.version = version
+        self.retry_policy: RetryPolicy = make_retry_policy(
+            retries, retry_delay_seconds, retry_jitter_factor, retry_condition_fn
+        )
+        self.timeout_seconds = _positive("timeout_seconds", timeout_seconds)
+        self.log_prints = log_prints
+        self.resources = dict(resources or {})
+        self.batch_size = _positive("batch_size", batch_size)
+        self.hooks: dict[str, list[Hook]] = {
+            "on_running": list(on_running or ()),
+            "on_completion": list(on_completion or ()),
+            "on_failure": list(on_failure or ()),
+        }
+        self.task_run_name = task_run_name
+        self.later = {name: value for name, value in later.items() if value is not None}
+        self._options = {"retries": retries, "retry_delay_seconds": retry_delay_seconds}
+        self._options |= {"retry_jitter_factor": retry_jitter_factor}
+        self._options |= {"retry_condition_fn": retry_condition_fn}
+        self._refuse_reserved()
+        self.run_name = self._run_name()
+        self._prepare_binding()
+        functools.update_wrapper(self, fn, updated=())
+
+    def _refuse_reserved(self) -> None:
+        for name in _RESERVED:
+            if name in self.signature.parameters:
+                raise ReservedArgumentError(
+                    f"Task {self.name!r} has a parameter {name!r}, which submit and map need "
+                    "for themselves.",
+                    hint="Rename the parameter.",
+                )
+
+    def _run_name(self) -> RunName | None:
+        if self.task_run_name is None:
+            return None
+        from dataflow.model.run_names import compile_run_name
+
+        return compile_run_name(self.task_run_name, self.signature, f"task {self.name!r}")
+
+    def _prepare_binding(self) -> None:
+        parameters = list(self.signature.parameters.values())
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self.parameter_names = [p.name for p in positional]
+        self._most = len(positional)
+        self._least = sum(p.default is p.empty for p in positional)
+        self._is_simple = len(positional) == len(parameters)
+
+    # --- how it is called ------------------------------------------------------------------------
+
+    def check_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Refuse arguments that the function could not be called with.
+
+        Raises:
+            ParameterBindError: with the names in it.
+        """
+        if not kwargs and self._is_simple and self._least <= len(args) <= self._most:
+            return
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ParameterBindError(
+                f"Task {self.name!r} cannot be called like this: {error}.",
+                hint=f"Its signature is {self.name}{self.signature}.",
+            ) from None
+
+    def argument_names(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[tuple[str, Any]]:
+        """The arguments of a call with their parameters' names."""
+        names = self.parameter_names
+        extra = [f"*args[{at}]" for at in range(len(args) - len(names))]
+        return [*zip([*names, *extra], args, strict=False), *kwargs.items()]
+
+    @overload
+    def __call__(
+        self: Task[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task here and now.
+
+        Takes the function's arguments, and ``wait_for=`` and ``return_state=``.
+
+        Returns:
+            The value; with ``return_state=True`` the state; a coroutine of either if ``async``.
+        """
+        wait_for = kwargs.pop("wait_for", None)
+        return_state = kwargs.pop("return_state", False)
+        from dataflow.verbs import call
+
+        return call(self, args, kwargs, wait_for, return_state)
+
+    @overload
+    def submit(
+        self: Task[P, Coroutine[Any, Any, R]], *args: Any, **kwargs: Any
+    ) -> TaskFuture[R]: ...
+    @overload
+    def submit(self, *args: Any, **kwargs: Any) -> TaskFuture[R]: ...
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Have the runner run the task; returns a future at once.
+
+        Takes the function's arguments, which may be or hold futures, and ``wait_for=`` and
+        ``return_state=`` (which waits and returns the state).
+
+        Raises:
+            ParameterBindError: the arguments do not fit.
+            TransferError: an argument cannot be sent to a worker.
+        """
+        wait_for = kwargs.pop("wait_for", None)
+        return_state = kwargs.pop("return_state", False)
+        from dataflow.verbs import submit
+
+        return submit(self, args, kwargs, wait_for, return_state)
+
+    @overload
+    def map(self: Task[P, Coroutine[Any, Any, R]], *args: Any, **kwargs: Any) -> FutureList[R]: ...
+    @overload
+    def map(self, *args: Any, **kwargs: Any) -> FutureList[R]: ...
+    def map(self, *args: Any, **kwargs: Any) -> Any:
+        """Have the runner run the task for each element; returns a list of futures at once.
+
+        Iterables are mapped over together, element by element; ``unmapped(x)``, text, dicts,
+        DataFrames, models and defaults are given whole to each element. Takes ``wait_for=`` and
+        ``return_state=`` (which waits and returns a list of states) as well.
+
+        Raises:
+            MappingMissingIterable: there is nothing to map over.
+            MappingLengthMismatch: the iterables have different lengths.
+            ParameterBindError: the arguments do not fit.
+        """
+        wait_for = kwargs.pop("wait_for", None)
+        return_state = kwargs.pop("return_state", False)
+        from dataflow.verbs import map_task
+
+        return map_task(self, args, kwargs, wait_for, return_state)
+
+    # --- how it is varied ------------------------------------------------------------------------
+
+    def with_options(self, **options: Any) -> Task[P, R]:
+        """A copy of this task with other options; this one stays as it is.
+
+        Takes what :func:`task` takes. Options that are not named keep their values.
+        """
+        return Task(self.fn, **{**self.options(), **options})
+
+    def options(self) -> dict[str, Any]:
+        """The options that would make this task again."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "tags": self.tags,
+            "version": self.version,
+            "timeout_seconds": self.timeout_seconds,
+            "task_run_name": self.task_run_name,
+            "log_prints": self.log_prints,
+            "resources": self.resources,
+            "batch_size": self.batch_size,
+            **self._options,
+            **self.hooks,
+            **self.later,
+        }
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A task in a class is a method: it is bound to the instance (or the class)."""
+        bind = getattr(self.fn, "__get__", None)
+        if bind is None or (instance is None and not isinstance(self.fn, (classmethod, staticmethod))):
+            return self
+        bound = copy.copy(self)
+        bound.fn = bind(instance, owner)
+        bound.signature = signature_of(bound.fn)
+        bound._prepare_binding()
+        return bound
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether any hook is to be called."""
+        return any(self.hooks.values())
+
+    def on_running(self, hook: Hook) -> Hook:
+        """Decorate a hook that is called whenever a run of this task begins."""
+        self.hooks["on_running"].append(hook)
+        return hook
+
+    def on_completion(self, hook: Hook) -> Hook:
+        """Decorate a hook that is called when a run of this task has completed."""
+        self.hooks["on_completion"].append(hook)
+        return hook
+
+    def on_failure(self, hook: Hook) -> Hook:
+        """Decorate a hook that is called when a run of this task has failed for good."""
+        self.hooks["on_failure"].append(hook)
+        return hook
+
+    # --- how it travels --------------------------------------------------------------------------
+
+    def __reduce_ex__(self, _protocol: Any) -> Any:
+        found = importable_name(self, self.fn)
+        if found is not None:
+            return _import_task, found
+        state = dict(self.__dict__)
+        state["hooks"] = {kind: [] for kind in self.hooks}  # they run in the flow's process
+        state.pop("__wrapped__", None)
+        return _rebuild_task, (type(self), state)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name!r}{self.signature}>"
+
+
+def _import_task(module: str, name: str) -> Any:
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _rebuild_task(kind: type[Task[Any, Any]], state: dict[str, Any]) -> Task[Any, Any]:
+    made = kind.__new__(kind)
+    made.__dict__.update(state)
+    return made
+
+
+def _refuse_unknown(options: dict[str, Any]) -> None:
+    unknown = [name for name in options if name not in _LATER]
+    if unknown:
+        raise DefinitionError(
+            f"@task has no option {unknown[0]!r}.",
+            hint="See help(dataflow.Task) for the options there are.",
+        )
+    used = sorted(name for name, value in options.items() if value)
+    if used:
+        import warnings
+
+        warnings.warn(
+            f"Accepted, but without effect in this version: {', '.join(used)}. "
+            "Results are not persisted or cached yet.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _checked_tags(tags: Iterable[str] | None) -> set[str]:
+    if isinstance(tags, str):
+        raise DefinitionError(f"tags must be a list of strings, not the string {tags!r}.")
+    return set(tags or ())
+
+
+def _positive(name: str, value: Any) -> Any:
+    if value is not None and not value > 0:
+        raise DefinitionError(f"{name} must be more than 0, not {value!r}.")
+    return value
+
+
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    tags: Iterable[str] | None = None,
+    version: str | None = None,
+    retries: int | None = None,
+    retry_delay_seconds: Delays = None,
+    retry_jitter_factor: float | None = None,
+    retry_condition_fn: Condition | None = None,
+    timeout_seconds: float | None = None,
+    task_run_name: str | Callable[..., str] | None = None,
+    log_prints: bool | None = None,
+    on_running: Iterable[Hook] | None = None,
+    on_completion: Iterable[Hook] | None = None,
+    on_failure: Iterable[Hook] | None = None,
+    resources: dict[str, float] | None = None,
+    batch_size: int | None = None,
+    **later: Any,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(fn: Any = None, /, **options: Any) -> Any:
+    """Make a function a task; with or without options.
+
+    Args:
+        fn: the function, where the decorator is used without options.
+        name: what it is called (default: the function's name).
+        description, tags, version: kept with its runs.
+        retries: how many attempts may follow the first.
+        retry_delay_seconds: seconds before a retry: a number, a list whose last value is repeated,
+            or a callable of the number of retries, such as ``exponential_backoff(2)``.
+        retry_jitter_factor: lengthens each delay by a random part of up to so many times itself.
+        retry_condition_fn: asked with ``(task, task_run, state)`` whether to retry at all.
+        timeout_seconds: how long one attempt may take; then it is TimedOut.
+        task_run_name: a template such as ``"{day:%Y-%m}"``, or a callable.
+        log_prints: whether prints become log lines (None: as the flow says).
+        on_running, on_completion, on_failure: hooks ``hook(task, task_run, state)``.
+        resources: what a worker must have free for a run, such as ``{"GPU": 1}``.
+        batch_size: the most elements that may share a batch.
+
+    Raises:
+        DefinitionError: ``fn`` is no function, or an option cannot be used.
+        ReservedArgumentError: a parameter is called ``wait_for`` or ``return_state``.
+        ValueError: a number of the retry options is out of range.
+    """
+    if fn is None:
+        return lambda function: Task(function, **options)
+    return Task(fn, **options)
+
+
+__all__ = ["Task", "exponential_backoff", "task"]

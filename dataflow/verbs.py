@@ -1,0 +1,81 @@
+"""The three verbs of a task: call, submit, map.
+
+Kept out of ``dataflow.tasks`` so that defining tasks does not load what runs them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dataflow.execution import results
+from dataflow.execution.call_in_place import call_task, call_task_async
+from dataflow.execution.scope import RunScope, active_scope
+from dataflow.futures import FutureList, TaskFuture
+from dataflow.graph.trace import trace_map, trace_submit
+from dataflow.model.inputs import Ref
+
+
+def call(
+    task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
+) -> Any:
+    """``task(...)``."""
+    if not task.kind.startswith("async"):
+        return call_task(task, args, kwargs, wait_for, return_state)
+    coroutine = call_task_async(task, args, kwargs, wait_for, return_state)
+    if _is_in_async_code():
+        return coroutine
+    from dataflow.worker.async_calls import run_coroutine
+
+    return run_coroutine(coroutine)
+
+
+def _is_in_async_code() -> bool:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def submit(
+    task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
+) -> Any:
+    """``task.submit(...)``."""
+    scope = active_scope()
+    node = trace_submit(scope.graph, task, args, kwargs, wait_for)
+    future: TaskFuture[Any] = TaskFuture(node)
+    _take_notice(node.upstream)
+    _added(scope, node)
+    if return_state:
+        future.wait()
+        return future.state
+    return future
+
+
+def map_task(
+    task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
+) -> Any:
+    """``task.map(...)``."""
+    scope = active_scope()
+    node = trace_map(scope.graph, task, args, kwargs, wait_for)
+    futures: FutureList[Any] = FutureList(node=node)
+    _take_notice(node.upstream)
+    _added(scope, node)
+    if return_state:
+        futures.wait()
+        return futures.states()
+    return futures
+
+
+def _take_notice(upstream: tuple[Ref, ...]) -> None:
+    for ref in upstream:
+        if ref.allow_failure:
+            results.notice(ref.node, ref.element)
+
+
+def _added(scope: RunScope, node: Any) -> None:
+    scope.loop.traced(scope.graph)
+    if scope.runner.helps(False):  # inline: in order, here and now
+        results.wait_ended(node, None, None)

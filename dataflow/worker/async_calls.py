@@ -1,0 +1,193 @@
+"""``async`` tasks: the calls of a batch run concurrently on an event loop of this thread.
+
+The loop stays for the thread's life, so that clients which a user's module keeps open go on working
+from batch to batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from dataflow.errors import TaskRunTimeoutError
+from dataflow.model.batches import Attempt, BatchReport, TaskLike
+from dataflow.model.states import State
+from dataflow.worker.call_context import CallContext, current_call, place_of
+from dataflow.worker.expand import Function
+from dataflow.worker.run_logs import log_target
+from dataflow.worker.timeouts import timed_out
+
+if TYPE_CHECKING:
+    from dataflow.worker.carry_out import BatchCarrier
+
+MAX_IN_FLIGHT = 1000
+_threads = threading.local()
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end on this thread's loop, or beside it if that is running."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        runner = getattr(_threads, "runner", None)
+        if runner is None:
+            runner = _threads.runner = asyncio.Runner()
+        return runner.run(coroutine)
+    return _run_beside(coroutine)
+
+
+def _run_beside(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """This thread's loop is busy with a flow's body: use a thread of its own."""
+    import contextvars
+
+    outcome: list[Any] = []
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            outcome.append((asyncio.run(coroutine), None))
+        except BaseException as error:
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=context.run, args=(run,), name="async tasks")
+    thread.start()
+    thread.join()
+    value, error = outcome[0]
+    if error is not None:
+        raise error
+    return value
+
+
+def make_async_calls(carrier: BatchCarrier) -> BatchReport:
+    """Carry out a batch of async calls, none of which needs another's value."""
+    calls = list(carrier.expand())
+    started = [0] * len(calls)
+    reached = run_coroutine(_run_all(carrier, calls, started))
+    carrier.context.close_nested()
+    carrier.values[:] = carrier.values[:reached]
+    del carrier.ended[reached:]
+    return carrier.report(started[:reached])
+
+
+async def carry_out_here(carrier: BatchCarrier) -> BatchReport:
+    """Carry out a batch of async calls on the event loop that is running."""
+    calls = list(carrier.expand())
+    started = [0] * len(calls)
+    await _run_all(carrier, calls, started)
+    carrier.context.close_nested()
+    return carrier.report(started)
+
+
+async def _run_all(carrier: BatchCarrier, calls: list[Any], started: list[int]) -> int:
+    from dataflow.worker.carry_out import clock
+
+    carrier.values[:] = [None] * len(calls)
+    carrier.ended[:] = [0] * len(calls)
+    free = asyncio.Semaphore(MAX_IN_FLIGHT)
+
+    async def run_one(position: int) -> None:
+        try:
+            started[position] = clock()
+            carrier.values[position] = await _call(carrier, position, calls[position])
+            carrier.ended[position] = clock()
+        finally:
+            free.release()
+
+    running = set()
+    reached = 0
+    for reached in range(1, len(calls) + 1):
+        await free.acquire()
+        if reached > 1 and clock() > carrier.deadline:
+            free.release()
+            reached -= 1
+            break
+        running.add(asyncio.ensure_future(run_one(reached - 1)))
+    await asyncio.gather(*running)
+    return reached
+
+
+async def _call(carrier: BatchCarrier, position: int, call: Any) -> Any:
+    context = CallContext(
+        carrier.batch,
+        carrier.values,
+        carrier.attempts,
+        carrier.names,
+        carrier.context.log_line,
+        position,
+    )
+    context.records, context.nested = carrier.records, carrier.context.nested
+    current_call.set(context)
+    log_target.set(context)
+    task = place_of(carrier.batch.tasks, carrier.batch.body, position).task
+    function, args, kwargs = call
+    context.args, context.kwargs = args, kwargs
+    while True:
+        attempt = carrier.attempts.get(position, 1)
+        began = _now(carrier)
+        try:
+            value = await _await_call(task, function, args, kwargs, context)
+            if isinstance(value, State):
+                return carrier.take_state(position, value, (_repeat(value), (), {}))
+            return value
+        except Exception as error:
+            outcome = _decide(carrier, position, error)
+            if outcome is None:
+                return None
+            carrier.earlier.append(
+                Attempt(position, attempt, outcome[0], outcome[1], began, _now(carrier))
+            )
+            carrier.attempts[position] = attempt + 1
+
+
+def _now(carrier: BatchCarrier) -> int:
+    from dataflow.worker.carry_out import clock
+
+    return clock() + carrier.clock_offset
+
+
+def _repeat(value: Any) -> Function:
+    def again() -> Any:
+        return value
+
+    return again
+
+
+def _decide(carrier: BatchCarrier, position: int, error: Exception) -> Any:
+    """Whether a failed call is tried again at once: its state code and failure, or None."""
+    from dataflow.worker import failures as failing
+    from dataflow.worker.carry_out import code_of
+
+    code, failure = code_of(error, None), failing.describe(error)
+    delay = carrier.next_delay(position, error, code, failure)
+    if delay is not None and delay <= 0:
+        return code, failure
+    carrier.end_attempt(position, code, failure, None, delay)
+    return None
+
+
+async def _await_call(
+    task: TaskLike, function: Function, args: Any, kwargs: Any, context: CallContext
+) -> Any:
+    seconds = task.timeout_seconds
+    if seconds is None:
+        return await _value_of(function, args, kwargs)
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await _value_of(function, args, kwargs)
+    except TimeoutError as error:
+        if limit.expired() and not isinstance(error, TaskRunTimeoutError):
+            what = f"Task run {context.task_run_name!r}"
+            raise timed_out(what, seconds) from None
+        raise
+
+
+async def _value_of(function: Function, args: Any, kwargs: Any) -> Any:
+    value = function(*args, **kwargs)
+    if hasattr(value, "__aiter__"):
+        return [item async for item in value]
+    if hasattr(value, "__await__"):
+        return await value
+    return value

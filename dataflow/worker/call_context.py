@@ -1,0 +1,136 @@
+"""Which call is going on: what ``runtime.task_run`` and log lines are answered from.
+
+One context serves all calls that a worker makes one after the other: the position is read off the
+columns as they grow, so that a call costs nothing for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Sized
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from dataflow.model.batches import Batch, Body, LogLine, MapBody, RunInfo, TaskLike
+from dataflow.worker.run_logs import TASK_RUNS
+
+
+class Place(NamedTuple):
+    """A call, as the graph knows it: its node, and its index if the node is a map."""
+
+    task: TaskLike
+    node: int
+    number: int
+    index: int | None
+
+    @property
+    def default_name(self) -> str:
+        """``name-<n>``, and ``[i]`` for an element."""
+        name = f"{self.task.name}-{self.number}"
+        return name if self.index is None else f"{name}[{self.index}]"
+
+
+def place_of(tasks: list[TaskLike], body: Body, position: int) -> Place:
+    """The call at a position of a batch."""
+    if isinstance(body, MapBody):
+        element, stage_number = divmod(position, len(body.stages))
+        stage = body.stages[stage_number]
+        return Place(tasks[stage.task], stage.node, stage.number, body.indices[element])
+    return Place(tasks[body.tasks[position]], body.nodes[position], body.numbers[position], None)
+
+
+class CallContext:
+    """The call that this thread (or coroutine) is making."""
+
+    __slots__ = (
+        "_done",
+        "_position",
+        "args",
+        "attempts",
+        "batch",
+        "kwargs",
+        "log_line",
+        "names",
+        "nested",
+        "records",
+    )
+
+    logger_name = TASK_RUNS
+
+    def __init__(
+        self,
+        batch: Batch,
+        done: Sized,
+        attempts: dict[int, int],
+        names: dict[int, str],
+        log_line: Callable[[LogLine], None],
+        position: int | None = None,
+    ) -> None:
+        self.batch = batch
+        self.attempts = attempts
+        self.names = names
+        self.log_line = log_line
+        self.args: Sequence[Any] = ()
+        self.kwargs: dict[str, Any] = {}
+        self.records: list[Any] = []
+        self.nested: dict[tuple[int, int], Any] = {}
+        self._done = done
+        self._position = position
+
+    @property
+    def run(self) -> RunInfo:
+        """The flow run."""
+        return self.batch.run
+
+    @property
+    def position(self) -> int:
+        """Which call of the batch this is."""
+        return len(self._done) if self._position is None else self._position
+
+    @property
+    def place(self) -> Place:
+        """The node and index of this call."""
+        return place_of(self.batch.tasks, self.batch.body, self.position)
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first attempt."""
+        return self.attempts.get(self.position, 1)
+
+    @property
+    def task_run_name(self) -> str:
+        """The name of this task run."""
+        return self.names.get(self.position) or self.place.default_name
+
+    def bound_parameters(self) -> dict[str, Any]:
+        """The arguments of this call by parameter, defaults filled in."""
+        bound = self.place.task.signature.bind(*self.args, **self.kwargs)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    @property
+    def log_prints(self) -> bool:
+        """Whether prints become log lines."""
+        wanted = self.place.task.log_prints
+        return self.run.log_prints if wanted is None else wanted
+
+    @property
+    def log_level(self) -> int:
+        """Lines below this level are dropped."""
+        return self.run.log_level
+
+    def log(self, timestamp_ns: int, level: int, logger: str, message: str) -> None:
+        """Take one line for this call."""
+        line = LogLine(
+            self.position, self.attempt, timestamp_ns, level, logger, message, self.task_run_name
+        )
+        self.log_line(line)
+
+    def close_nested(self) -> None:
+        """End the runs that the calls of this batch began inside this worker."""
+        for scope in self.nested.values():
+            scope.close()
+        self.nested.clear()
+
+
+current_call: ContextVar[CallContext | None] = ContextVar("dataflow_call", default=None)
+

@@ -1,0 +1,417 @@
+"""Carrying out a batch: the calls are made, what comes of them is put into columns.
+
+The loop in :meth:`BatchCarrier.make_calls` is what an element costs. It makes one reading of the
+clock a call: a call began when the one before it ended. All that is not ordinary (failures,
+retries, states as results, names) leaves the loop.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from array import array
+from collections.abc import Callable, MutableSequence
+from dataclasses import replace
+from typing import Any
+
+from dataflow.errors import TaskRunTimeoutError
+from dataflow.model.batches import (
+    Attempt,
+    Batch,
+    BatchReport,
+    Column,
+    Failure,
+    LogLine,
+    Note,
+    TaskLike,
+)
+from dataflow.model.states import State, StateCode
+from dataflow.worker import failures as failing
+from dataflow.worker.call_context import CallContext, current_call, place_of
+from dataflow.worker.columns import ObjectColumn
+from dataflow.worker.expand import Calls, Function, Inputs, NotReady, expand
+from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
+from dataflow.worker.timeouts import call_with_timeout
+
+Pack = Callable[[list[Any], bool], Column]
+clock = time.perf_counter_ns
+_NEVER = 1 << 62
+
+
+def worker_name() -> str:
+    """Who carries out: ``host:pid``."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class BatchCarrier:
+    """One batch being carried out in this thread.
+
+    Args:
+        batch: what to do.
+        pack: makes a column of values; raises if one cannot be pickled.
+        log_line: takes a log line at once (None: they come with the report).
+        board: where the position of the call under way and its deadline (monotonic ns) are kept
+            for whoever has to find out why this process died.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        pack: Pack,
+        log_line: Callable[[LogLine], None] | None = None,
+        board: MutableSequence[int] | None = None,
+    ) -> None:
+        self.batch = batch
+        self.pack = pack
+        self.board: MutableSequence[int] = [0, 0] if board is None else board
+        self.values: list[Any] = []
+        self.ended: list[int] = []
+        self.codes: dict[int, int] = {}
+        self.failures: dict[int, Failure] = {}
+        self.notes: dict[int, Note] = {}
+        self.attempts = dict(batch.attempts)
+        self.earlier: list[Attempt] = []
+        self.delays: dict[int, float] = {}
+        self.names: dict[int, str] = {}
+        self.logs: list[LogLine] = []
+        self.records: list[Any] = []
+        self.clock_offset = time.time_ns() - clock()
+        self.begun = clock()
+        self.deadline = self.begun + int(batch.budget_seconds * 1e9)
+        self.context = CallContext(
+            batch, self.values, self.attempts, self.names, log_line or self.logs.append
+        )
+        self.context.records = self.records
+
+    def carry_out(self) -> BatchReport:
+        """Make the calls until they are done or the time is up; never raises for a user's error."""
+        capture_loggers()
+        if any(task.log_prints for task in self.batch.tasks) or self.batch.run.log_prints:
+            capture_prints()
+        if any(task.kind in ("async", "async_generator") for task in self.batch.tasks):
+            from dataflow.worker.async_calls import make_async_calls
+
+            return make_async_calls(self)
+        call = current_call.set(self.context)
+        target = log_target.set(self.context)
+        try:
+            self.make_calls(self.expand())
+        finally:
+            self.context.close_nested()
+            log_target.reset(target)
+            current_call.reset(call)
+        return self.report(None)
+
+    def expand(self) -> Calls:
+        """The stream of this batch's calls."""
+        batch = self.batch
+        inputs = Inputs(batch.inputs, self.values, self.failures)
+        invokers = [self.invoker(task) for task in batch.tasks]
+        return expand(batch, invokers, inputs, lambda: clock() > self.deadline)
+
+    def invoker(self, task: TaskLike) -> Function:
+        """The function that makes one call of a task, with all that its options ask for."""
+        function = task.fn
+        if task.kind == "generator":
+            function = _listed(function)
+        if task.timeout_seconds is not None and not task.kind.startswith("async"):
+            function = self._limited(function, task.timeout_seconds)
+        if task.run_name is not None:
+            function = self._named(function, task)
+        return function
+
+    def make_calls(self, calls: Calls) -> None:
+        """Make calls until the stream ends or the budget is spent."""
+        board, context = self.board, self.context
+        keep, ended, read_clock = self.values.append, self.ended.append, clock
+        deadline = self.deadline
+        position = 0
+        try:
+            for function, args, kwargs in calls:
+                board[1] = position
+                context.args, context.kwargs = args, kwargs
+                try:
+                    value = function(*args, **kwargs)
+                    if value.__class__ is State:
+                        value = self.take_state(position, value, (function, args, kwargs))
+                except (Exception, SystemExit) as error:
+                    value = self.recover(position, error, (function, args, kwargs))
+                keep(value)
+                now = read_clock()
+                ended(now)
+                position += 1
+                if now > deadline and self.may_stop(position):
+                    return
+        except Exception as error:  # the stream itself: arguments that cannot be unpickled
+            self.fail_rest(position, error)
+
+    def may_stop(self, position: int) -> bool:
+        """Whether the batch can be cut before this position: between elements only."""
+        stages = getattr(self.batch.body, "stages", ())
+        return len(stages) < 2 or position % len(stages) == 0
+
+    def fail_rest(self, position: int, error: Exception) -> None:
+        """Fail every call from a position on with the same error."""
+        failure = failing.describe(error)
+        for rest in range(position, self.batch.body.calls):
+            self.codes[rest] = StateCode.FAILED
+            self.failures[rest] = failure
+            self.values.append(None)
+            self.ended.append(clock())
+
+    def take_state(self, position: int, state: State[Any], call: Any) -> Any:
+        """A call returned a state: it counts. Returns the value of the call."""
+        code = state.code
+        if code in (StateCode.COMPLETED, StateCode.CACHED, StateCode.SKIPPED):
+            self.codes[position] = code
+            self.notes[position] = Note(state.name, state.message)
+            return state.data
+        if isinstance(state.data, BaseException):
+            error = state.data
+        else:
+            error = state.as_error()
+        return self.recover(position, error, call, state)
+
+    def recover(
+        self, position: int, error: BaseException, call: Any, state: State[Any] | None = None
+    ) -> Any:
+        """A call failed: run it again, or let it await its retry, or let it be. Its value if any."""
+        if isinstance(error, NotReady):
+            self.codes[position] = StateCode.NOT_READY
+            self.failures[position] = self._upstream_failure(error)
+            return None
+        while True:
+            now = clock()
+            code = code_of(error, state)
+            failure = failing.describe(error)
+            delay = self.next_delay(position, error, code, failure)
+            if delay is None or delay > 0:
+                self.end_attempt(position, code, failure, state, delay)
+                return None
+            attempt = self.attempts.get(position, 1)
+            began = self.ended[-1] if self.ended else self.begun
+            self.earlier.append(
+                Attempt(
+                    position,
+                    attempt,
+                    code,
+                    failure,
+                    began + self.clock_offset,
+                    now + self.clock_offset,
+                )
+            )
+            self.attempts[position] = attempt + 1
+            function, args, kwargs = call
+            try:
+                value = function(*args, **kwargs)
+            except (Exception, SystemExit) as again:
+                error, state = again, None
+                continue
+            if not isinstance(value, State):
+                return value
+            if value.is_completed():
+                return self.take_state(position, value, call)
+            error = value.data if isinstance(value.data, BaseException) else value.as_error()
+            state = value
+
+    def end_attempt(
+        self,
+        position: int,
+        code: int,
+        failure: Failure,
+        state: State[Any] | None,
+        delay: float | None,
+    ) -> None:
+        self.failures[position] = failure
+        if delay is not None:
+            self.codes[position] = StateCode.AWAITING_RETRY
+            self.delays[position] = delay
+            return
+        self.codes[position] = code
+        if state is not None:
+            self.notes[position] = Note(state.name, state.message)
+
+    def next_delay(
+        self, position: int, error: BaseException, code: int, failure: Failure
+    ) -> float | None:
+        """Seconds until the next attempt of a call; None if there is none."""
+        task = place_of(self.batch.tasks, self.batch.body, position).task
+        attempt = self.attempts.get(position, 1)
+        policy = task.retry_policy
+        if attempt > policy.retries:
+            return None
+        if policy.condition is not None and not self._wants_retry(policy, task, code, error):
+            return None
+        delay: float = policy.delay_before(attempt)
+        return delay
+
+    def _wants_retry(self, policy: Any, task: TaskLike, code: int, error: BaseException) -> bool:
+        from dataflow.worker.task_run import TaskRun
+
+        state: State[Any] = State.of_code(StateCode(code), message=str(error), data=error)
+        try:
+            return bool(policy.condition(task, TaskRun.here(self.context), state))
+        except Exception as problem:
+            self.context.log(
+                time.time_ns(),
+                40,
+                self.context.logger_name,
+                f"retry_condition_fn of task {task.name!r} raised {problem!r}: no retry.",
+            )
+            return False
+
+    def _upstream_failure(self, error: NotReady) -> Failure:
+        assert error.position is not None
+        cause = self.failures[error.position]
+        while cause.cause_position is not None:
+            cause = self.failures[cause.cause_position]
+        return replace(cause, cause_position=error.position)
+
+    def report(self, started: list[int] | None) -> BatchReport:
+        """All that is known of the calls made so far."""
+        values = self._pack()
+        done = len(self.ended)
+        states = bytearray(bytes((StateCode.COMPLETED,)) * done)
+        for position, code in self.codes.items():
+            states[position] = code
+        return BatchReport(
+            batch_id=self.batch.id,
+            first=0,
+            states=bytes(states),
+            clock_offset_ns=self.clock_offset,
+            first_started_ns=self.begun,
+            started=None if started is None else array("q", started).tobytes(),
+            ended=array("q", self.ended).tobytes(),
+            values=values,
+            worker=worker_name(),
+            failures=self.failures,
+            notes=self.notes,
+            attempts={p: n for p, n in self.attempts.items() if p < done},
+            earlier=self.earlier,
+            delays=self.delays,
+            lengths=self._lengths(),
+            names=self.names,
+            logs=self.logs,
+            records=self.records,
+        )
+
+    def _lengths(self) -> dict[int, int | None]:
+        lengths: dict[int, int | None] = {}
+        for position in self.batch.lengths:
+            if position < len(self.values):
+                try:
+                    lengths[position] = length_of(self.values[position])
+                except TypeError:
+                    lengths[position] = None
+        return lengths
+
+    def _pack(self) -> Column | None:
+        kept = self._kept_positions()
+        values = self.values if kept is None else [self.values[position] for position in kept]
+        if not values:
+            return None
+        try:
+            return self.pack(values, self.batch.exact)
+        except Exception:
+            self._fail_unpicklable(kept)
+        values = self.values if kept is None else [self.values[position] for position in kept]
+        return self.pack(values, self.batch.exact)
+
+    def _kept_positions(self) -> list[int] | None:
+        """The positions whose values are kept, stage after stage; None: all."""
+        stages = getattr(self.batch.body, "stages", ())
+        if len(stages) < 2 and all(stage.keep for stage in stages):
+            return None
+        kept = [number for number, stage in enumerate(stages) if stage.keep]
+        width = len(stages)
+        return [
+            start + number for number in kept for start in range(0, len(self.values), width)
+        ]
+
+    def _fail_unpicklable(self, kept: list[int] | None) -> None:
+        from dataflow.worker.pickling import dumps, transfer_error
+
+        for position in range(len(self.values)) if kept is None else kept:
+            value = self.values[position]
+            try:
+                dumps(value)
+            except Exception as error:
+                task = place_of(self.batch.tasks, self.batch.body, position).task
+                found = transfer_error(
+                    value,
+                    f"The result of task {task.name!r}",
+                    error,
+                    "Return plain data, or run the flow with task_runner='threads'.",
+                )
+                self.codes[position] = StateCode.FAILED
+                self.failures[position] = failing.describe(found)
+                self.values[position] = None
+
+    def _limited(self, function: Function, seconds: float) -> Function:
+        board, context = self.board, self.context
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            board[0] = time.monotonic_ns() + int(seconds * 1e9)
+            try:
+                return call_with_timeout(
+                    function, args, kwargs, seconds, f"Task run {context.task_run_name!r}"
+                )
+            finally:
+                board[0] = _NEVER
+
+        return call
+
+    def _named(self, function: Function, task: TaskLike) -> Function:
+        context, names = self.context, self.names
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            bound = task.signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            names[context.position] = task.run_name.render(dict(bound.arguments))
+            return function(*args, **kwargs)
+
+        return call
+
+
+def length_of(value: Any) -> int:
+    """How many elements a map over ``value`` has.
+
+    Raises:
+        TypeError: it is nothing that a map goes over.
+    """
+    if isinstance(value, (str, bytes, dict)):
+        raise TypeError("text and dicts are not mapped over")
+    return len(value)
+
+
+def _listed(function: Function) -> Function:
+    def call(*args: Any, **kwargs: Any) -> list[Any]:
+        return list(function(*args, **kwargs))
+
+    return call
+
+
+def code_of(error: BaseException, state: State[Any] | None) -> int:
+    if state is not None:
+        return int(state.code)
+    if isinstance(error, SystemExit):
+        return StateCode.CRASHED
+    return StateCode.TIMED_OUT if isinstance(error, TaskRunTimeoutError) else StateCode.FAILED
+
+
+def carry_out_in_process(
+    batch: Batch, logged: Callable[[int, list[LogLine]], None]
+) -> BatchReport:
+    """Carry out a batch in the flow's own process: values stay the objects that they are."""
+    carrier = BatchCarrier(
+        batch, lambda values, exact: ObjectColumn(values), lambda line: logged(batch.id, [line])
+    )
+    return carrier.carry_out()
+
+
+def failed_report(batch: Batch, error: Exception) -> BatchReport:
+    """The report of a batch that could not even be sent: every call fails with the same error."""
+    carrier = BatchCarrier(batch, lambda values, exact: ObjectColumn(values))
+    carrier.fail_rest(0, error)
+    return carrier.report(None)

@@ -1,0 +1,263 @@
+"""Columns of values: what the calls of a batch returned, kept together.
+
+A column is made once, by the worker, and read many times, by other batches and by futures. It is
+
+* :class:`ObjectColumn`: the objects themselves, where everything is in one process;
+* :class:`PackedColumn`: pickles, with large buffers (arrays) beside them, uncopied;
+* :class:`FileColumn`: the same in a memory-mapped file, so that large values are copied once into
+  shared memory and read in place, and never pass through the flow's process (what every element of
+  a map gets, ``unmapped``, is *shared*: loaded once by each worker);
+* a runner's own kind, whose values live where the runner says (see ``runners.dask``).
+
+A column is one pickle of all its values, or, when ``exact``, one pickle for each.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+from dataflow.errors import ResultMissing
+from dataflow.worker import pickling
+
+_ALIGN = 64
+_MOST_SHARED = 16
+_shared: dict[str, list[Any]] = {}  # what every call of this process reads, last used last
+
+
+class ObjectColumn:
+    """Values that are simply here."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: list[Any]) -> None:
+        self.values = values
+
+    @property
+    def count(self) -> int:
+        """How many values."""
+        return len(self.values)
+
+    @property
+    def nbytes(self) -> int:
+        """Not known for objects: 0."""
+        return 0
+
+    def load(self, position: int) -> Any:
+        """The value at ``position``."""
+        return self.values[position]
+
+    def load_all(self) -> list[Any]:
+        """All values."""
+        return self.values
+
+
+class Part:
+    """One pickle and the buffers that it refers to."""
+
+    __slots__ = ("buffers", "data")
+
+    def __init__(self, data: Any, buffers: Sequence[Any] = ()) -> None:
+        self.data = data
+        self.buffers = buffers
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pickle and its buffers."""
+        return len(self.data) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
+
+    def load(self) -> Any:
+        """The object; arrays in it are copies that may be written to."""
+        return pickle.loads(self.data, buffers=map(bytearray, self.buffers))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Part, (self.data, [pickle.PickleBuffer(buffer) for buffer in self.buffers])
+
+
+class PackedColumn:
+    """Pickled values; what has been loaded from a joint pickle is kept for the next reader."""
+
+    __slots__ = ("__weakref__", "_count", "_loaded", "exact", "parts")
+
+    def __init__(self, parts: list[Part], count: int, exact: bool) -> None:
+        self.parts = parts
+        self.exact = exact
+        self._count = count
+        self._loaded: list[Any] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many values."""
+        return self._count
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all the pickles and buffers."""
+        return sum(part.nbytes for part in self.parts)
+
+    def __sizeof__(self) -> int:
+        return 64 + self.nbytes
+
+    def load(self, position: int) -> Any:
+        """The value at ``position``: a new object when exact."""
+        if self.exact:
+            return self.parts[position].load()
+        return self.load_all()[position]
+
+    def load_all(self) -> list[Any]:
+        """All values."""
+        if self.exact:
+            return [part.load() for part in self.parts]
+        if self._loaded is None:
+            self._loaded = self.parts[0].load()
+        return self._loaded
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PackedColumn, (self.parts, self._count, self.exact)
+
+
+class FileColumn:
+    """A packed column in a file, read through a private memory map.
+
+    The map is copy-on-write: arrays in it can be written to without a copy made beforehand, and
+    nobody else sees what was written.
+    """
+
+    __slots__ = ("__weakref__", "_count", "exact", "layout", "path", "shared", "size")
+
+    def __init__(
+        self,
+        path: str,
+        size: int,
+        layout: list[list[tuple[int, int]]],
+        count: int,
+        exact: bool,
+        shared: bool = False,
+    ) -> None:
+        self.path = path
+        self.size = size
+        self.layout = layout
+        self.exact = exact
+        self.shared = shared
+        self._count = count
+
+    @property
+    def count(self) -> int:
+        """How many values."""
+        return self._count
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the file."""
+        return self.size
+
+    def load(self, position: int) -> Any:
+        """The value at ``position``; a shared one is loaded once in a process."""
+        if self.shared:
+            return self._load_shared()[position]
+        if self.exact:
+            return self._load_part(position)
+        return self._load_part(0)[position]
+
+    def load_all(self) -> list[Any]:
+        """All values."""
+        if self.exact:
+            return [self._load_part(number) for number in range(self._count)]
+        values: list[Any] = self._load_part(0)
+        return values
+
+    def _load_shared(self) -> list[Any]:
+        values = _shared.pop(self.path, None)
+        if values is None:
+            values = [self._load_part(number) for number in range(self._count)]
+        _shared[self.path] = values
+        while len(_shared) > _MOST_SHARED:
+            del _shared[next(iter(_shared))]
+        return values
+
+    def _load_part(self, number: int) -> Any:
+        (start, length), *buffers = self.layout[number]
+        view = memoryview(self._open())
+        return pickle.loads(
+            view[start : start + length], buffers=[view[at : at + size] for at, size in buffers]
+        )
+
+    def _open(self) -> mmap.mmap:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            raise ResultMissing(
+                f"The values in {self.path} are gone.",
+                hint="They live as long as the run that made them; persist results to keep them.",
+            ) from None
+        try:
+            return mmap.mmap(descriptor, self.size, access=mmap.ACCESS_COPY)
+        finally:
+            os.close(descriptor)
+
+    def delete(self) -> None:
+        """Remove the file; maps that are open stay readable."""
+        try:
+            os.unlink(self.path)
+        except FileNotFoundError:
+            pass
+
+
+def pack(values: list[Any], exact: bool) -> PackedColumn:
+    """Pickle values into a column.
+
+    Raises:
+        Exception: a value cannot be pickled.
+    """
+    if not exact:
+        return PackedColumn([_pack_part(values)], len(values), exact=False)
+    return PackedColumn([_pack_part(value) for value in values], len(values), exact=True)
+
+
+def _pack_part(value: Any) -> Part:
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickling.dumps(value, buffer_callback=buffers.append)
+    return Part(data, [_flat(buffer) for buffer in buffers])
+
+
+def _flat(buffer: pickle.PickleBuffer) -> memoryview:
+    return buffer.raw()
+
+
+def write_file(column: PackedColumn, path: str, shared: bool = False) -> FileColumn:
+    """Move a packed column into a new file (in shared memory, if ``path`` is there): one copy.
+
+    Raises:
+        OSError: there is no room.
+    """
+    layout: list[list[tuple[int, int]]] = []
+    at = 0
+    for part in column.parts:
+        places = []
+        for piece in (part.data, *part.buffers):
+            size = memoryview(piece).nbytes
+            places.append((at, size))
+            at += -(-size // _ALIGN) * _ALIGN
+        layout.append(places)
+    size = max(at, 1)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+        for part, places in zip(column.parts, layout, strict=True):
+            for piece, (start, length) in zip((part.data, *part.buffers), places, strict=True):
+                _write_at(descriptor, memoryview(piece).cast("B"), start, length)
+    except OSError:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(descriptor)
+    return FileColumn(path, size, layout, column.count, column.exact, shared)
+
+
+def _write_at(descriptor: int, data: memoryview, start: int, length: int) -> None:
+    done = 0
+    while done < length:
+        done += os.pwrite(descriptor, data[done:length], start + done)

@@ -1,0 +1,258 @@
+"""A batch's body, expanded into the stream of its calls.
+
+The stream yields ``(function, args, kwargs)`` one at a time; it is advanced after the call before
+has ended, so that an argument which is the value of an earlier call is there. A call that cannot be
+made yields a function that raises.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice, repeat
+from operator import itemgetter
+from typing import Any
+
+from dataflow.model.arguments import rebuild
+from dataflow.model.batches import (
+    Batch,
+    CallBody,
+    Column,
+    Const,
+    Each,
+    EachNested,
+    EachPickled,
+    Failure,
+    Given,
+    GivenEach,
+    GivenList,
+    GivenSpan,
+    Hole,
+    Items,
+    MapBody,
+    Nested,
+    Slot,
+    Source,
+    Stage,
+)
+
+Function = Callable[..., Any]
+Calls = Iterator[tuple[Function, Sequence[Any], dict[str, Any]]]
+_NO_KWARGS: dict[str, Any] = {}
+
+
+class NotReady(Exception):
+    """What a call needs has failed; ``position`` is the call of this batch that did, if it was."""
+
+    def __init__(self, position: int | None) -> None:
+        super().__init__(position)
+        self.position = position
+
+
+class Inputs:
+    """Where sources are looked up: input columns, and the values of this batch so far."""
+
+    def __init__(
+        self, columns: list[Column], values: list[Any], failures: dict[int, Failure]
+    ) -> None:
+        self.columns = columns
+        self.values = values
+        self.failures = failures
+
+    def find(self, source: Source, stage_start: int = 0) -> Any:
+        """The value of a source that is the same for a whole call (not ``Each...``)."""
+        if isinstance(source, Const):
+            return source.value
+        if isinstance(source, Slot):
+            return self.slot(stage_start + source.number, source.allow_failure)
+        if isinstance(source, Given):
+            return self.columns[source.column].load(source.position)
+        if isinstance(source, GivenList):
+            return list(self.span(source.ranges))
+        if isinstance(source, Nested):
+            return self.fill(source.template, source.sources)
+        raise TypeError(f"no single value: {source!r}")
+
+    def fill(self, template: Any, sources: Sequence[Source]) -> Any:
+        """A container with a value in place of each hole."""
+        return rebuild(template, (Hole,), lambda hole: self.find(sources[hole.number]))
+
+    def span(self, ranges: Sequence[tuple[int, int, int]]) -> Iterable[Any]:
+        """The values of ranges of columns, one after the other."""
+        return chain.from_iterable(self._range(*piece) for piece in ranges)
+
+    def _range(self, column: int, start: int, stop: int) -> Iterable[Any]:
+        found = self.columns[column]
+        if start == 0 and stop == found.count:
+            return found.load_all()
+        return [found.load(position) for position in range(start, stop)]
+
+    def slot(self, position: int, allow_failure: bool) -> Any:
+        """The value of an earlier call of this batch."""
+        failure = self.failures.get(position)
+        if failure is None:
+            return self.values[position]
+        if allow_failure:
+            from dataflow.worker.failures import revive
+
+            return revive(failure)
+        raise NotReady(position)
+
+
+def expand(batch: Batch, invokers: list[Function], inputs: Inputs, is_late: Callable[[], bool]) -> Calls:
+    """The calls of a batch.
+
+    Args:
+        batch: the batch.
+        invokers: for each task of the batch the function that makes a call of it.
+        inputs: where sources are looked up.
+        is_late: whether the time budget is spent; asked between the elements of fused maps.
+    """
+    body = batch.body
+    if isinstance(body, CallBody):
+        return _expand_calls(body, invokers, inputs)
+    if len(body.stages) == 1:
+        return _expand_map(body, invokers[body.stages[0].task], inputs)
+    return _expand_stages(body, invokers, inputs, is_late)
+
+
+def _expand_calls(body: CallBody, invokers: list[Function], inputs: Inputs) -> Calls:
+    arguments = body.arguments
+    if not any(body.links) and not any(type(pair) is bytes for pair in arguments):
+        functions = map(invokers.__getitem__, body.tasks)
+        return zip(
+            functions, map(itemgetter(0), arguments), map(itemgetter(1), arguments), strict=True
+        )
+    return _expand_linked(body, invokers, inputs)
+
+
+def _expand_linked(body: CallBody, invokers: list[Function], inputs: Inputs) -> Calls:
+    for number, pair, links in zip(body.tasks, body.arguments, body.links, strict=True):
+        try:
+            args, kwargs = pickle.loads(pair) if type(pair) is bytes else pair
+            if links:
+                args, kwargs = _link(args, kwargs, links, inputs)
+        except Exception as error:
+            yield _raiser(error), (), _NO_KWARGS
+        else:
+            yield invokers[number], args, kwargs
+
+
+def _link(args: Any, kwargs: Any, links: Any, inputs: Inputs) -> tuple[Any, Any]:
+    args, kwargs = list(args), dict(kwargs)
+    for where, source in links:
+        if where is None:
+            args, kwargs = inputs.fill((args, kwargs), source)
+        elif type(where) is int:
+            args[where] = inputs.find(source)
+        else:
+            kwargs[where] = inputs.find(source)
+    return args, kwargs
+
+
+def _raiser(error: Exception) -> Function:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+def _expand_map(body: MapBody, invoke: Function, inputs: Inputs) -> Calls:
+    stage = body.stages[0]
+    count = len(body.indices)
+    try:
+        columns = [_each(source, body.indices, inputs) for source in stage.args]
+        named = {name: _each(source, body.indices, inputs) for name, source in stage.kwargs.items()}
+    except Exception as error:  # an input could not be loaded: every element fails with that
+        return zip(repeat(_raiser(error), count), repeat(()), repeat(_NO_KWARGS))
+    args: Iterable[Any] = zip(*columns) if columns else repeat(())
+    kwargs: Iterable[dict[str, Any]] = repeat(_NO_KWARGS)
+    if named:
+        kwargs = (dict(zip(named, row, strict=True)) for row in zip(*named.values()))
+    return zip(repeat(invoke, count), args, kwargs)
+
+
+def _each(source: Source, indices: Sequence[int], inputs: Inputs) -> Iterable[Any]:
+    """The values of a source, one an element."""
+    if isinstance(source, Each):
+        return source.values
+    if isinstance(source, EachPickled):
+        values = chain.from_iterable(pickle.loads(chunk) for chunk in source.chunks)
+        return islice(values, source.offset, None)
+    if isinstance(source, GivenEach):
+        return map(inputs.find, source.sources)
+    if isinstance(source, GivenSpan):
+        return inputs.span(source.ranges)
+    if isinstance(source, Items):
+        items = inputs.columns[source.column].load(source.position)
+        if not hasattr(items, "__getitem__"):
+            items = list(items)
+        if type(items).__module__.startswith("pandas."):
+            items = items.array
+        return (items[index] for index in indices)
+    if isinstance(source, EachNested):
+        return (inputs.fill(value, source.sources) for value in source.values)
+    return repeat(inputs.find(source))
+
+
+def _expand_stages(
+    body: MapBody, invokers: list[Function], inputs: Inputs, is_late: Callable[[], bool]
+) -> Calls:
+    """Fused stages, element by element, so that no more than one element's values are held."""
+    width = len(body.stages)
+    plans = [_stage_streams(stage, body.indices, inputs) for stage in body.stages]
+    functions = [invokers[stage.task] for stage in body.stages]
+    for element in range(len(body.indices)):
+        if element and is_late():
+            return
+        start = element * width
+        for function, (args, kwargs) in zip(functions, plans, strict=True):
+            row, named = _Row(start, inputs), _Row(start, inputs)
+            row_values = list(map(row.pull, args))
+            named_values = dict(zip(kwargs, map(named.pull, kwargs.values()), strict=True))
+            error = row.error or named.error
+            if error is None:
+                yield function, row_values, named_values
+            else:
+                yield _raiser(error), (), _NO_KWARGS
+
+
+def _stage_streams(stage: Stage, indices: Sequence[int], inputs: Inputs) -> tuple[Any, Any]:
+    def stream(source: Source) -> Any:
+        if isinstance(source, Slot):
+            return source
+        try:
+            return iter(_each(source, indices, inputs))
+        except Exception as error:
+            return _Broken(error)
+
+    args = [stream(source) for source in stage.args]
+    return args, {name: stream(source) for name, source in stage.kwargs.items()}
+
+
+class _Broken:
+    """An input that could not be loaded."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+class _Row:
+    """The arguments of one call: every stream moves on by one, also when one of them fails."""
+
+    def __init__(self, start: int, inputs: Inputs) -> None:
+        self.start = start
+        self.inputs = inputs
+        self.error: Exception | None = None
+
+    def pull(self, stream: Any) -> Any:
+        """The next value of a stream; the first error is kept, not raised."""
+        try:
+            if type(stream) is Slot:
+                return self.inputs.slot(self.start + stream.number, stream.allow_failure)
+            if type(stream) is _Broken:
+                raise stream.error
+            return next(stream)
+        except Exception as error:
+            self.error = self.error or error
+            return None

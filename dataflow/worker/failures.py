@@ -1,0 +1,106 @@
+"""Exceptions that cross processes: as themselves, with the lines of the user's code they came from.
+
+A traceback cannot be pickled; tblib rebuilds one that prints alike. Frames of dataflow itself are
+left out, so that a traceback starts at the user's own.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import traceback
+from types import TracebackType
+from typing import Any
+
+from dataflow.model.batches import Failure
+from dataflow.worker import pickling
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_OURS = tuple(
+    os.path.join(_ROOT, package) + os.sep for package in ("dataflow", "runners", "cluster")
+)
+
+
+def user_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without the frames of dataflow at its top (all of it, if there is no other)."""
+    rest = trace
+    while rest is not None and rest.tb_frame.f_code.co_filename.startswith(_OURS):
+        rest = rest.tb_next
+    return rest if rest is not None else trace
+
+
+def describe(error: BaseException) -> Failure:
+    """An exception in a form that crosses processes; never raises."""
+    error.__traceback__ = user_frames(error.__traceback__)
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception:
+        text = f"{type(error).__name__}: (its message cannot be shown)\n"
+    try:
+        message = str(error)
+    except Exception:
+        message = "(its message cannot be shown)"
+    name = type(error).__qualname__
+    module = type(error).__module__
+    if module not in ("builtins", "__main__"):
+        name = f"{module}.{name}"
+    return Failure(name, message, _dump(error, name, message), text, original=error)
+
+
+def revive(failure: Failure) -> BaseException:
+    """The exception again, of its own type, with its traceback, notes and causes."""
+    if failure.original is not None:
+        return failure.original
+    try:
+        packed = pickle.loads(failure.exception)
+        return _unpack(packed)
+    except Exception as problem:
+        error = RuntimeError(f"{failure.type}: {failure.message}")
+        error.add_note(f"The exception itself could not be loaded here ({problem}). It was:")
+        error.add_note(failure.traceback)
+        return error
+
+
+def _dump(error: BaseException, name: str, message: str) -> bytes:
+    try:
+        data = pickling.dumps(_pack(error, set()))
+        pickle.loads(data)  # an exception with its own __init__ often pickles but does not load
+        return data
+    except Exception:
+        stand_in = RuntimeError(f"{name}: {message}")
+        stand_in.add_note("(the exception itself cannot be pickled)")
+        stand_in.__traceback__ = error.__traceback__
+        return pickling.dumps(_pack(stand_in, set()))
+
+
+def _pack(error: BaseException | None, seen: set[int]) -> Any:
+    if error is None or id(error) in seen:
+        return None
+    seen.add(id(error))
+    from tblib import Traceback
+
+    trace = user_frames(error.__traceback__)
+    return (
+        error,
+        None if trace is None else Traceback(trace).to_dict(),
+        _pack(error.__cause__, seen),
+        _pack(error.__context__, seen),
+        error.__suppress_context__,
+        list(getattr(error, "__notes__", ())),
+    )
+
+
+def _unpack(packed: Any) -> Any:
+    if packed is None:
+        return None
+    from tblib import Traceback
+
+    error, trace, cause, context, suppressed, notes = packed
+    if trace is not None:
+        error.__traceback__ = Traceback.from_dict(trace).as_traceback()
+    error.__cause__ = _unpack(cause)
+    error.__context__ = _unpack(context)
+    error.__suppress_context__ = suppressed
+    if notes:
+        error.__notes__ = notes
+    return error

@@ -1,0 +1,126 @@
+"""Threads: tasks run in threads of the flow's own process and share its objects.
+
+For tasks that wait (for networks, disks, databases) and for arguments that cannot leave the process.
+A thread that waits for another task inside a task works meanwhile, so that no number of threads is
+too small.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterable
+
+from dataflow.execution.runner_protocol import RunnerListener
+from dataflow.model.batches import Batch
+from dataflow.planner.batch_sizes import RunnerCosts
+from dataflow.settings import get_settings
+from dataflow.worker.carry_out import carry_out_in_process
+
+
+class ThreadPoolTaskRunner:
+    """Runs tasks in threads.
+
+    Args:
+        max_workers: how many threads; None: the settings' ``workers``, or four more than cores.
+    """
+
+    name = "threads"
+    shares_objects = True
+    costs = RunnerCosts(dispatch_seconds=100e-6, target_seconds=0.05)
+
+    def __init__(self, max_workers: int | None = None) -> None:
+        if max_workers is not None and max_workers < 1:
+            raise ValueError(f"max_workers must be 1 or more, not {max_workers}.")
+        self._workers = max_workers or get_settings().workers or (os.cpu_count() or 1) + 4
+        self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._listener: RunnerListener | None = None
+        self._cancelled: set[int] = set()
+        self._lock = threading.Lock()
+        self._busy = 0
+        self._pid = os.getpid()
+
+    def start(self, listener: RunnerListener) -> None:
+        """Threads are started as they are needed."""
+        self._listener = listener
+        if self._pid != os.getpid():  # a forked child has none of the threads
+            self._threads.clear()
+            self._pid = os.getpid()
+
+    @property
+    def slots(self) -> int:
+        """One batch for each thread."""
+        return self._workers
+
+    def submit(self, batch: Batch) -> None:
+        """Give a batch to the next free thread."""
+        self._queue.put(batch)
+        with self._lock:
+            self._busy += 1
+            wanted = min(self._busy, self._workers)
+            while len(self._threads) < wanted:
+                name = f"dataflow task {len(self._threads)}"
+                thread = threading.Thread(target=self._work, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _work(self) -> None:
+        while True:
+            batch = self._queue.get()
+            if batch is None:
+                if self._pid_closed():
+                    return
+                continue
+            self._carry_out(batch)
+
+    def _pid_closed(self) -> bool:
+        return threading.current_thread() not in self._threads
+
+    def _carry_out(self, batch: Batch) -> None:
+        listener = self._listener
+        try:
+            if batch.id in self._cancelled or listener is None:
+                self._cancelled.discard(batch.id)
+                return
+            listener.reported(carry_out_in_process(batch, listener.logged))
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+    def cancel(self, batch_ids: Iterable[int]) -> None:
+        """Batches that wait do not begin; what a thread is at cannot be ended."""
+        self._cancelled.update(batch_ids)
+
+    def helps(self, inside: bool) -> bool:
+        """A task that waits for another works meanwhile."""
+        return inside
+
+    def help(self, seconds: float) -> None:
+        """Carry out the next batch in the calling thread."""
+        try:
+            batch = self._queue.get(timeout=seconds)
+        except queue.Empty:
+            return
+        if batch is not None:
+            self._carry_out(batch)
+
+    def wake(self) -> None:
+        """Have a helper look whether what it waits for is there."""
+        self._queue.put(None)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        threads, self._threads = self._threads, []
+        for _ in threads:
+            self._queue.put(None)
+
+    def __enter__(self) -> ThreadPoolTaskRunner:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"ThreadPoolTaskRunner(max_workers={self._workers})"

@@ -1,0 +1,72 @@
+"""What is installed: the metadata, the entry points and the files of the wheel."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import dataflow
+
+GROUPS = {
+    "dataflow.runners": {"inline", "threads", "processes", "dask"},
+    "dataflow.clusters": {"local"},
+}
+
+
+@pytest.fixture(scope="module")
+def wheel_files(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=repository,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        return set(wheel.namelist())
+
+
+def test_the_wheel_holds_the_packages_and_nothing_else(wheel_files: set[str]) -> None:
+    folders = {name.partition("/")[0] for name in wheel_files}
+    assert {name for name in folders if not name.endswith(".dist-info")} == {
+        "dataflow",
+        "runners",
+        "cluster",
+    }
+
+
+def test_the_wheel_holds_the_type_marker_and_every_sql_file(
+    wheel_files: set[str], repository: Path
+) -> None:
+    sql = {str(path.relative_to(repository)) for path in repository.glob("dataflow/**/*.sql")}
+    assert sql
+    assert sql | {"dataflow/py.typed"} <= wheel_files
+
+
+def test_the_version_is_the_one_of_pyproject(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    assert importlib.metadata.version(project["name"]) == project["version"]
+    assert dataflow.__version__ == project["version"]
+
+
+@pytest.mark.parametrize("group", sorted(GROUPS))
+def test_the_entry_points_are_there_and_load(group: str) -> None:
+    ours = {
+        point.name: point
+        for point in importlib.metadata.entry_points(group=group)
+        if point.dist is not None and point.dist.name == "dataflow-runtime"
+    }
+    assert set(ours) == GROUPS[group]
+    assert all(callable(point.load()) for point in ours.values())
+
+
+def test_the_command_is_installed() -> None:
+    [script] = importlib.metadata.entry_points(group="console_scripts", name="dataflow")
+    assert callable(script.load())

@@ -1,0 +1,132 @@
+"""Programs that the tests start as processes of their own: ``programs.py NAME PATH ...``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from dataflow.errors import StoreUnwritable
+from dataflow.model.states import StateCode
+from dataflow.store import sqlite, sqlite_nodes, sqlite_runs
+from dataflow.store.run_store import open_store
+from tests.store.samples import (
+    attempt_record,
+    call_batch,
+    log_record,
+    map_batch,
+    node_record,
+    run_record,
+    run_state,
+)
+
+_loaded = (sqlite, sqlite_nodes, sqlite_runs)  # before rights are dropped
+SIZE = 200
+"""Elements in each portion of :func:`portion`."""
+
+
+def portion(run_id: str, number: int) -> list:
+    """Records of every kind that belong together: all of them are stored, or none."""
+    start = number * SIZE
+    codes = [StateCode.FAILED, *[StateCode.COMPLETED] * (SIZE - 1)]
+    return [
+        map_batch(run_id, 1, start, codes),
+        attempt_record(run_id, 1, start, message=f"portion {number}"),
+        node_record(run_id, 100 + number, kind="task", name=f"one-{number}", length=1),
+        call_batch(run_id, [100 + number], [StateCode.COMPLETED]),
+        *[log_record(run_id, f"portion {number}", sequence=k) for k in range(5)],
+    ]
+
+
+def beginning(run_id: str) -> list:
+    return [run_record(run_id), node_record(run_id, 1), run_state(run_id, StateCode.RUNNING)]
+
+
+def write(path: str, run_id: str, portions: str) -> None:
+    """Write portions, each announced once it is stored; begin when told to."""
+    print("ready", flush=True)
+    sys.stdin.readline()
+    store = open_store(path)
+    store.write(beginning(run_id))
+    for number in range(int(portions)):
+        store.write(portion(run_id, number))
+        print(number, flush=True)
+    store.write([run_state(run_id, StateCode.COMPLETED)])
+    store.close()
+
+
+def full_disk(path: str) -> None:
+    """The file may not grow: the write is refused whole, and succeeds once there is room."""
+    store = open_store(path)
+    store.write([log_record("r", "before")])
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = sum(file.stat().st_size for file in Path(path).parent.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, unlimited[1]))
+    many = [log_record("r", "x" * 1000) for _ in range(3000)]
+    with contextlib.suppress(StoreUnwritable):
+        store.write(many)
+        raise AssertionError("there was no room for this")
+    assert [line.message for line in store.logs("r")] == ["before"]
+    resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    store.write(many)
+    assert len(store.logs("r")) == 3001
+    store.close()
+
+
+def no_rights(_path: str) -> None:
+    """A folder, a file, and a home that someone else owns."""
+    home = Path(tempfile.mkdtemp())
+    (home / "closed").mkdir(mode=0o500)
+    (home / "file").mkdir()
+    open_store(home / "file" / "runs.db").close()
+    (home / "file" / "runs.db").chmod(0o444)
+    for folder in (home, home / "file"):
+        folder.chmod(0o777)
+    child = os.fork()
+    if child == 0:
+        if os.getuid() == 0:
+            os.setgid(65534)
+            os.setuid(65534)
+        refused = 0
+        for path in ("closed/runs.db", "closed/deep/runs.db", "file/runs.db"):
+            try:
+                open_store(home / path)
+            except StoreUnwritable as error:
+                refused += str(home) in str(error) and "DATAFLOW_HOME" in str(error.hint)
+        os._exit(0 if refused == 3 else 1)
+    _, status = os.waitpid(child, 0)
+    shutil.rmtree(home)
+    assert status == 0
+
+
+def fork(path: str) -> None:
+    """Children use the store that they were born with, while the parent goes on."""
+    store = open_store(path)
+    store.write(beginning("parent"))
+    assert len(store.find_runs()) == 1
+    children = []
+    for name in ("one", "two", "three"):
+        child = os.fork()
+        if child == 0:
+            store.write(beginning(name))
+            for number in range(20):
+                store.write(portion(name, number))
+            os._exit(0 if len(store.nodes(name)) == 21 else 1)
+        children.append(child)
+        store.write(portion("parent", len(children)))
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+    assert len(store.find_runs()) == 4
+    assert len(store.nodes("parent")) == 4
+    store.close()
+    assert [file.name for file in Path(path).parent.iterdir()] == [Path(path).name]
+
+
+if __name__ == "__main__":
+    {"write": write, "full_disk": full_disk, "no_rights": no_rights, "fork": fork}[sys.argv[1]](
+        *sys.argv[2:]
+    )

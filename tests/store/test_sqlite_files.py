@@ -1,0 +1,253 @@
+"""The file: made, migrated, refused, replaced, full."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dataflow.errors import StoreError, StoreNotADatabase, StoreTooNew, StoreUnwritable
+from dataflow.store.named_sql import latest_version, load_migrations, load_statements
+from dataflow.store.run_store import open_store, store_path
+from dataflow.store.sqlite_errors import explain
+from dataflow.store.sqlite_schema import APPLICATION_ID, LATEST, split_statements
+from tests.store.samples import fresh_run_id, log_record, run_record
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def schema_of(path: Path) -> list[tuple[str, str]]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+def pragma(path: Path, name: str) -> object:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def test_a_store_is_made_with_its_folders(tmp_path):
+    path = tmp_path / "a" / "b" / "runs.db"
+    store = open_store(path)
+    store.close()
+    assert pragma(path, "journal_mode") == "wal"
+    assert pragma(path, "user_version") == LATEST
+    assert pragma(path, "application_id") == APPLICATION_ID
+    assert [each.name for each in path.parent.iterdir()] == ["runs.db"]
+
+
+def test_what_was_written_is_there_when_opened_again(tmp_path):
+    run_id = fresh_run_id()
+    for name in ("one", "two"):
+        store = open_store(tmp_path / "runs.db")
+        store.write([run_record(run_id, name=name), log_record(run_id, name)])
+        store.close()
+    store = open_store(tmp_path / "runs.db")
+    assert store.run(run_id).name == "two"
+    assert [line.message for line in store.logs(run_id)] == ["one", "two"]
+    store.close()
+
+
+def test_an_empty_file_becomes_a_store(tmp_path):
+    (tmp_path / "runs.db").touch()
+    open_store(tmp_path / "runs.db").close()
+    assert pragma(tmp_path / "runs.db", "user_version") == LATEST
+
+
+def test_closing_twice_does_nothing_and_use_after_it_is_refused(tmp_path):
+    store = open_store(tmp_path / "runs.db")
+    store.close()
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.find_runs()
+    with pytest.raises(StoreError, match="closed"):
+        store.write([])
+
+
+def test_from_every_version_to_the_same_schema(tmp_path):
+    fresh = tmp_path / "fresh.db"
+    open_store(fresh).close()
+    migrations = load_migrations("sqlite")
+    assert len(migrations) == latest_version("sqlite") == LATEST
+    for version in range(1, LATEST + 1):
+        path = tmp_path / f"version-{version}.db"
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            for migration in migrations[:version]:
+                connection.executescript(migration)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {version}")
+            connection.commit()
+        open_store(path).close()
+        assert schema_of(path) == schema_of(fresh)
+
+
+def test_migrations_split_into_whole_statements():
+    for migration in load_migrations("sqlite"):
+        statements = list(split_statements(migration))
+        assert "".join(statements).strip() == migration.strip()
+        assert all(sqlite3.complete_statement(each) for each in statements)
+
+
+def test_every_statement_says_its_purpose_and_parses(tmp_path):
+    open_store(tmp_path / "runs.db").close()
+    text = (ROOT / "dataflow/store/queries/sqlite.sql").read_text()
+    for part in text.split("\n-- name: ")[1:]:
+        assert part.splitlines()[1].startswith("-- ")
+    with contextlib.closing(sqlite3.connect(tmp_path / "runs.db")) as connection:
+        for statement in load_statements("sqlite").values():
+            names = (
+                "run code type name message timestamp_ns run_count started_ns ended_ns"
+            ).split()
+            values = dict.fromkeys(names) if ":run" in statement else (None,) * statement.count("?")
+            connection.execute(f"EXPLAIN {statement}", values)
+
+
+def test_a_newer_store_is_refused(tmp_path):
+    path = tmp_path / "runs.db"
+    store = open_store(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {LATEST + 1}")
+    with pytest.raises(StoreTooNew, match=f"version {LATEST + 1}") as caught:
+        open_store(path)
+    assert str(path) in str(caught.value)
+    assert "Upgrade" in str(caught.value.hint)
+    with pytest.raises(StoreTooNew):
+        store.write([log_record("r", "into a store that was upgraded meanwhile")])
+    store.close()
+
+
+@pytest.mark.parametrize("content", [b"hello", b"x" * 5000, b"SQLite format 4\0" + b"\0" * 2000])
+def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path, content):
+    path = tmp_path / "runs.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreNotADatabase, match="not a SQLite database") as caught:
+        open_store(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.hint
+    assert path.read_bytes() == content
+
+
+def test_the_database_of_another_program_is_refused_and_kept(tmp_path):
+    path = tmp_path / "runs.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    before = schema_of(path)
+    with pytest.raises(StoreNotADatabase, match="another program"):
+        open_store(path)
+    assert schema_of(path) == before
+
+
+def test_a_folder_in_its_place_is_refused(tmp_path):
+    (tmp_path / "runs.db").mkdir()
+    with pytest.raises(StoreNotADatabase, match="is a folder"):
+        open_store(tmp_path / "runs.db")
+
+
+def test_a_home_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnwritable, match="cannot be made") as caught:
+        open_store(tmp_path / "file" / "home" / "runs.db")
+    assert "DATAFLOW_HOME" in str(caught.value.hint)
+
+
+def test_a_damaged_store_says_so(tmp_path):
+    path = tmp_path / "runs.db"
+    store = open_store(path)
+    store.write([log_record("r", "x" * 100) for _ in range(500)])
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+    store = open_store(path)
+    with pytest.raises(StoreError, match="damaged"):
+        store.logs("r")
+    store.close()
+
+
+def test_a_full_disk_in_words(tmp_path):
+    path = tmp_path / "runs.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA max_page_count = 2")
+        connection.execute("CREATE TABLE t (x)")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            connection.execute("INSERT INTO t VALUES (zeroblob(100000))")
+        connection.rollback()
+    error = explain(caught.value, path)
+    assert isinstance(error, StoreUnwritable)
+    assert "disk is full" in str(error)
+    assert "Make room" in str(error.hint)
+
+
+def test_a_file_that_cannot_grow_loses_nothing(tmp_path):
+    run_program("full_disk", tmp_path / "runs.db")
+
+
+def test_a_folder_and_a_file_without_the_right_to_write(tmp_path):
+    run_program("no_rights", tmp_path / "runs.db")
+
+
+def test_a_forked_child_has_connections_of_its_own(tmp_path):
+    run_program("fork", tmp_path / "runs.db")
+
+
+def run_program(name: str, path: Path) -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.store.programs"]
+    done = subprocess.run(
+        [*command, name, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_file_that_was_removed_is_made_anew(tmp_path):
+    home = tmp_path / "home"
+    store = open_store(home / "runs.db")
+    store.write([run_record("a" * 32)])
+    assert len(store.find_runs()) == 1
+    shutil.rmtree(home)
+    assert store.find_runs() == []
+    store.write([run_record("b" * 32)])
+    assert [run.run_id for run in store.find_runs()] == ["b" * 32]
+    shutil.rmtree(home)
+    store.write([run_record("c" * 32)])
+    store.close()
+    store = open_store(home / "runs.db")
+    assert [run.run_id for run in store.find_runs()] == ["c" * 32]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        ("/a/b.db", "/a/b.db"),
+        (Path("/a/b.db"), "/a/b.db"),
+        ("sqlite:////a/b.db", "/a/b.db"),
+        ("sqlite:///b.db", str(Path.cwd() / "b.db")),
+        ("~/b.db", str(Path("~/b.db").expanduser())),
+    ],
+)
+def test_paths_and_urls(place, path):
+    assert store_path(place) == Path(path)
+
+
+def test_the_place_that_settings_name(monkeypatch, tmp_path):
+    monkeypatch.delenv("DATAFLOW_STORE_URL", raising=False)
+    monkeypatch.setenv("DATAFLOW_HOME", str(tmp_path))
+    assert store_path() == tmp_path / "dataflow.db"
+    monkeypatch.setenv("DATAFLOW_STORE_URL", f"sqlite:///{tmp_path}/x.db")
+    assert store_path() == tmp_path / "x.db"
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://x.db", "sqlite:///", "http://a/b"])
+def test_a_url_that_is_not_known(url):
+    with pytest.raises(StoreError, match="cannot be used"):
+        open_store(url)

@@ -1,0 +1,142 @@
+"""Many processes and threads on one store at once, and processes that are killed."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dataflow.store.run_store import open_store
+from tests.store.programs import SIZE, beginning, portion
+from tests.store.samples import fresh_run_id
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def writers(path: Path, run_ids: list[str], portions: int) -> Iterator[list[subprocess.Popen]]:
+    """Processes that write runs, all begun at the same moment."""
+    command = [sys.executable, "-m", "tests.store.programs", "write", str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = [
+        subprocess.Popen([*command, run_id, str(portions)], cwd=ROOT, text=True, **pipes)
+        for run_id in run_ids
+    ]
+    try:
+        for process in started:
+            assert process.stdout.readline() == "ready\n"
+        for process in started:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+def check_portions(store, run_id: str, count: int) -> None:
+    """That many portions are there, each of them whole."""
+    nodes = {node.node: node for node in store.nodes(run_id)}
+    expected = {"Failed": count, "Completed": count * (SIZE - 1)} if count else {}
+    assert nodes.pop(1).counts == expected
+    assert sorted(nodes) == [100 + number for number in range(count)]
+    assert all(node.counts == {"Completed": 1} for node in nodes.values())
+    failures = store.failures(run_id, limit=None)
+    assert [failure.message for failure in failures] == [f"portion {n}" for n in range(count)]
+    assert len(store.logs(run_id)) == 5 * count
+
+
+def test_eight_processes_write_at_once_and_nothing_is_lost(tmp_path):
+    path = tmp_path / "home" / "runs.db"
+    run_ids = [fresh_run_id() for _ in range(8)]
+    with writers(path, run_ids, 25) as processes:
+        reader = open_store(path)
+        seen = 0
+        while any(process.poll() is None for process in processes):
+            now = sum(node.recorded for node in reader.nodes(run_ids[0]))
+            assert now >= seen
+            assert now % (SIZE + 1) == 0
+            seen = now
+        for process in processes:
+            _, errors = process.communicate()
+            assert (process.returncode, errors) == (0, "")
+    assert {run.state.name for run in reader.find_runs()} == {"Completed"}
+    for run_id in run_ids:
+        check_portions(reader, run_id, 25)
+    reader.close()
+
+
+@pytest.mark.parametrize("round_number", range(3))
+def test_what_a_killed_process_had_written_is_there(tmp_path, round_number):
+    path = tmp_path / "runs.db"
+    run_ids = [fresh_run_id(), fresh_run_id()]
+    with writers(path, run_ids, 100_000) as (victim, other):
+        for _ in range(random.randint(1, 30)):
+            announced = int(victim.stdout.readline())
+        victim.kill()
+        rest, _ = victim.communicate()
+        announced = max([announced, *map(int, rest.split())])
+        after = int(other.stdout.readline())
+        while int(other.stdout.readline()) < after + 5:
+            pass  # the other one goes on
+    store = open_store(path)
+    stored = len(store.nodes(run_ids[0])) - 1
+    assert stored in (announced + 1, announced + 2)
+    check_portions(store, run_ids[0], stored)
+    check_portions(store, run_ids[1], len(store.nodes(run_ids[1])) - 1)
+    store.close()
+
+
+def test_threads_read_while_one_writes(tmp_path):
+    store = open_store(tmp_path / "runs.db")
+    run_id = fresh_run_id()
+    store.write(beginning(run_id))
+    done = threading.Event()
+    problems: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            while not done.is_set():
+                nodes = store.nodes(run_id)
+                assert nodes[0].recorded == SIZE * (len(nodes) - 1)
+                assert len(store.logs(run_id)) % 5 == 0
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for number in range(30):
+        store.write(portion(run_id, number))
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not problems
+    check_portions(store, run_id, 30)
+    store.close()
+
+
+def test_two_threads_may_write(tmp_path):
+    store = open_store(tmp_path / "runs.db")
+    run_ids = [fresh_run_id() for _ in range(4)]
+
+    def write(run_id: str) -> None:
+        store.write(beginning(run_id))
+        for number in range(10):
+            store.write(portion(run_id, number))
+
+    threads = [threading.Thread(target=write, args=(run_id,)) for run_id in run_ids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for run_id in run_ids:
+        check_portions(store, run_id, 10)
+    store.close()
