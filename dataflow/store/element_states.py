@@ -64,30 +64,36 @@ def settle(pieces: Sequence[Piece]) -> tuple[int, bytearray]:
 
 
 class SettledCalls(NamedTuple):
-    """The states of single calls by node; ``attempts`` only where it is not the first."""
+    """The states of single calls by node, and the batch that told each.
+
+    ``attempts`` has only those that are not the first.
+    """
 
     codes: dict[int, int]
+    batches: dict[int, int]
     attempts: dict[int, int]
 
     def piece(self, node: int) -> Piece:
-        """What is known of one node, as if the last batch of all had said it."""
+        """What counts for one node."""
         attempts = bytes([self.attempts.get(node, 1)])
-        return Piece(0, 1 << 62, bytes([self.codes[node]]), attempts)
+        return Piece(0, self.batches[node], bytes([self.codes[node]]), attempts)
 
 
 def settle_calls(batches: Iterable[BatchStates]) -> SettledCalls:
     """The states of single calls; ``batches`` in the order of writing."""
-    settled = SettledCalls({}, {})
-    codes, attempts = settled
+    settled = SettledCalls({}, {}, {})
+    codes, told_by, attempts = settled
     for batch in batches:
         assert batch.nodes is not None
         if batch.attempts is None and not attempts:
             codes.update(zip(batch.nodes, batch.states, strict=True))
+            told_by.update(dict.fromkeys(batch.nodes, batch.batch))
             continue
         numbers = batch.attempts or b"\x01" * len(batch.states)
         for node, code, attempt in zip(batch.nodes, batch.states, numbers, strict=True):
             if attempt >= attempts.get(node, 1):
                 codes[node] = code
+                told_by[node] = batch.batch
                 if attempt > 1:
                     attempts[node] = attempt
     return settled

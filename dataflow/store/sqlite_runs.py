@@ -66,14 +66,15 @@ def logs(
     limit: int | None = None,
 ) -> list[LogEntry]:
     """Lines of a run: by time, or (with ``after``) those stored later, as they were stored."""
-    given = (("node = ?", node), ("element = ?", index), ("level >= ?", level))
-    chosen = [(text, value) for text, value in given if value is not None]
-    more = "".join(f" AND {text}" for text, _ in chosen)
-    values = [value for _, value in chosen]
-    name = "logs_after" if after is not None else "logs" if node is None else "logs_of_node"
+    name, head, given = "logs", [run_key(run_id)], {"element = ?": index, "level >= ?": level}
+    if after is not None:
+        name, head, given = "logs_after", [*head, after], {"node = ?": node, **given}
+    elif node is not None:
+        name, head = "logs_of_node", [*head, node]
+    chosen = {text: value for text, value in given.items() if value is not None}
+    more = "".join(f" AND {text}" for text in chosen)
     statement = load_statements("sqlite")[name].replace("/*conditions*/", more)
-    head = [run_key(run_id)] if after is None else [run_key(run_id), after]
-    rows = connection.execute(statement, (*head, *values, _limit(limit)))
+    rows = connection.execute(statement, (*head, *chosen.values(), _limit(limit)))
     return [LogEntry(*row) for row in rows]
 
 

@@ -48,8 +48,10 @@ def is_current(connection: sqlite3.Connection, path: Path) -> bool:
         StoreTooNew: it has a later one.
         StoreNotADatabase: it is the database of another program.
     """
+    # in this order: another process may make the store between the two
+    has_tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
     if _pragma(connection, "application_id") != APPLICATION_ID:
-        if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        if has_tables:
             raise not_a_database(path, "is the database of another program")
         return False
     version = schema_version(connection)

@@ -8,6 +8,7 @@ import resource
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from dataflow.errors import StoreUnwritable
@@ -127,6 +128,7 @@ def fork(path: str) -> None:
 
 
 if __name__ == "__main__":
-    {"write": write, "full_disk": full_disk, "no_rights": no_rights, "fork": fork}[sys.argv[1]](
-        *sys.argv[2:]
-    )
+    programs: dict[str, Callable[..., None]] = {
+        each.__name__: each for each in (write, full_disk, no_rights, fork)
+    }
+    programs[sys.argv[1]](*sys.argv[2:])

@@ -85,12 +85,12 @@ def check(store: RunStore, run_id: str, expected: dict[tuple[int, int], int]) ->
     by_node: dict[int, Counter] = {}
     for (node, _), code in expected.items():
         by_node.setdefault(node, Counter())[code] += 1
-    for node in store.nodes(run_id):
-        assert dict(node.codes) == by_node.get(node.node, {})
+    for each in store.nodes(run_id):
+        assert dict(each.codes) == by_node.get(each.node, {})
     for (node, index), code in expected.items():
         assert store.element(run_id, node, index).state.code == code
     failing = sorted(place for place, code in expected.items() if code in FAILING)
-    assert [(each.node, each.index) for each in store.failures(run_id)] == failing
+    assert [(failure.node, failure.index) for failure in store.failures(run_id)] == failing
 
 
 @QUICK

@@ -23,15 +23,22 @@ ROOT = Path(__file__).resolve().parents[2]
 def writers(path: Path, run_ids: list[str], portions: int) -> Iterator[list[subprocess.Popen]]:
     """Processes that write runs, all begun at the same moment."""
     command = [sys.executable, "-m", "tests.store.programs", "write", str(path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     started = [
-        subprocess.Popen([*command, run_id, str(portions)], cwd=ROOT, text=True, **pipes)
+        subprocess.Popen(
+            [*command, run_id, str(portions)],
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         for run_id in run_ids
     ]
     try:
         for process in started:
-            assert process.stdout.readline() == "ready\n"
+            assert read_line(process) == "ready\n"
         for process in started:
+            assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
         yield started
@@ -39,6 +46,11 @@ def writers(path: Path, run_ids: list[str], portions: int) -> Iterator[list[subp
         for process in started:
             process.kill()
             process.communicate()
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 def check_portions(store, run_id: str, count: int) -> None:
@@ -79,12 +91,14 @@ def test_what_a_killed_process_had_written_is_there(tmp_path, round_number):
     run_ids = [fresh_run_id(), fresh_run_id()]
     with writers(path, run_ids, 100_000) as (victim, other):
         for _ in range(random.randint(1, 30)):
-            announced = int(victim.stdout.readline())
+            announced = int(read_line(victim))
         victim.kill()
-        rest, _ = victim.communicate()
+        assert victim.stdout is not None
+        rest = victim.stdout.read()
+        victim.wait()
         announced = max([announced, *map(int, rest.split())])
-        after = int(other.stdout.readline())
-        while int(other.stdout.readline()) < after + 5:
+        after = int(read_line(other))
+        while int(read_line(other)) < after + 5:
             pass  # the other one goes on
     store = open_store(path)
     stored = len(store.nodes(run_ids[0])) - 1

@@ -151,7 +151,7 @@ ORDER BY timestamp_ns, sequence, id LIMIT ?;
 -- name: logs_of_node
 -- The same for one node, by its index (SQLite would rather walk all lines than sort a few).
 SELECT id, node, element, attempt, timestamp_ns, level, logger, message, task_run_name
-FROM logs INDEXED BY logs_by_element WHERE run = ? /*conditions*/
+FROM logs INDEXED BY logs_by_element WHERE run = ? AND node = ? /*conditions*/
 ORDER BY timestamp_ns, sequence, id LIMIT ?;
 
 -- name: logs_after
