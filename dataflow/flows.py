@@ -22,6 +22,7 @@ from dataflow.tasks import _import_task as import_by_name
 if TYPE_CHECKING:
     from dataflow.futures import FutureList, TaskFuture
     from dataflow.graph.flow_graph import FlowGraph
+    from dataflow.graph.mermaid import Drawing
     from dataflow.planner.plan import Plan
 
 P = ParamSpec("P")
@@ -144,6 +145,13 @@ class Flow(Generic[P, R]):
         wait_for = kwargs.pop("wait_for", None)
         return_state = kwargs.pop("return_state", False)
         from dataflow.execution.flow_run import run_flow, run_flow_async
+        from dataflow.execution.scope import current_scope
+
+        scope = current_scope.get()
+        if scope is not None and scope.graph.is_dry:
+            from dataflow.execution.call_in_place import trace_only
+
+            return trace_only(scope, "flow", self, args, kwargs, wait_for)
 
         run = run_flow_async if self.kind.startswith("async") else run_flow
         return run(self, args, kwargs, wait_for, return_state)
@@ -223,21 +231,25 @@ class Flow(Generic[P, R]):
         Raises:
             TraceError: the body needs the value of a task; the error has the graph so far.
         """
-        from dataflow.graph.dry_run import trace_flow
+        from dataflow.tracing import trace_flow
 
         return trace_flow(self, args, kwargs)
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """What the planner would make of a run with these parameters; nothing is run."""
-        from dataflow.planner.plan import plan_graph
+        from dataflow.tracing import plan_flow
 
-        return plan_graph(self.trace(*args, **kwargs))
+        return plan_flow(self, args, kwargs)
 
-    def visualize(self, *args: Any, **kwargs: Any) -> Any:
-        """The graph of a run with these parameters, drawn: Mermaid text that notebooks show."""
-        from dataflow.graph.drawing import draw
+    def visualize(self, *args: Any, **kwargs: Any) -> Drawing:
+        """The graph of a run with these parameters, drawn.
 
-        return draw(self.trace(*args, **kwargs))
+        Returns:
+            A drawing that notebooks show; ``str()`` of it is Mermaid text, ``.svg`` needs graphviz.
+        """
+        from dataflow.graph.mermaid import draw_graph
+
+        return draw_graph(self.trace(*args, **kwargs))
 
     # --- how it is varied ------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from dataflow.execution.results import (
     wait_length,
 )
 from dataflow.execution.scope import RunScope, active_scope
+from dataflow.graph.dry_run import Placeholder
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode
 from dataflow.graph.trace import find_refs, trace_call
 from dataflow.model.annotations import Annotation, allow_failure, quote
@@ -56,6 +57,8 @@ def call_task(
         Exception: the task's own.
     """
     scope = active_scope()
+    if scope.graph.is_dry:
+        return trace_only(scope, "call", task, args, kwargs, wait_for)
     call = _Call(scope, task, args, kwargs, wait_for)
     if call.error is None:
         call.carry_out()
@@ -67,12 +70,22 @@ async def call_task_async(
 ) -> Any:
     """Call an ``async`` task; as :func:`call_task`, on the running event loop."""
     scope = active_scope()
+    if scope.graph.is_dry:
+        return trace_only(scope, "call", task, args, kwargs, wait_for)
     call = await asyncio.to_thread(_Call, scope, task, args, kwargs, wait_for) if _must_wait(
         args, kwargs, wait_for
     ) else _Call(scope, task, args, kwargs, wait_for)
     if call.error is None:
         await call.carry_out_async()
     return call.outcome(return_state)
+
+
+def trace_only(
+    scope: RunScope, kind: str, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], order: Any
+) -> Placeholder:
+    """A bare call in a flow that is only traced: a node, and what stands for its value."""
+    upstream = tuple(find_refs((args, kwargs)))
+    return Placeholder(trace_call(scope.graph, kind, task, upstream, tuple(find_refs(order))))
 
 
 def _must_wait(args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> bool:

@@ -34,6 +34,7 @@ class FlowGraph:
         self.nodes: list[Node] = []
         self.fresh: list[Node] = []
         self.closed = False
+        self.is_dry = False  # only traced, never run
         self.error: BaseException | None = None  # why nothing of it will go on
         self.queue: Any = None  # what waits for this graph's runner; the run loop sets it
         self.info: Any = None  # what tasks may ask about the run

@@ -21,10 +21,15 @@ _OURS = tuple(
 )
 
 
+def is_our_file(path: str) -> bool:
+    """Whether a file is part of dataflow."""
+    return path.startswith(_OURS)
+
+
 def user_frames(trace: TracebackType | None) -> TracebackType | None:
     """The traceback without the frames of dataflow at its top (all of it, if there is no other)."""
     rest = trace
-    while rest is not None and rest.tb_frame.f_code.co_filename.startswith(_OURS):
+    while rest is not None and is_our_file(rest.tb_frame.f_code.co_filename):
         rest = rest.tb_next
     return rest if rest is not None else trace
 
