@@ -104,7 +104,7 @@ class FlowRun:
         log_prints = settings.log_prints if flow.log_prints is None else flow.log_prints
         info = RunInfo(
             run_id=new_run_id(),
-            name=flow.render_run_name(self.parameters) or new_run_name(),
+            name=self._name() or new_run_name(),
             flow_name=flow.name,
             tags=tuple(sorted({*flow.tags, *current_tags.get()})),
             parameters=self.parameters,
@@ -128,6 +128,17 @@ class FlowRun:
         scope.say(logging.INFO, f"Beginning flow run {info.name!r} for flow {flow.name!r}")
         self._announce_start(scope)
         return scope
+
+    def _name(self) -> str | None:
+        """The name that the flow's template gives; a bad one fails the run, not our books."""
+        if self.error is not None:
+            return None
+        try:
+            name: str | None = self.flow.render_run_name(self.parameters)
+        except Exception as error:
+            self.error = error
+            return None
+        return name
 
     def _announce_start(self, scope: RunScope) -> None:
         from dataflow import events

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow import events
+from dataflow.errors import InvalidTransition
 from dataflow.execution.announcements import Announcement, announce
-from dataflow.model.records import LogRecord, NodeRecord, Record
+from dataflow.model.records import LogRecord, NodeRecord, Record, RunStateRecord
 from dataflow.store.run_store import RunStore
 
 _MOST_AT_ONCE = 2000
@@ -110,14 +111,22 @@ class RecordWriter:
             _publish_logs(logs)
 
     def _try(self, records: list[Record]) -> BaseException | None:
-        try:
-            if self._store is None:
-                self._store = self._open_store()
-            if records:
-                self._store.write(records)
-        except BaseException as error:
-            return error
-        return None
+        while True:
+            try:
+                if self._store is None:
+                    self._store = self._open_store()
+                if records:
+                    self._store.write(records)
+            except InvalidTransition as error:  # somebody else has ended that run: so it stays
+                records[:] = [record for record in records if not _is_state_of(record, error)]
+            except BaseException as error:
+                return error
+            else:
+                return None
+
+
+def _is_state_of(record: Record, error: InvalidTransition) -> bool:
+    return isinstance(record, RunStateRecord) and record.run_id == error.fields.get("run_id")
 
 
 def _publish_nodes(records: Sequence[Any]) -> None:
