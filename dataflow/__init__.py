@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dataflow import context, records, runtime
-    from dataflow.execution.scope import tags
     from dataflow.flows import Flow, flow
     from dataflow.futures import FutureList, TaskFuture, as_completed, wait
     from dataflow.graph.flow_graph import FlowGraph
+    from dataflow.graph.tags import tags
     from dataflow.model.annotations import allow_failure, quote, unmapped
     from dataflow.model.parameters import Parameter
     from dataflow.model.retry_policy import exponential_backoff
@@ -71,7 +71,7 @@ _HOMES = {
     "flow": "dataflow.flows",
     "get_run_logger": "dataflow.worker.run_logs",
     "quote": "dataflow.model.annotations",
-    "tags": "dataflow.execution.scope",
+    "tags": "dataflow.graph.tags",
     "task": "dataflow.tasks",
     "unmapped": "dataflow.model.annotations",
     "wait": "dataflow.futures",

@@ -35,7 +35,7 @@ survives pickling.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 
 class DataflowError(Exception):
@@ -221,6 +221,6 @@ class UnhandledTaskFailure(ExceptionGroup):
         "@flow(fail_on_unhandled=False)."
     )
 
-    def derive(self, excs: Sequence[Exception], /) -> Self:
+    def derive(self, excs: Sequence[Any], /) -> Any:
         """Keep the type when the group is split (see ``ExceptionGroup.derive``)."""
         return type(self)(self.message, excs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dataflow.model.records import LogRecord, NodeRecord
@@ -32,7 +32,7 @@ class RunStateChanged:
 
     run_id: str
     run_name: str
-    state: State
+    state: State[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,9 @@ class LogsRecorded:
     logs: list[LogRecord]
 
 
-Event = RunStarted | RunStateChanged | NodesAdded | NodeLengthKnown | ElementsRecorded | LogsRecorded
+Event = (
+    RunStarted | RunStateChanged | NodesAdded | NodeLengthKnown | ElementsRecorded | LogsRecorded
+)
 
 _subscribers: list[Callable[[Event], None]] = []
 

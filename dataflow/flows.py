@@ -158,11 +158,13 @@ class Flow(Generic[P, R]):
 
     def submit(self, *args: Any, **kwargs: Any) -> TaskFuture[Any]:
         """Have the runner run this flow as a subflow on a worker; returns a future at once."""
-        return self._as_task().submit(*args, **kwargs)
+        future: TaskFuture[Any] = self._as_task().submit(*args, **kwargs)
+        return future
 
     def map(self, *args: Any, **kwargs: Any) -> FutureList[Any]:
         """Have the runner run this flow as a subflow for each element (see ``Task.map``)."""
-        return self._as_task().map(*args, **kwargs)
+        futures: FutureList[Any] = self._as_task().map(*args, **kwargs)
+        return futures
 
     def _as_task(self) -> Any:
         from dataflow.tasks import Task
@@ -172,9 +174,7 @@ class Flow(Generic[P, R]):
 
     # --- parameters ------------------------------------------------------------------------------
 
-    def validated_parameters(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> dict[str, Any]:
+    def validated_parameters(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The parameters of a call by name, defaults filled in, converted to their types.
 
         Raises:
@@ -190,9 +190,7 @@ class Flow(Generic[P, R]):
             return parameters
         return validate_parameters(self.name, self.fn, self.signature, parameters)
 
-    def call_arguments(
-        self, parameters: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def call_arguments(self, parameters: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The positional and named arguments that pass these parameters."""
         if not parameters:
             return (), {}
@@ -278,7 +276,9 @@ class Flow(Generic[P, R]):
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """A flow in a class is a method: it is bound to the instance."""
         bind = getattr(self.fn, "__get__", None)
-        if bind is None or (instance is None and not isinstance(self.fn, (classmethod, staticmethod))):
+        if bind is None or (
+            instance is None and not isinstance(self.fn, (classmethod, staticmethod))
+        ):
             return self
         import copy
 
@@ -317,7 +317,9 @@ class Flow(Generic[P, R]):
             return import_by_name, found
         state = dict(self.__dict__)
         state.pop("__wrapped__", None)
-        state["task_runner"] = state["task_runner"] if isinstance(state["task_runner"], str) else None
+        state["task_runner"] = (
+            state["task_runner"] if isinstance(state["task_runner"], str) else None
+        )
         return _rebuild_flow, (type(self), state)
 
     def __repr__(self) -> str:
@@ -343,7 +345,7 @@ class _Subflow:
         if inspect.isawaitable(found):
             from dataflow.worker.async_calls import run_coroutine
 
-            return run_coroutine(found)  # type: ignore[arg-type]
+            return run_coroutine(found)
         return found
 
 

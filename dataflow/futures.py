@@ -125,9 +125,7 @@ class FutureList(Reference, MutableSequence[TaskFuture[R]], Generic[R]):
 
     __slots__ = ("__weakref__", "_items", "_node", "_range")
 
-    def __init__(
-        self, items: Iterable[TaskFuture[R]] = (), *, node: MapNode | None = None
-    ) -> None:
+    def __init__(self, items: Iterable[TaskFuture[R]] = (), *, node: MapNode | None = None) -> None:
         self._node = node
         self._range: range | None = None
         self._items: list[TaskFuture[R]] | None = None
@@ -337,9 +335,7 @@ class DoneAndNotDone(tuple[set[TaskFuture[Any]], set[TaskFuture[Any]]]):
 
     __slots__ = ()
 
-    def __new__(
-        cls, done: set[TaskFuture[Any]], not_done: set[TaskFuture[Any]]
-    ) -> DoneAndNotDone:
+    def __new__(cls, done: set[TaskFuture[Any]], not_done: set[TaskFuture[Any]]) -> DoneAndNotDone:
         """Both sets."""
         return super().__new__(cls, (done, not_done))
 
@@ -354,9 +350,7 @@ class DoneAndNotDone(tuple[set[TaskFuture[Any]], set[TaskFuture[Any]]]):
         return self[1]
 
 
-def as_completed(
-    futures: Futures, timeout: float | None = None
-) -> Iterator[TaskFuture[Any]]:
+def as_completed(futures: Futures, timeout: float | None = None) -> Iterator[TaskFuture[Any]]:
     """Futures in the order in which their runs end, while others still run.
 
     Args:
@@ -416,9 +410,14 @@ async def _ended(futures: list[TaskFuture[Any]]) -> None:
             left[0] -= 1
             last = left[0] == 0
         if last:
-            loop.call_soon_threadsafe(lambda: waiting.done() or waiting.set_result(None))
+            loop.call_soon_threadsafe(_finish, waiting)
 
     for future in futures:
         future.add_done_callback(lambda _future: one_ended())
     if futures:
         await waiting
+
+
+def _finish(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -14,7 +14,12 @@ from typing import Any
 
 from dataflow.settings import get_settings
 
-_COLOURS = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31;1"}
+_COLOURS = {
+    logging.DEBUG: "2",
+    logging.WARNING: "33",
+    logging.ERROR: "31",
+    logging.CRITICAL: "31;1",
+}
 _writer: Callable[[str], None] | None = None
 
 

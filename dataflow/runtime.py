@@ -134,17 +134,20 @@ class DeploymentFacts:
     @property
     def id(self) -> str | None:
         """Its id."""
-        return self._get("id")
+        found: str | None = self._get("id")
+        return found
 
     @property
     def name(self) -> str | None:
         """Its name."""
-        return self._get("name")
+        found: str | None = self._get("name")
+        return found
 
     @property
     def parameters(self) -> dict[str, Any] | None:
         """Its parameters."""
-        return self._get("parameters")
+        found: dict[str, Any] | None = self._get("parameters")
+        return found
 
     @staticmethod
     def _get(name: str) -> Any:

@@ -33,7 +33,6 @@ from dataflow.model.retry_policy import (
 if TYPE_CHECKING:
     from dataflow.futures import FutureList, TaskFuture
     from dataflow.model.run_names import RunName
-    from dataflow.model.states import State
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -111,9 +110,12 @@ class Task(Generic[P, R]):
         }
         self.task_run_name = task_run_name
         self.later = {name: value for name, value in later.items() if value is not None}
-        self._options = {"retries": retries, "retry_delay_seconds": retry_delay_seconds}
-        self._options |= {"retry_jitter_factor": retry_jitter_factor}
-        self._options |= {"retry_condition_fn": retry_condition_fn}
+        self._retry_options: dict[str, Any] = {
+            "retries": retries,
+            "retry_delay_seconds": retry_delay_seconds,
+            "retry_jitter_factor": retry_jitter_factor,
+            "retry_condition_fn": retry_condition_fn,
+        }
         self._refuse_reserved()
         self.run_name = self._run_name()
         self._prepare_binding()
@@ -137,7 +139,9 @@ class Task(Generic[P, R]):
 
     def _prepare_binding(self) -> None:
         parameters = list(self.signature.parameters.values())
-        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        positional = [
+            p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
         self.parameter_names = [p.name for p in positional]
         self._most = len(positional)
         self._least = sum(p.default is p.empty for p in positional)
@@ -254,7 +258,7 @@ class Task(Generic[P, R]):
             "log_prints": self.log_prints,
             "resources": self.resources,
             "batch_size": self.batch_size,
-            **self._options,
+            **self._retry_options,
             **self.hooks,
             **self.later,
         }
@@ -262,7 +266,9 @@ class Task(Generic[P, R]):
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """A task in a class is a method: it is bound to the instance (or the class)."""
         bind = getattr(self.fn, "__get__", None)
-        if bind is None or (instance is None and not isinstance(self.fn, (classmethod, staticmethod))):
+        if bind is None or (
+            instance is None and not isinstance(self.fn, (classmethod, staticmethod))
+        ):
             return self
         bound = copy.copy(self)
         bound.fn = bind(instance, owner)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from dataflow.execution import results
-from dataflow.execution.call_in_place import call_task, call_task_async
+from dataflow.execution.call_in_place import call_task, call_task_async, origin_of
 from dataflow.execution.scope import RunScope, active_scope
 from dataflow.futures import FutureList, TaskFuture
 from dataflow.graph.trace import trace_map, trace_submit
+from dataflow.model.annotations import innermost
 from dataflow.model.inputs import Ref
 
 
@@ -44,7 +45,7 @@ def submit(
 ) -> Any:
     """``task.submit(...)``."""
     scope = active_scope()
-    node = trace_submit(scope.graph, task, args, kwargs, wait_for)
+    node = trace_submit(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     future: TaskFuture[Any] = TaskFuture(node)
     _take_notice(node.upstream)
     _added(scope, node)
@@ -59,7 +60,7 @@ def map_task(
 ) -> Any:
     """``task.map(...)``."""
     scope = active_scope()
-    node = trace_map(scope.graph, task, args, kwargs, wait_for)
+    node = trace_map(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     futures: FutureList[Any] = FutureList(node=node)
     _take_notice(node.upstream)
     _added(scope, node)
@@ -67,6 +68,14 @@ def map_task(
         futures.wait()
         return futures.states()
     return futures
+
+
+def _origins(scope: RunScope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Ref, ...]:
+    """The bare calls whose values are among the arguments: an edge of the graph, no more."""
+    if not scope.results and not scope.recent:
+        return ()
+    found = (origin_of(scope, innermost(value)) for value in (*args, *kwargs.values()))
+    return tuple(Ref(node) for node in found if node is not None)
 
 
 def _take_notice(upstream: tuple[Ref, ...]) -> None:

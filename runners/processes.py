@@ -554,5 +554,3 @@ def _is_alive(pid: int) -> bool:
     except OSError:
         return True
     return True
-
-

@@ -1,8 +1,8 @@
 """Threads: tasks run in threads of the flow's own process and share its objects.
 
-For tasks that wait (for networks, disks, databases) and for arguments that cannot leave the process.
-A thread that waits for another task inside a task works meanwhile, so that no number of threads is
-too small.
+For tasks that wait (for networks, disks, databases) and for arguments that cannot leave the
+process. A thread that waits for another task inside a task works meanwhile, so that no number of
+threads is too small.
 """
 
 from __future__ import annotations

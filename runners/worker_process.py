@@ -3,8 +3,9 @@
 Batches are carried out in the main thread, so that a time limit can interrupt them. A second thread
 sends what a long batch has to tell before it is done: its log lines.
 
-A message is its length (8 bytes) and a pickle. To the worker: ``(batch id, tasks by digest, digests in
-order, pickled batch, number of calls)``; from it: ``("report", pickled report)`` and ``("logs", batch id, lines)``.
+A message is its length (8 bytes) and a pickle. To the worker: ``(batch id, new tasks by digest,
+digests in order, pickled batch, number of calls)``; from it: ``("report", pickled report)`` and
+``("logs", batch id, lines)``.
 """
 
 from __future__ import annotations
@@ -49,9 +50,7 @@ def main(connection: socket.socket, board: MutableSequence[int], folder: str) ->
 
 
 class _Worker:
-    def __init__(
-        self, connection: socket.socket, board: MutableSequence[int], folder: str
-    ) -> None:
+    def __init__(self, connection: socket.socket, board: MutableSequence[int], folder: str) -> None:
         self.connection = connection
         self.board = board
         self.folder = folder

@@ -5,8 +5,8 @@ interpreter for each worker takes hundreds of milliseconds. So one fresh interpr
 workers need, once, and forks from there, which takes one or two.
 
 It is told over a socket: ``F`` with two file descriptors (the worker's connection and its board)
-forks a worker; it answers and tells of deaths with ``(kind, pid, status)``. When its parent hangs up
-it ends all workers, and they end when it does.
+forks a worker; it answers and tells of deaths with ``(kind, pid, status)``. When its parent hangs
+up it ends all workers, and they end when it does.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import signal
 import socket
 import struct
 import sys
+from typing import Any
 
 FORKED, DIED = b"F", b"D"
 ANSWER = struct.Struct("<cqi")
@@ -39,21 +40,21 @@ def main(descriptor: int, folder: str) -> None:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     workers: set[int] = set()
     while True:
-        ready, _, _ = select.select([control, wake_read], [], [])
+        ready, _, _ = select.select([control.fileno(), wake_read], [], [])
         if wake_read in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(wake_read, 4096)
             _reap(control, workers)
-        if control in ready and not _serve(control, workers, folder, (wake_read, wake_write)):
+        if control.fileno() in ready and not _serve(
+            control, workers, folder, (wake_read, wake_write)
+        ):
             break
     for pid in workers:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
-def _serve(
-    control: socket.socket, workers: set[int], folder: str, wake: tuple[int, int]
-) -> bool:
+def _serve(control: socket.socket, workers: set[int], folder: str, wake: tuple[int, int]) -> bool:
     """Carry out one request; False when there will be no more."""
     try:
         data, descriptors, _, _ = socket.recv_fds(control, 1, 2)
@@ -97,7 +98,7 @@ def _become_worker(descriptors: list[int], folder: str) -> None:
     try:
         _end_with_parent()
         connection = socket.socket(fileno=descriptors[0])
-        board = memoryview(mmap.mmap(descriptors[1], BOARD_BYTES)).cast("q")
+        board: Any = memoryview(mmap.mmap(descriptors[1], BOARD_BYTES)).cast("q")
         os.close(descriptors[1])
         work(connection, board, folder)
         status = 0

@@ -177,7 +177,4 @@ def _publish(announcements: list[Announcement]) -> None:
             counts = {code: announcement.codes.count(code) for code in set(announcement.codes)}
         elif isinstance(announcement, (TaskEnded, CallEnded)):
             counts = {announcement.code: 1}
-        events.publish(
-            events.ElementsRecorded(node.graph.run_id, node.id, node.task.name, counts)
-        )
-
+        events.publish(events.ElementsRecorded(node.graph.run_id, node.id, node.task.name, counts))

@@ -72,9 +72,11 @@ async def call_task_async(
     scope = active_scope()
     if scope.graph.is_dry:
         return trace_only(scope, "call", task, args, kwargs, wait_for)
-    call = await asyncio.to_thread(_Call, scope, task, args, kwargs, wait_for) if _must_wait(
-        args, kwargs, wait_for
-    ) else _Call(scope, task, args, kwargs, wait_for)
+    call = (
+        await asyncio.to_thread(_Call, scope, task, args, kwargs, wait_for)
+        if _must_wait(args, kwargs, wait_for)
+        else _Call(scope, task, args, kwargs, wait_for)
+    )
     if call.error is None:
         await call.carry_out_async()
     return call.outcome(return_state)
@@ -314,7 +316,9 @@ class Resolver:
         else:
             codes = {node.state_code(element)}
         if not codes & BAD_CODES and node.failure is None:
-            return None if isinstance(node, MapNode) and element is None else value_of(node, element)
+            return (
+                None if isinstance(node, MapNode) and element is None else value_of(node, element)
+            )
         notice(node, element)
         error = exception_of(node, element)
         if not (self._allow or ref.allow_failure):
@@ -349,4 +353,3 @@ def origin_of(scope: RunScope, value: Any) -> CallNode | None:
         return node
     recent = scope.recent.get(id(value))
     return recent[1] if recent is not None and recent[0] is value else None
-

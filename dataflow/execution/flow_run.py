@@ -19,7 +19,7 @@ from dataflow.clock import now_ns
 from dataflow.errors import FlowRunTimeoutError, TaskRunTimeoutError
 from dataflow.execution.call_in_place import Resolver
 from dataflow.execution.flow_ending import state_of_exception, state_of_result
-from dataflow.execution.hooks import call_hooks, hook_thread, hooks_for
+from dataflow.execution.hooks import call_hooks, hooks_for
 from dataflow.execution.records_of import node_record, subflow_record
 from dataflow.execution.results import wait_for_all
 from dataflow.execution.runner_choice import choose_runner
@@ -28,11 +28,12 @@ from dataflow.execution.scope import (
     active_scope,
     begin_run,
     current_scope,
-    current_tags,
     end_run,
     log_level,
     record_state,
 )
+from dataflow.execution.task_hooks import hook_thread
+from dataflow.graph.tags import current_tags
 from dataflow.graph.trace import find_refs, trace_call
 from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo
@@ -97,8 +98,10 @@ class FlowRun:
 
     def _begin(self) -> RunScope:
         flow, parent = self.flow, self.parent
-        runner = parent.runner if parent and flow.task_runner is None else choose_runner(
-            flow.task_runner
+        runner = (
+            parent.runner
+            if parent and flow.task_runner is None
+            else choose_runner(flow.task_runner)
         )
         settings = get_settings()
         log_prints = settings.log_prints if flow.log_prints is None else flow.log_prints
@@ -414,4 +417,3 @@ def _outcome(state: State[Any], return_state: bool) -> Any:
         return state.data
     error = state.data if isinstance(state.data, BaseException) else state.as_error()
     raise error
-

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import queue
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -74,33 +72,3 @@ def call_hooks(hooks: Iterable[Callable[..., Any]], args: tuple[Any, ...], scope
 
 async def _await(awaitable: Any) -> Any:
     return await awaitable
-
-
-class HookThread:
-    """Calls the hooks of task runs that ended on a runner, in the order of their announcement."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-
-    def put(self, call: Callable[[], None]) -> None:
-        """Have something called."""
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._work, name="dataflow hooks", daemon=True)
-            self._thread.start()
-        self._queue.put(call)
-
-    def drain(self) -> None:
-        """Wait until everything that was put has been called."""
-        if self._thread is None or threading.current_thread() is self._thread:
-            return
-        done = threading.Event()
-        self.put(done.set)
-        done.wait()
-
-    def _work(self) -> None:
-        while True:
-            self._queue.get()()
-
-
-hook_thread = HookThread()

@@ -193,15 +193,15 @@ class RunnerQueue:
         else:
             work.ranges.append((start, stop))
 
-    def next_batches(self) -> list[Batch]:
+    def next_flights(self) -> list[Flight]:
         """The batches that should be under way by now and are not."""
-        batches = []
+        flights = []
         while self._has_room():
-            batch = self._next_batch()
-            if batch is None:
+            flight = self._next_flight()
+            if flight is None:
                 break
-            batches.append(batch)
-        return batches
+            flights.append(flight)
+        return flights
 
     def _has_room(self) -> bool:
         slots = self.runner.slots + self.blocked
@@ -210,18 +210,20 @@ class RunnerQueue:
             return slots > 0
         return under_way < 2 * slots and all(f.batch.short for f in self.flights.values())
 
-    def _next_batch(self) -> Batch | None:
+    def _next_flight(self) -> Flight | None:
         while True:
             waiting: list[Work] = [work for work in self.calls.values() if work.ready]
             waiting += [work for work in self.maps if work.ready]
             if not waiting:
                 return None
             work = min(waiting, key=lambda work: (work.in_flight, work.order))
-            flight = self._call_flight(work) if isinstance(work, CallWork) else self._map_flight(work)
+            flight = (
+                self._call_flight(work) if isinstance(work, CallWork) else self._map_flight(work)
+            )
             if flight is not None:
                 work.in_flight += 1
                 self.flights[flight.batch.id] = flight
-                return flight.batch
+                return flight
 
     def _call_flight(self, work: CallWork) -> Flight | None:
         chains, mean = work.take(max(self.runner.slots, 1), self.runner.costs, self.book)

@@ -15,6 +15,7 @@ from typing import Any
 from dataflow import events
 from dataflow.errors import InvalidTransition
 from dataflow.execution.announcements import Announcement, announce
+from dataflow.execution.task_hooks import call_hooks_of
 from dataflow.model.records import LogRecord, NodeRecord, Record, RunStateRecord
 from dataflow.store.run_store import RunStore
 
@@ -105,6 +106,7 @@ class RecordWriter:
             _publish_nodes(records)
         if announcements:
             announce(announcements)
+            call_hooks_of(announcements)
         logs = [record for record in records if isinstance(record, LogRecord)]
         if logs:
             self._show_logs(logs)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dataflow.graph.flow_graph import local_ids
-from dataflow.graph.nodes import MapNode, Node, TaskNode
+from dataflow.graph.nodes import MapNode, Node
 from dataflow.model.batches import Attempt, Batch, BatchReport, CallBody, Failure, MapBody
 from dataflow.model.records import AttemptRecord, BatchRecord, LogRecord, NodeRecord
 from dataflow.model.states import StateCode
@@ -32,7 +32,7 @@ def node_record(node: Node, child_run_id: str | None = None) -> NodeRecord:
         node.length,
         local_ids(graph, node.upstream) if node.upstream else (),
         local_ids(graph, node.order) if node.order else (),
-        tuple(getattr(node.task, "tags", ())),
+        tuple(dict.fromkeys((*node.task.tags, *node.tags))) if node.tags else node.task.tags,
         node.created_ns,
         child_run_id,
     )
@@ -72,8 +72,8 @@ def attempt_records(run_id: str, batch: Batch, report: BatchReport) -> list[Atte
     ]
     ended = array("q", report.ended) if report.failures or report.notes else array("q")
     for position in sorted({*report.failures, *report.notes}):
-        code = report.states[position]
         failure = report.failures.get(position)
+        code = _code_of_attempt(report.states[position], failure)
         note = report.notes.get(position)
         if failure is None and note is None:
             continue
@@ -98,6 +98,14 @@ def attempt_records(run_id: str, batch: Batch, report: BatchReport) -> list[Atte
             )
         )
     return found
+
+
+def _code_of_attempt(code: int, failure: Failure | None) -> int:
+    """How an attempt ended, where its task run only awaits the next one."""
+    if code != StateCode.AWAITING_RETRY:
+        return code
+    timed_out = failure is not None and failure.type.endswith("TaskRunTimeoutError")
+    return int(StateCode.TIMED_OUT if timed_out else StateCode.FAILED)
 
 
 def _earlier_record(run_id: str, body: Any, attempt: Attempt, worker: str) -> AttemptRecord:
@@ -162,9 +170,7 @@ def log_records(run_id: str, body: Any, lines: Iterable[Any], sequence: int) -> 
     return found
 
 
-def unbegun_records(
-    node: TaskNode | MapNode, elements: range, code: int, failure: Failure
-) -> list[Any]:
+def unbegun_records(node: Node, elements: range, code: int, failure: Failure) -> list[Any]:
     """Records of task runs that end without ever having begun."""
     run_id = node.graph.run_id
     now = time.time_ns()

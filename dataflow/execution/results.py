@@ -62,7 +62,9 @@ def _wait(node: Any, register: Register, timeout: float | None) -> bool:
     if inside:
         loop.blocked(runner, +1)
     try:
-        done = _wait_helping(runner, woken, timeout) if runner.helps(inside) else woken.wait(timeout)
+        done = (
+            _wait_helping(runner, woken, timeout) if runner.helps(inside) else woken.wait(timeout)
+        )
     finally:
         if inside:
             loop.blocked(runner, -1)
@@ -178,7 +180,11 @@ def _message(node: TaskNode | MapNode, element: int | None) -> str | None:
     from dataflow.execution.records_of import message_of
 
     failure = node.failure_of(element)
-    code = StateCode.NOT_READY if element is None and isinstance(node, MapNode) else node.state_code(element)
+    code = (
+        StateCode.NOT_READY
+        if element is None and isinstance(node, MapNode)
+        else node.state_code(element)
+    )
     return message_of(code, failure)
 
 

@@ -19,11 +19,12 @@ from typing import Any
 
 from dataflow.errors import InternalError
 from dataflow.execution.announcements import wake_all
-from dataflow.execution.queues import RunnerQueue
+from dataflow.execution.queues import Flight, RunnerQueue
 from dataflow.execution.record_writer import RecordWriter
 from dataflow.execution.records_of import log_records
 from dataflow.execution.run_state import RunState
 from dataflow.execution.runner_protocol import Runner
+from dataflow.execution.task_hooks import call_running_hooks
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import Node
 from dataflow.logs import show_logs
@@ -192,8 +193,9 @@ class RunLoop:
             self._after(retry.delay, lambda retry=retry: self.state.retry(retry))  # type: ignore[misc]
         for found in list(self.queues.values()):
             if found.waiting:
-                for batch in found.next_batches():
-                    found.runner.submit(batch)
+                for flight in found.next_flights():
+                    _tell_hooks(flight)
+                    found.runner.submit(flight.batch)
         if outbox.records or outbox.announcements:
             self.writer.write(outbox.records, outbox.announcements)
 
@@ -256,6 +258,18 @@ class RunLoop:
         wake_all(nodes)
 
 
+def _tell_hooks(flight: Flight) -> None:
+    """Call the on_running hooks of what is about to begin."""
+    if flight.stages is not None:
+        for stage in flight.stages:
+            if stage.task.has_hooks:
+                call_running_hooks(stage, range(flight.start, flight.stop))
+        return
+    for node in flight.nodes():
+        if node.task.has_hooks:
+            call_running_hooks(node, (None,))
+
+
 _loop: RunLoop | None = None
 _loop_pid = 0
 _loop_lock = threading.Lock()
@@ -289,4 +303,3 @@ def close_run_loop() -> None:
             _loop.close()
             atexit.unregister(_loop.close)
         _loop = None
-

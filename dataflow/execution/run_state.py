@@ -210,7 +210,8 @@ class RunState:
                 item.ref.node.wants_length = True
             if isinstance(item, Aligned) and item.node.length is None:
                 if item.node.failure is not None:
-                    return item.node.failure
+                    failure: Failure = item.node.failure
+                    return failure
                 item.node.length_dependents.append(node)
                 node.waiting += 1
         return None
@@ -541,9 +542,7 @@ class RunState:
 
     # --- what will not run -----------------------------------------------------------------------
 
-    def _not_ready(
-        self, node: TaskNode, failure: Failure, code: int = _NOT_READY
-    ) -> None:
+    def _not_ready(self, node: TaskNode, failure: Failure, code: int = _NOT_READY) -> None:
         """A task run ends without having begun, and so does what is fused onto it."""
         chain = node.chain or [node]
         for at, link in enumerate(chain):
@@ -627,11 +626,11 @@ class RunState:
             queue.return_chains(chains)
             return
         culprit.losses += 1
-        verdict = self._verdict_of_loss(culprit.task, culprit.attempt, culprit.losses, cause, time_up)
+        verdict = self._verdict_of_loss(
+            culprit.task, culprit.attempt, culprit.losses, cause, time_up
+        )
         for chain in chains:
-            if culprit not in chain:
-                queue.add_chain(chain)
-            elif verdict is None:
+            if culprit not in chain or verdict is None:
                 queue.add_chain(chain)
             else:
                 self._end_lost_call(queue, chain, culprit, verdict)
@@ -737,9 +736,7 @@ class RunState:
         """End all nodes that have not ended with one failure; the batches under way for them."""
         graphs = {id(node.graph) for node in nodes}
         flights = [
-            flight
-            for flight in queue.flights.values()
-            if id(_first(flight).graph) in graphs
+            flight for flight in queue.flights.values() if id(_first(flight).graph) in graphs
         ]
         for work in list(queue.calls.values()):
             kept = [chain for chain in work.chains if id(chain[0].graph) not in graphs]
@@ -776,7 +773,7 @@ _UNKNOWN = Failure("RuntimeError", "it did not end well", b"", "")
 
 
 def _first(flight: Flight) -> Any:
-    return flight.stages[0] if flight.stages else (flight.chains or [[None]])[0][0]
+    return flight.stages[0] if flight.stages else next(flight.nodes())
 
 
 def _task_names(flight: Flight) -> Any:
@@ -813,9 +810,7 @@ def _allows(node: TaskNode, source: TaskNode) -> bool:
 
 
 def _keep_ended(before: bytearray, codes: bytes) -> bytes:
-    return bytes(
-        old if old in ENDED_CODES else new for old, new in zip(before, codes, strict=True)
-    )
+    return bytes(old if old in ENDED_CODES else new for old, new in zip(before, codes, strict=True))
 
 
 def _pending_ranges(settled: bytearray) -> list[tuple[int, int]]:

@@ -10,21 +10,20 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import logging
 import os
 import socket
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from dataflow.clock import now_ns
-from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.run_loop import RunLoop, run_loop
+from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.runner_protocol import Runner
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.ids import new_run_id, new_run_name
@@ -99,21 +98,9 @@ class RunScope:
 
 
 current_scope: ContextVar[RunScope | None] = ContextVar("dataflow_run", default=None)
-current_tags: ContextVar[tuple[str, ...]] = ContextVar("dataflow_tags", default=())
 _scopes: dict[str, RunScope] = {}
 _lock = threading.Lock()
 _implicit: tuple[int, RunScope] | None = None
-
-
-@contextlib.contextmanager
-def tags(*names: str) -> Iterator[tuple[str, ...]]:
-    """Give these tags to every run that begins inside this ``with``; yields all that apply."""
-    together = tuple(dict.fromkeys((*current_tags.get(), *names)))
-    token = current_tags.set(together)
-    try:
-        yield together
-    finally:
-        current_tags.reset(token)
 
 
 def log_level() -> int:
@@ -146,6 +133,11 @@ def close_scope(scope: RunScope) -> None:
     scope.recent.clear()
     scope.loop.close_graph(scope.graph)
     _scopes.pop(scope.info.run_id, None)
+
+
+def scope_of(run_id: str) -> RunScope | None:
+    """The scope of a run that is going on in this process."""
+    return _scopes.get(run_id)
 
 
 def active_scope() -> RunScope:
@@ -270,7 +262,7 @@ def _scope_in_worker(call: Any) -> RunScope:
     with _lock:
         scopes = call.nested
         key = (call.position, call.attempt)
-        scope = scopes.get(key)
+        scope: RunScope | None = scopes.get(key)
         if scope is None:
             scope = scopes[key] = _open_in_worker(call)
         return scope
@@ -319,4 +311,3 @@ def load_inline() -> Runner:
 
     runner: Runner = load_plugin("dataflow.runners", "inline")()
     return runner
-

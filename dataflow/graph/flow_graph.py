@@ -115,12 +115,13 @@ class FlowGraph:
 
 def upstream_of(refs: Iterable[Ref]) -> list[Node]:
     """The nodes behind references, each once, in order."""
-    return list(dict.fromkeys(ref.node for ref in refs))
+    return list(dict.fromkeys(ref.node for ref in refs if ref.node.id >= 0))
 
 
 def local_ids(graph: FlowGraph, refs: Iterable[Ref]) -> tuple[int, ...]:
     """The ids of the nodes of ``graph`` behind references."""
-    return tuple(dict.fromkeys(ref.node.id for ref in refs if ref.node.graph is graph))
+    ids = (ref.node.id for ref in refs if ref.node.graph is graph)
+    return tuple(dict.fromkeys(number for number in ids if number >= 0))
 
 
 __all__ = ["CallNode", "FlowGraph", "MapNode", "Node", "TaskNode", "local_ids", "upstream_of"]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref as weak_ref
 
+from dataflow.graph.tags import current_tags
 from dataflow.model.batches import Column, Failure, Note
 from dataflow.model.inputs import MapInput, Ref
 from dataflow.model.states import StateCode
@@ -32,7 +33,7 @@ class TaskNode:
         links: where in the arguments each reference belongs: ``(position or name, Ref)``, and
             ``(None, refs)`` for the holes inside containers.
         upstream, order: the references whose values it takes, and those it only waits for.
-        created_ns: when it was traced.
+        created_ns, tags: when it was traced, and the tags in force then.
         waiting: how many nodes it still waits for.
         dependents: the nodes that wait for it.
         chain: the calls that are carried out in one go with this one, which is their first.
@@ -65,6 +66,7 @@ class TaskNode:
         "order",
         "place",
         "run_name",
+        "tags",
         "task",
         "upstream",
         "value_length",
@@ -93,6 +95,7 @@ class TaskNode:
         self.upstream = upstream
         self.order = order
         self.created_ns = created_ns
+        self.tags = current_tags.get()
         self.waiting = 0
         self.dependents: list[Any] | None = None
         self.chain: list[TaskNode] | None = None
@@ -213,6 +216,7 @@ class MapNode:
         "run_names",
         "segments",
         "settled",
+        "tags",
         "task",
         "upstream",
         "waiting",
@@ -242,6 +246,7 @@ class MapNode:
         self.order = order
         self.length: int | None = None
         self.created_ns = created_ns
+        self.tags = current_tags.get()
         self.waiting = 0
         self.dependents: list[Any] | None = None
         self.element_dependents: dict[int, list[Any]] = {}
@@ -342,7 +347,17 @@ class MapNode:
 class CallNode:
     """A call in place: a bare call of a task, or a subflow. It is only recorded, never planned."""
 
-    __slots__ = ("created_ns", "graph", "id", "kind", "number", "order", "task", "upstream")
+    __slots__ = (
+        "created_ns",
+        "graph",
+        "id",
+        "kind",
+        "number",
+        "order",
+        "tags",
+        "task",
+        "upstream",
+    )
 
     def __init__(
         self,
@@ -362,6 +377,7 @@ class CallNode:
         self.upstream = upstream
         self.order = order
         self.created_ns = created_ns
+        self.tags = current_tags.get()
 
     length = None
 

@@ -14,7 +14,6 @@ from dataflow.clock import now_ns
 from dataflow.errors import (
     MappingLengthMismatch,
     MappingMissingIterable,
-    ParameterBindError,
     RunFinishedError,
 )
 from dataflow.graph.flow_graph import FlowGraph
@@ -34,18 +33,30 @@ from dataflow.model.inputs import (
     Reference,
     Spread,
 )
+from dataflow.model.states import State
 from dataflow.worker import pickling
 from dataflow.worker.columns import pack
+from dataflow.worker.failures import describe
 
 _NO_KWARGS: dict[str, Any] = {}
 _CHUNK_BYTES = 64_000
-_KINDS = (Reference, Annotation)
+_KINDS = (Reference, Annotation, State)
+
+
+_NO_GRAPH = FlowGraph("", "")
 
 
 def trace_submit(
-    graph: FlowGraph, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+    graph: FlowGraph,
+    task: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    wait_for: Any,
+    origins: tuple[Ref, ...] = (),
 ) -> TaskNode:
     """Add the node of ``task.submit(*args, **kwargs)``.
+
+    ``origins`` are the calls in place whose values are among the arguments.
 
     Raises:
         ParameterBindError: the arguments do not fit.
@@ -63,10 +74,10 @@ def trace_submit(
     else:
         if not kwargs or all(type(value) in ATOMS for value in kwargs.values()):
             return _add(graph, task, arguments, None, (), wait_for)
-    found = _Finder()
+    found = _Finder(graph)
     args = tuple(found.strip(number, value) for number, value in enumerate(args))
     kwargs = {name: found.strip(name, value) for name, value in kwargs.items()}
-    links, upstream = found.links(), tuple(found.refs)
+    links, upstream = found.links(), (*found.refs, *origins)
     arguments = (args, kwargs)
     if graph.copies_arguments and not found.only_atoms:
         arguments = _snapshot(task, args, kwargs)
@@ -105,7 +116,8 @@ def _add(
 class _Finder:
     """Takes references out of the arguments of one call."""
 
-    def __init__(self, allow: bool = False) -> None:
+    def __init__(self, graph: FlowGraph | None = None, allow: bool = False) -> None:
+        self.graph = graph
         self.refs: list[Ref] = []
         self.only_atoms = True
         self._direct: list[tuple[int | str, Any]] = []
@@ -147,12 +159,25 @@ class _Finder:
             return Hole(len(self._holes) - 1)
         if isinstance(value, quote):
             return value.value
+        if isinstance(value, State):
+            return self._state(value)
         before = self._allow
         self._allow = before or isinstance(value, allow_failure)
         try:
             return rebuild(value.value, _KINDS, self._replace)
         finally:
             self._allow = before
+
+    def _state(self, state: State[Any]) -> Any:
+        """The value of a state; a failed one is a node that has failed."""
+        if state.is_completed():
+            return state.data
+        if self._allow:
+            return state.result(raise_on_failure=False)
+        assert self.graph is not None
+        self._holes.append(failed_ref(self.graph, state))
+        self.refs.append(self._holes[-1])
+        return Hole(len(self._holes) - 1)
 
     def _take(self, value: Reference, allow: bool = False) -> Any:
         """A reference (or the list of references) behind a future (or a list of futures)."""
@@ -167,6 +192,14 @@ class _Finder:
         if isinstance(target, list):
             return [self.allowing(item, allow) for item in target]
         return target
+
+
+def failed_ref(graph: FlowGraph, state: State[Any]) -> Ref:
+    """A reference to something that has ended as a state that is not Completed says."""
+    node = TaskNode(graph, None, 0, None, None, (), (), now_ns())
+    node.code = node.announced = int(state.code)
+    node.failure = describe(state.result(raise_on_failure=False))
+    return Ref(node)
 
 
 def _snapshot(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -196,7 +229,7 @@ def _check_argument(task: Any, name: str, value: Any) -> None:
 
 def find_refs(value: Any) -> Iterator[Ref]:
     """Every reference anywhere inside a value (for ``wait_for=`` and for what a flow returns)."""
-    finder = _Finder()
+    finder = _Finder(_NO_GRAPH)
     finder.strip_inside(value)
     return iter(finder.refs)
 
@@ -213,7 +246,12 @@ def trace_call(
 
 
 def trace_map(
-    graph: FlowGraph, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+    graph: FlowGraph,
+    task: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    wait_for: Any,
+    origins: tuple[Ref, ...] = (),
 ) -> MapNode:
     """Add the node of ``task.map(*args, **kwargs)``.
 
@@ -226,6 +264,7 @@ def trace_map(
     check_open(graph, task)
     task.check_arguments(args, kwargs)
     mapper = _Mapper(graph, task)
+    mapper.refs.extend(origins)
     inputs = tuple(
         mapper.input(name, value) for name, value in task.argument_names(args, kwargs)[: len(args)]
     )
@@ -315,7 +354,7 @@ class _Mapper:
                 return Aligned(whole, allow)
             self.refs.extend(refs)
             return Gathered(refs)
-        finder = _Finder()
+        finder = _Finder(self.graph)
         values = [finder.allowing(item, allow) for item in items]
         return self._holed(values)
 
@@ -337,12 +376,11 @@ class _Mapper:
         kinds = set(map(type, values))
         if kinds <= ATOMS:
             return Listed(values)
-        if any(issubclass(kind, (Reference, Annotation)) for kind in kinds) or allow:
-            if all(isinstance(value, Reference) for value in values):
-                return self._gathered([value.refs() for value in values], allow)
+        if all(issubclass(kind, Reference) for kind in kinds):
+            return self._gathered([value.refs() for value in values], allow)
         if len(values) > 1 and all(value is values[0] for value in values):
             return self._fixed(name, quote(values[0]) if values else None)
-        finder = _Finder(allow)
+        finder = _Finder(self.graph, allow)
         stripped = finder.strip_inside(values)
         if finder.refs:
             self.refs.extend(finder.refs)
@@ -368,7 +406,7 @@ class _Mapper:
     def _fixed(self, name: str, value: Any) -> MapInput:
         if type(value) in ATOMS:
             return Fixed(value)
-        finder = _Finder()
+        finder = _Finder(self.graph)
         stripped = finder.strip_inside(value)
         self.refs.extend(finder.refs)
         if not self.graph.copies_arguments or type(stripped) in ATOMS:
@@ -417,12 +455,3 @@ def _is_record(kind: type) -> bool:
         hasattr(kind, mark)
         for mark in ("__pydantic_fields__", "__dataclass_fields__", "__attrs_attrs__")
     )
-
-
-def bind_error(task: Any, error: TypeError) -> ParameterBindError:
-    """The error for arguments that do not fit a task."""
-    return ParameterBindError(
-        f"Task {task.name!r} cannot be called with these arguments: {error}.",
-        hint=f"Its signature is {task.name}{task.signature}.",
-    )
-

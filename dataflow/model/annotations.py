@@ -28,15 +28,15 @@ class Annotation(Generic[T]):
         return f"{type(self).__name__}({self.value!r})"
 
 
-class unmapped(Annotation[T]):  # noqa: N801 - a mark that reads as a verb in a call
+class unmapped(Annotation[T]):
     """Give every element of a map this same value, though it could be mapped over."""
 
 
-class allow_failure(Annotation[T]):  # noqa: N801
+class allow_failure(Annotation[T]):
     """Run even if this input failed: the task then gets the exception in its place."""
 
 
-class quote(Annotation[T]):  # noqa: N801
+class quote(Annotation[T]):
     """Do not look for futures inside this value: it is passed as it is."""
 
 

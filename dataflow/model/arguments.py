@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-ATOMS = frozenset(
+ATOMS: frozenset[type] = frozenset(
     (int, float, bool, str, bytes, complex, type(None), type, range, bytearray, memoryview)
 )
 

@@ -28,9 +28,7 @@ def _innermost(fn: Any) -> Any:
     while True:
         if isinstance(fn, functools.partial):
             fn = fn.func
-        elif isinstance(fn, (staticmethod, classmethod)):
-            fn = fn.__func__
-        elif inspect.ismethod(fn):
+        elif isinstance(fn, (staticmethod, classmethod)) or inspect.ismethod(fn):
             fn = fn.__func__
         else:
             return fn

@@ -11,6 +11,7 @@ import difflib
 import inspect
 import json
 import re
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -227,11 +228,11 @@ def _is_right_already(annotation: Any, value: Any) -> bool:
 def _convert(
     annotation: Any, spec: Parameter | None, parameter: inspect.Parameter, value: Any
 ) -> Any:
-    kind = _with_constraints(annotation, spec)
+    kind: Any = _with_constraints(annotation, spec)
     if parameter.kind is parameter.VAR_POSITIONAL:
-        return tuple(_adapt(tuple[kind, ...], value))
+        return tuple(_adapt(types.GenericAlias(tuple, (kind, ...)), value))
     if parameter.kind is parameter.VAR_KEYWORD:
-        return dict(_adapt(dict[str, kind], value))
+        return dict(_adapt(types.GenericAlias(dict, (str, kind)), value))
     converted = _adapt(kind, value)
     if spec is not None and spec.choices is not None and converted not in spec.choices:
         allowed = ", ".join(map(repr, spec.choices))
@@ -244,7 +245,8 @@ def _with_constraints(annotation: Any, spec: Parameter | None) -> Any:
         return annotation
     from pydantic import Field
 
-    return typing.Annotated[annotation, Field(**spec.constraints)]
+    constraints: dict[str, Any] = spec.constraints
+    return typing.Annotated[annotation, Field(**constraints)]
 
 
 _adapters: dict[Any, Any] = {}

@@ -89,7 +89,7 @@ def _delays(retries: int, delays: Delays) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class exponential_backoff:  # noqa: N801 - it is called like a function
+class exponential_backoff:
     """Delays that double: ``factor``, ``2 * factor``, ``4 * factor``, ... seconds."""
 
     backoff_factor: float

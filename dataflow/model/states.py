@@ -199,10 +199,11 @@ class State(Generic[R]):
     name: str
     message: str | None
     data: Any
+    _timestamp: datetime
 
     def __init__(
         self,
-        type: StateType,  # noqa: A002 - the field's own word
+        type: StateType,
         name: str | None = None,
         message: str | None = None,
         data: Any = None,
@@ -234,8 +235,7 @@ class State(Generic[R]):
     @property
     def timestamp(self) -> datetime:
         """When the state was entered."""
-        stamp: datetime = self._timestamp
-        return stamp
+        return self._timestamp
 
     @property
     def code(self) -> StateCode:

@@ -124,7 +124,7 @@ class BodyBuilder:
         return self._value(node, ref.element)
 
     def _value(self, node: Any, element: int | None) -> Source:
-        code = node.settled[element] if isinstance(node, MapNode) else node.code
+        code = node.code if isinstance(node, TaskNode) else node.settled[element]
         if code not in GOOD_CODES:  # allowed to fail: the task gets the exception
             return Const(revive(node.failure_of(element)))
         column, position = node.place_of(element)

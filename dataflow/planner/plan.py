@@ -82,8 +82,7 @@ def plan_graph(
     groups = _group(graph, slots)
     levels, path = _levels(graph, groups)
     stages = [
-        _planned(group, levels[id(group[0])], slots, costs, book or CostBook())
-        for group in groups
+        _planned(group, levels[id(group[0])], slots, costs, book or CostBook()) for group in groups
     ]
     stages.sort(key=lambda stage: stage.level)
     return Plan(graph.flow_name, slots, tuple(stages), tuple(path), len(graph))
@@ -111,9 +110,7 @@ def _group(graph: FlowGraph, slots: int) -> list[list[Node]]:
     return groups
 
 
-def _levels(
-    graph: FlowGraph, groups: list[list[Node]]
-) -> tuple[dict[int, int], list[str]]:
+def _levels(graph: FlowGraph, groups: list[list[Node]]) -> tuple[dict[int, int], list[str]]:
     """The level of each group, by its first node, and the keys on the longest path."""
     group_of = {id(node): group for group in groups for node in group}
     level: dict[int, int] = {}
@@ -156,6 +153,4 @@ def _planned(
         reasons.append("length known at run time")
     elif isinstance(head, MapNode):
         reasons.append(f"first batch {first:,}" if first else "empty")
-    return PlannedStage(
-        keys, head.kind, elements, level, first, ", ".join(reasons) or "on its own"
-    )
+    return PlannedStage(keys, head.kind, elements, level, first, ", ".join(reasons) or "on its own")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dataflow.errors import TaskRunTimeoutError

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Sized
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from dataflow.model.batches import Batch, Body, LogLine, MapBody, RunInfo, TaskLike
 from dataflow.worker.run_logs import TASK_RUNS
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Place:
     """A call, as the graph knows it: its node, and its index if the node is a map."""
 
     task: TaskLike
@@ -133,4 +135,3 @@ class CallContext:
 
 
 current_call: ContextVar[CallContext | None] = ContextVar("dataflow_call", default=None)
-

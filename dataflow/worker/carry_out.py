@@ -325,9 +325,7 @@ class BatchCarrier:
             return None
         kept = [number for number, stage in enumerate(stages) if stage.keep]
         width = len(stages)
-        return [
-            start + number for number in kept for start in range(0, len(self.values), width)
-        ]
+        return [start + number for number in kept for start in range(0, len(self.values), width)]
 
     def _fail_unpicklable(self, kept: list[int] | None) -> None:
         from dataflow.worker.pickling import dumps, transfer_error
@@ -400,9 +398,7 @@ def code_of(error: BaseException, state: State[Any] | None) -> int:
     return StateCode.TIMED_OUT if isinstance(error, TaskRunTimeoutError) else StateCode.FAILED
 
 
-def carry_out_in_process(
-    batch: Batch, logged: Callable[[int, list[LogLine]], None]
-) -> BatchReport:
+def carry_out_in_process(batch: Batch, logged: Callable[[int, list[LogLine]], None]) -> BatchReport:
     """Carry out a batch in the flow's own process: values stay the objects that they are."""
     carrier = BatchCarrier(
         batch, lambda values, exact: ObjectColumn(values), lambda line: logged(batch.id, [line])

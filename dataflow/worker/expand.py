@@ -99,7 +99,9 @@ class Inputs:
         raise NotReady(position)
 
 
-def expand(batch: Batch, invokers: list[Function], inputs: Inputs, is_late: Callable[[], bool]) -> Calls:
+def expand(
+    batch: Batch, invokers: list[Function], inputs: Inputs, is_late: Callable[[], bool]
+) -> Calls:
     """The calls of a batch.
 
     Args:

@@ -58,7 +58,8 @@ def revive(failure: Failure) -> BaseException:
         return failure.original
     try:
         packed = pickle.loads(failure.exception)
-        return _unpack(packed)
+        found: BaseException = _unpack(packed)
+        return found
     except Exception as problem:
         error = RuntimeError(f"{failure.type}: {failure.message}")
         error.add_note(f"The exception itself could not be loaded here ({problem}). It was:")

@@ -65,9 +65,7 @@ def _call_with_timer(
     finally:
         signal.signal(signal.SIGALRM, before)
         if outer:  # the timer of a flow or task around this one goes on
-            signal.setitimer(
-                signal.ITIMER_REAL, max(outer - (time.monotonic() - begun), 1e-3), 0.1
-            )
+            signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - begun), 1e-3), 0.1)
 
 
 def _call_in_thread(

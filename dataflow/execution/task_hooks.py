@@ -1,0 +1,78 @@
+"""Hooks of task runs on a runner: called after the announcement, in a thread of their own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dataflow.execution.announcements import Announcement, ElementsEnded, TaskEnded
+
+Call = Callable[[], None]
+
+
+class HookThread:
+    """Calls hooks one after the other, in the order of what they are about."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def put(self, call: Call) -> None:
+        """Have something called."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._work, name="dataflow hooks", daemon=True)
+            self._thread.start()
+        self._queue.put(call)
+
+    def drain(self) -> None:
+        """Wait until everything that was put has been called."""
+        if self._thread is None or threading.current_thread() is self._thread:
+            return
+        done = threading.Event()
+        self.put(done.set)
+        done.wait()
+
+    def _work(self) -> None:
+        while True:
+            self._queue.get()()
+
+
+hook_thread = HookThread()
+
+
+def call_hooks_of(announcements: Iterable[Announcement]) -> None:
+    """Have the hooks called for states that task runs have entered."""
+    for announcement in announcements:
+        node: Any = announcement.node
+        if not getattr(node.task, "has_hooks", False):
+            continue
+        if isinstance(announcement, TaskEnded):
+            _put(node, None, announcement.code)
+        elif isinstance(announcement, ElementsEnded):
+            for at, code in enumerate(announcement.codes):
+                _put(node, announcement.start + at, code)
+
+
+def call_running_hooks(node: Any, elements: Iterable[int | None]) -> None:
+    """Have the hooks called for task runs that are about to begin."""
+    from dataflow.model.states import StateCode
+
+    for element in elements:
+        _put(node, element, int(StateCode.RUNNING))
+
+
+def _put(node: Any, element: int | None, code: int) -> None:
+    def call() -> None:
+        from dataflow.execution.hooks import run_task_hooks
+        from dataflow.execution.results import state_of
+        from dataflow.execution.scope import scope_of
+        from dataflow.graph.nodes import ENDED_CODES
+
+        scope = scope_of(node.graph.run_id)
+        if scope is not None:
+            state = state_of(node, element) if code in ENDED_CODES else None
+            run_task_hooks(node.task, node, element, code, scope, state)
+
+    hook_thread.put(call)
