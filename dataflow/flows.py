@@ -17,7 +17,7 @@ from dataflow.model.functions import (
     signature_of,
 )
 from dataflow.model.retry_policy import Delays, RetryPolicy, make_retry_policy
-from dataflow.tasks import _import_task as import_by_name
+from dataflow.tasks import import_by_name
 
 if TYPE_CHECKING:
     from dataflow.futures import FutureList, TaskFuture
@@ -312,9 +312,9 @@ class Flow(Generic[P, R]):
         return hook
 
     def __reduce_ex__(self, _protocol: Any) -> Any:
-        found = importable_name(self, self.fn)
-        if found is not None:
-            return import_by_name, found
+        module, name, found = importable_name(self.fn) or ("", "", None)
+        if found is self:
+            return import_by_name, (module, name)
         state = dict(self.__dict__)
         state.pop("__wrapped__", None)
         state["task_runner"] = (

@@ -299,23 +299,32 @@ class Task(Generic[P, R]):
     # --- how it travels --------------------------------------------------------------------------
 
     def __reduce_ex__(self, _protocol: Any) -> Any:
-        found = importable_name(self, self.fn)
-        if found is not None:
-            return _import_task, found
+        module, name, found = importable_name(self.fn) or ("", "", None)
+        if found is self:
+            return import_by_name, (module, name)
         state = dict(self.__dict__)
         state["hooks"] = {kind: [] for kind in self.hooks}  # they run in the flow's process
         state.pop("__wrapped__", None)
+        if isinstance(found, Task) and found.fn is self.fn:  # the same with other options
+            del state["fn"]
+            return _vary_task, (module, name, state)
         return _rebuild_task, (type(self), state)
 
     def __repr__(self) -> str:
         return f"<Task {self.name!r}{self.signature}>"
 
 
-def _import_task(module: str, name: str) -> Any:
+def import_by_name(module: str, name: str) -> Any:
+    """What a module has under a (dotted) name."""
     found: Any = importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
     return found
+
+
+def _vary_task(module: str, name: str, state: dict[str, Any]) -> Task[Any, Any]:
+    found = import_by_name(module, name)
+    return _rebuild_task(type(found), {**state, "fn": found.fn})
 
 
 def _rebuild_task(kind: type[Task[Any, Any]], state: dict[str, Any]) -> Task[Any, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 from dataflow.clock import now_ns
 from dataflow.errors import FlowRunTimeoutError, TaskRunTimeoutError
 from dataflow.execution.call_in_place import Resolver
+from dataflow.execution.displays import offer_display
 from dataflow.execution.flow_ending import state_of_exception, state_of_result
 from dataflow.execution.hooks import call_hooks, hooks_for
 from dataflow.execution.records_of import node_record, subflow_record
@@ -146,6 +147,8 @@ class FlowRun:
     def _announce_start(self, scope: RunScope) -> None:
         from dataflow import events
 
+        if self.parent is None:
+            offer_display()
         info = scope.info
         if events.has_subscribers():
             events.publish(

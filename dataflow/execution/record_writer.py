@@ -94,13 +94,18 @@ class RecordWriter:
     def _write(self, items: list[_Write]) -> None:
         records = [record for item in items for record in item.records]
         error = self._try(records)
-        for item in items:
-            item.error = error
-            if item.done is not None:
-                item.done.set()
-        if error is not None:
-            self._on_failure(error)
-            return
+        try:
+            if error is None:
+                self._announce(items, records)
+            else:
+                self._on_failure(error)
+        finally:  # whoever waits goes on when all of it has been announced and shown
+            for item in items:
+                item.error = error
+                if item.done is not None:
+                    item.done.set()
+
+    def _announce(self, items: list[_Write], records: list[Record]) -> None:
         announcements = [one for item in items for one in item.announcements]
         if events.has_subscribers():
             _publish_nodes(records)

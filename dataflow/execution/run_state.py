@@ -231,10 +231,9 @@ class RunState:
             return
         stages = node.work if isinstance(node.work, list) else [node]
         work = MapWork(stages)
-        failed = self._wait_for_elements(node)
-        self._add_ready(work, node)
-        for element, failure in failed:
+        for element, failure in self._wait_for_elements(node):
             self._element_not_ready(node, element, failure)
+        self._add_ready(work, node)
 
     def _find_length(self, node: MapNode) -> Exception | None:
         lengths: dict[str, int] = {}
@@ -302,10 +301,11 @@ class RunState:
         queue = node.graph.queue
         assert node.length is not None
         if node.missing is None:
-            queue.add_range(work, 0, node.length)
+            for start, stop in _pending_ranges(node.settled):
+                queue.add_range(work, start, stop)
             return
         for element, missing in enumerate(node.missing):
-            if not missing:
+            if not missing and node.settled[element] == _PENDING:
                 queue.add_range(work, element, element + 1)
 
     # --- what came back --------------------------------------------------------------------------
@@ -428,8 +428,11 @@ class RunState:
         stage: tuple[int, int] = (0, 1),
     ) -> None:
         stop = start + len(codes)
+        again = 0
         if any(node.settled[start:stop]):
-            codes = _keep_ended(node.settled[start:stop], codes)
+            before = node.settled[start:stop]
+            again = sum(code in ENDED_CODES for code in before)
+            codes = _keep_ended(before, codes)
         node.settled[start:stop] = codes
         if report is not None and (report.failures or report.notes or report.attempts):
             self._take_details(node, start, codes, report, stage)
@@ -442,7 +445,7 @@ class RunState:
             for at, code in enumerate(codes):
                 if code == _AWAITING_RETRY:
                     node.settled[start + at] = _PENDING
-        node.left -= len(codes) - codes.count(_AWAITING_RETRY)
+        node.left -= len(codes) - codes.count(_AWAITING_RETRY) - again
         self.outbox.announcements.append(ElementsEnded(node, start, codes))
         if node.element_dependents:
             self._tell_element_dependents(node, start, codes)
@@ -814,6 +817,8 @@ def _keep_ended(before: bytearray, codes: bytes) -> bytes:
 
 
 def _pending_ranges(settled: bytearray) -> list[tuple[int, int]]:
+    if not any(settled):
+        return [(0, len(settled))]
     ranges: list[tuple[int, int]] = []
     for element, code in enumerate(settled):
         if code in ENDED_CODES:

@@ -71,8 +71,12 @@ def require_callable(fn: Any, decorator: str) -> None:
         )
 
 
-def importable_name(owner: Any, fn: Any) -> tuple[str, str] | None:
-    """``(module, qualified name)`` under which ``owner`` can be imported in another process."""
+def importable_name(fn: Any) -> tuple[str, str, Any] | None:
+    """Module and qualified name under which another process can import what ``fn`` became.
+
+    Returns:
+        The two names and the object that they lead to here: the decorated function, as a rule.
+    """
     inner = _innermost(fn)
     module, name = getattr(inner, "__module__", None), getattr(inner, "__qualname__", None)
     if not module or not name or module in ("__main__", "__mp_main__") or "<" in name:
@@ -82,7 +86,7 @@ def importable_name(owner: Any, fn: Any) -> tuple[str, str] | None:
         return None
     for part in name.split("."):
         found = getattr(found, part, None)
-    return (module, name) if found is owner else None
+    return None if found is None else (module, name, found)
 
 
 def described(fn: Any, given: str | None) -> str | None:

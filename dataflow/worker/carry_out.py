@@ -264,9 +264,8 @@ class BatchCarrier:
     def _upstream_failure(self, error: NotReady) -> Failure:
         assert error.position is not None
         cause = self.failures[error.position]
-        while cause.cause_position is not None:
-            cause = self.failures[cause.cause_position]
-        return replace(cause, cause_position=error.position)
+        root = error.position if cause.cause_position is None else cause.cause_position
+        return replace(cause, cause_position=root)
 
     def report(self, started: list[int] | None) -> BatchReport:
         """All that is known of the calls made so far."""

@@ -1,0 +1,144 @@
+"""A run without threads, processes, clocks or disks: the run state and a runner that obeys a script.
+
+Batches are carried out by the real worker code when the test says so; they can be cut short, lost,
+or ended at a call, in any order that hypothesis thinks of.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dataflow.execution.announcements import announce
+from dataflow.execution.queues import Flight, RunnerQueue
+from dataflow.execution.run_state import Retry, RunState
+from dataflow.graph.flow_graph import FlowGraph
+from dataflow.graph.nodes import MapNode, TaskNode
+from dataflow.model.batches import Batch, BatchReport, RunInfo
+from dataflow.model.records import BatchRecord, Record
+from dataflow.planner.batch_sizes import RunnerCosts
+from dataflow.planner.cost_book import CostBook
+from dataflow.worker.carry_out import BatchCarrier
+from dataflow.worker.columns import pack
+
+
+class ScriptedRunner:
+    """Takes batches; the test decides what becomes of them."""
+
+    name = "scripted"
+    shares_objects = False
+    costs = RunnerCosts(dispatch_seconds=1e-4, target_seconds=0.05)
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+
+    def helps(self, inside: bool) -> bool:
+        return False
+
+
+class SimulatedRun:
+    """One graph, its state, and what is under way."""
+
+    def __init__(self, slots: int = 2) -> None:
+        self.runner = ScriptedRunner(slots)
+        self.state = RunState(lambda: 0)
+        self.queue = RunnerQueue(self.runner, CostBook())  # type: ignore[arg-type]
+        self.graph = FlowGraph("r" * 32, "simulated")
+        self.graph.info = RunInfo("r" * 32, "run", "simulated")
+        self.graph.queue = self.queue
+        self.under_way: list[Flight] = []
+        self.retries: list[Retry] = []
+        self.records: list[Record] = []
+
+    def trace(self) -> None:
+        """The run loop takes what was traced."""
+        self.state.traced(self.graph.take_fresh())
+        self.turn()
+
+    def turn(self) -> None:
+        """What the run loop does after each message."""
+        outbox = self.state.take_outbox()
+        self.retries += outbox.retries
+        self.records += outbox.records
+        announce(outbox.announcements)
+        self.under_way += self.queue.next_flights()
+        if self.state.outbox.records or self.state.outbox.announcements:
+            self.turn()
+
+    def carry_out(self, number: int, most: int | None = None) -> None:
+        """A batch comes back; with ``most``, it reaches no more than so many elements."""
+        flight = self.under_way.pop(number % len(self.under_way))
+        batch: Batch = pickle.loads(pickle.dumps(flight.batch))
+        carrier = _Cut(batch, most)
+        report: BatchReport = pickle.loads(pickle.dumps(carrier.carry_out()))
+        self.state.reported(self.queue, report)
+        self.turn()
+
+    def lose(self, number: int, position: int | None) -> None:
+        """The worker of a batch dies."""
+        flight = self.under_way.pop(number % len(self.under_way))
+        if position is not None and position >= 0:
+            position %= flight.batch.body.calls
+        self.state.lost(self.queue, flight.batch.id, position, "it was killed", False)
+        self.turn()
+
+    def finish_retries(self) -> None:
+        """All delays are over."""
+        retries, self.retries = self.retries, []
+        for retry in retries:
+            self.state.retry(retry)
+        self.turn()
+
+    def run_to_end(self, choose: Callable[[], int] = lambda: 0) -> None:
+        """Carry out whatever is left."""
+        while self.under_way or self.retries:
+            if self.under_way:
+                self.carry_out(choose())
+            else:
+                self.finish_retries()
+
+    def recorded_states(self) -> dict[tuple[int, int], list[int]]:
+        """Every state that was recorded of each task run, in order."""
+        found: dict[tuple[int, int], list[int]] = {}
+        for record in self.records:
+            if isinstance(record, BatchRecord):
+                for place, code in zip(_places(record), record.states, strict=True):
+                    found.setdefault(place, []).append(code)
+        return found
+
+    def announced_states(self) -> dict[tuple[int, int], int]:
+        """The state of each task run that futures would show."""
+        found: dict[tuple[int, int], int] = {}
+        for node in self.graph:
+            if isinstance(node, TaskNode):
+                found[node.id, 0] = node.announced
+            elif isinstance(node, MapNode):
+                found.update({(node.id, at): code for at, code in enumerate(node.codes)})
+        return found
+
+
+class _Cut(BatchCarrier):
+    """Makes no more than so many calls (elements of fused maps are never cut apart)."""
+
+    def __init__(self, batch: Batch, most: int | None) -> None:
+        super().__init__(batch, pack)
+        self.most = most
+        self.deadline = (1 << 62) if most is None else 0
+
+    def may_stop(self, position: int) -> bool:
+        width = len(getattr(self.batch.body, "stages", ())) or 1
+        return super().may_stop(position) and position >= (self.most or 0) * width
+
+
+def _places(record: BatchRecord) -> Iterable[tuple[int, int]]:
+    from array import array
+
+    if record.stages is None:
+        assert record.nodes is not None
+        return [(node, 0) for node in array("q", record.nodes)]
+    width = len(record.stages)
+    return [
+        (record.stages[call % width], record.start + call // width)
+        for call in range(record.count)
+    ]
