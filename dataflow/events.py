@@ -54,10 +54,14 @@ class NodeLengthKnown:
 
 @dataclass(frozen=True, slots=True)
 class ElementsRecorded:
-    """Elements of one node have new states: how many in which (by state code)."""
+    """Task runs have new states: how many in which (by state code).
+
+    They are elements of the map ``node``, or, where that is None, single calls of one task. No
+    counts at all: the map will never have a length.
+    """
 
     run_id: str
-    node: int
+    node: int | None
     task_name: str
     counts: dict[int, int]
 

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from time import monotonic
 
 from dataflow import events
@@ -21,6 +22,7 @@ from dataflow.model.states import State, StateCode
 
 MAPS_APART = 4
 """More maps of one task than that share a row."""
+_NEVER = 1 << 63
 _WINDOW_SECONDS = 10.0
 _SAMPLE_SECONDS = 0.5
 _ENDED = frozenset(int(code) for code in StateCode if code.is_ended)
@@ -50,6 +52,9 @@ class Row:
     samples: deque[tuple[float, int]] = field(default_factory=deque)
     children: list[Row] = field(default_factory=list)
     merged_into: Row | None = None
+    is_common: bool = False
+    is_alone: bool = False
+    created_ns: int = _NEVER
 
     @property
     def is_over(self) -> bool:
@@ -105,9 +110,9 @@ class Row:
     @property
     def title(self) -> str:
         """What it is called: maps that share a row say how many they are."""
-        if self.kind != "map":
+        if self.kind != "map" or self.is_alone:
             return self.task_name
-        return f"{self.task_name} ({self.nodes:,} maps)" if self.nodes > 1 else self.name
+        return f"{self.task_name} ({self.nodes:,} maps)" if self.is_common else self.name
 
     def absorb(self, other: Row) -> None:
         """Take what another row has counted; it stands for this one from now on."""
@@ -142,7 +147,7 @@ class Board:
 
 
 def _walk(rows: list[Row]) -> Iterator[Row]:
-    for row in tuple(rows):
+    for row in sorted(rows, key=attrgetter("created_ns")):
         yield row
         yield from _walk(row.children)
 
@@ -156,7 +161,8 @@ class _Place:
     depth: int
     singles: dict[str, Row] = field(default_factory=dict)
     flows: dict[str, tuple[Row, _Place]] = field(default_factory=dict)
-    maps: dict[str, list[Row]] = field(default_factory=dict)
+    maps: dict[str, Row] = field(default_factory=dict)
+    rows_of_maps: dict[str, list[Row]] = field(default_factory=dict)
 
     def single(self, kind: str, task_name: str) -> Row:
         """The row of a task's single calls."""
@@ -167,19 +173,29 @@ class _Place:
         return row
 
     def map(self, node: NodeRecord) -> Row:
-        """A row for a map; the common one if its task is mapped many times."""
-        rows = self.maps.setdefault(node.task_name, [])
-        if rows and rows[0].nodes > 1:
-            return rows[0]
-        row = Row("map", node.task_name, node.name, self.depth)
-        rows.append(row)
-        self.rows.append(row)
-        if len(rows) > MAPS_APART:
-            for other in rows[1:]:
-                rows[0].absorb(other)
-                self.rows.remove(other)
-            del rows[1:]
+        """A row for a map; the common one if its task is mapped many times.
+
+        The runs of one subflow trace the same maps, which are the same row then.
+        """
+        row = self.maps.get(node.name)
+        if row is None:
+            rows = self.rows_of_maps.setdefault(node.task_name, [])
+            if rows and rows[0].is_common:
+                return rows[0]
+            row = self.maps[node.name] = Row("map", node.task_name, node.name, self.depth)
+            rows.append(row)
+            self.rows.append(row)
+            rows[0].is_alone = len(rows) == 1
+            if len(rows) > MAPS_APART:
+                self._put_together(rows)
         return row.merged_into or row
+
+    def _put_together(self, rows: list[Row]) -> None:
+        for other in rows[1:]:
+            rows[0].absorb(other)
+            self.rows.remove(other)
+        rows[0].is_common = True
+        del rows[1:]
 
     def flow(self, name: str) -> _Place:
         """The place of the runs of a subflow."""
@@ -264,11 +280,15 @@ class Tally:
                 self._map(place, node)
                 continue
             row = place.singles.get(node.task_name) or place.single(node.kind, node.task_name)
+            if not row.nodes:
+                row.created_ns = node.created_ns
             row.nodes += 1
             row.total += 1
 
     def _map(self, place: _Place, node: NodeRecord) -> None:
         row = place.map(node)
+        if not row.nodes:
+            row.created_ns = node.created_ns
         row.nodes += 1
         self._map_rows[node.run_id, node.node] = row
         if node.length is None:
@@ -289,7 +309,7 @@ class Tally:
         if row is None:
             return
         row.add(event.counts, monotonic())
-        if not event.counts:  # a map that will never have a length
+        if event.node is not None and not event.counts:  # it will never have a length
             self._length(event.run_id, event.node, 0)
 
     def _row_of(self, run_id: str, node: int | None, task_name: str) -> Row | None:

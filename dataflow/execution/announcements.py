@@ -167,14 +167,19 @@ def wake_all(nodes: list[Any]) -> None:
 
 
 def _publish(announcements: list[Announcement]) -> None:
+    """Publish what was announced; single calls of a task are told of together, as they are many."""
+    calls: dict[tuple[str, str], dict[int, int]] = {}
     for announcement in announcements:
         node = announcement.node
-        if isinstance(announcement, LengthKnown):
-            events.publish(events.NodeLengthKnown(node.graph.run_id, node.id, node.length or 0))
-            continue
-        counts: dict[int, int] = {}
-        if isinstance(announcement, ElementsEnded):
-            counts = {code: announcement.codes.count(code) for code in set(announcement.codes)}
-        elif isinstance(announcement, (TaskEnded, CallEnded)):
-            counts = {announcement.code: 1}
-        events.publish(events.ElementsRecorded(node.graph.run_id, node.id, node.task.name, counts))
+        run_id = node.graph.run_id
+        if isinstance(announcement, (TaskEnded, CallEnded)):
+            counts = calls.setdefault((run_id, node.task.name), {})
+            counts[announcement.code] = counts.get(announcement.code, 0) + 1
+        elif isinstance(announcement, LengthKnown):
+            events.publish(events.NodeLengthKnown(run_id, node.id, node.length or 0))
+        else:
+            codes = announcement.codes if isinstance(announcement, ElementsEnded) else b""
+            counts = {code: codes.count(code) for code in set(codes)}
+            events.publish(events.ElementsRecorded(run_id, node.id, node.task.name, counts))
+    for (run_id, task_name), counts in calls.items():
+        events.publish(events.ElementsRecorded(run_id, None, task_name, counts))

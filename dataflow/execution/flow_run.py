@@ -41,6 +41,7 @@ from dataflow.model.batches import RunInfo
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
 from dataflow.worker.call_context import current_call
+from dataflow.worker.failures import without_our_frames
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 from dataflow.worker.timeouts import call_with_timeout
 
@@ -419,4 +420,6 @@ def _outcome(state: State[Any], return_state: bool) -> Any:
     if state.is_completed():
         return state.data
     error = state.data if isinstance(state.data, BaseException) else state.as_error()
+    if not get_settings().debug:
+        error.__traceback__ = without_our_frames(error.__traceback__)
     raise error

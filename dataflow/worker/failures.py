@@ -34,6 +34,20 @@ def user_frames(trace: TracebackType | None) -> TracebackType | None:
     return rest if rest is not None else trace
 
 
+def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without any frame of dataflow (all of it, if there is no other)."""
+    frames = []
+    rest = trace
+    while rest is not None:
+        if not is_our_file(rest.tb_frame.f_code.co_filename):
+            frames.append(rest)
+        rest = rest.tb_next
+    found: TracebackType | None = None
+    for frame in reversed(frames):
+        found = TracebackType(found, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return found or trace
+
+
 def describe(error: BaseException) -> Failure:
     """An exception in a form that crosses processes; never raises."""
     error.__traceback__ = user_frames(error.__traceback__)
