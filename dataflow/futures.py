@@ -1,7 +1,7 @@
 """Futures: handles to task runs that may not have ended.
 
-A :class:`TaskFuture` is one task run. A :class:`FutureList` is what ``map`` returns: it behaves like
-a list of futures, and makes a future only when it is asked for one, so that a map of a million
+A :class:`TaskFuture` is one task run. A :class:`FutureList` is what ``map`` returns: it behaves
+like a list of futures, and makes a future only when it is asked for one, so that a map of a million
 elements is not a million objects.
 """
 
@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, MutableSequence
+from functools import partial
 from typing import Any, Generic, TypeVar, overload
 
 from dataflow.errors import ResultTimeoutError
@@ -363,12 +364,13 @@ def as_completed(futures: Futures, timeout: float | None = None) -> Iterator[Tas
     every = dict.fromkeys(_flat(futures))
     deadline = None if timeout is None else time.monotonic() + timeout
     ended: queue.SimpleQueue[TaskFuture[Any]] = queue.SimpleQueue()
-    first: list[TaskFuture[Any]] = []
     for graph in {id(f._node.graph): f._node.graph for f in every}.values():
         graph.queue.loop.flush(graph)
-    for future in every:
-        if not when_ended(future._node, future._element, lambda f=future: ended.put(f)):  # type: ignore[misc]
-            first.append(future)
+    first = [
+        future
+        for future in every
+        if not when_ended(future._node, future._element, partial(ended.put, future))
+    ]
     yield from first
     for left in range(len(every) - len(first), 0, -1):
         yield _next_ended(ended, deadline, left, timeout, next(iter(every)))

@@ -1,8 +1,8 @@
 """Identifiers of runs, and names that people can say.
 
-A run id is 32 hexadecimal digits of which the first 12 are the milliseconds since the epoch, so that
-ids sort by the time at which they were made (the layout of UUID version 7, RFC 9562). Everything
-inside a run is named by the run's id and a number: no further random ids exist.
+A run id is 32 hexadecimal digits of which the first 12 are the milliseconds since the epoch, so
+that ids sort by the time at which they were made (the layout of UUID version 7, RFC 9562).
+Everything inside a run is named by the run's id and a number: no further random ids exist.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ _ADJECTIVES = (
 _ANIMALS = (
     "albatross alpaca antelope badger bat bear beaver bison bobcat buffalo camel caribou cheetah "
     "chinchilla cobra condor coyote crane deer dolphin eagle egret falcon ferret finch fox gazelle "
-    "gecko gibbon heron hare hedgehog ibex iguana jackal jaguar kestrel kingfisher koala lark lemur "
-    "leopard llama lynx macaw magpie marmot marten meerkat mongoose moose narwhal newt ocelot "
+    "gecko gibbon heron hare hedgehog ibex iguana jackal jaguar kestrel kingfisher koala lark "
+    "lemur leopard llama lynx macaw magpie marmot marten meerkat mongoose moose narwhal newt "
+    "ocelot "
     "orca osprey otter owl panda parrot pelican penguin puffin puma quail raven robin salmon "
     "seal stork swan tapir tern toucan turtle vole walrus wombat wren yak zebra"
 ).split()

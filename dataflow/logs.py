@@ -33,7 +33,8 @@ def show_logs(records: Iterable[Any]) -> None:
     """Show log records of runs (:class:`dataflow.model.records.LogRecord`)."""
     if not get_settings().log_to_terminal:
         return
-    lines = [_line(record) for record in records]
+    in_colour = sys.stderr.isatty()
+    lines = [line_text(record, in_colour) for record in records]
     if _writer is not None:
         for line in lines:
             _writer(line)
@@ -45,7 +46,8 @@ def show_logs(records: Iterable[Any]) -> None:
         pass  # the terminal is gone; the lines are in the store
 
 
-def _line(record: Any) -> str:
+def line_text(record: Any, in_colour: bool = False) -> str:
+    """A log record (of a run, or as the store has it) as one line of text."""
     moment = time.strftime("%H:%M:%S", time.localtime(record.timestamp_ns / 1e9))
     thousandths = record.timestamp_ns // 1_000_000 % 1000
     level = logging.getLevelName(record.level)
@@ -53,6 +55,6 @@ def _line(record: Any) -> str:
     who = f"{kind} {record.task_run_name!r} - " if record.task_run_name else ""
     text = f"{moment}.{thousandths:03d} | {level:<7} | {who}{record.message}"
     colour = _COLOURS.get(record.level)
-    if colour and sys.stderr.isatty():
+    if colour and in_colour:
         return f"\x1b[{colour}m{text}\x1b[0m"
     return text

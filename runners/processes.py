@@ -2,8 +2,8 @@
 
 Workers are forked from a zygote (``runners.zygote``) and speak over socket pairs. One thread of the
 flow's process does all the receiving. A worker that dies is replaced, and what it had is reported
-lost, with the call that it was at, which it keeps writing down in memory shared with us. A call that
-does not end at its time limit is ended with its worker.
+lost, with the call that it was at, which it keeps writing down in memory shared with us. A call
+that does not end at its time limit is ended with its worker.
 
 Values of a megabyte and more are left in shared memory files: the flow's process only passes their
 names on.
@@ -48,6 +48,7 @@ _DEPTH = 2
 _SHARE_BYTES = 64_000
 _GRACE_SECONDS = 0.5
 _WATCH_SECONDS = 0.1
+_IDLE_SECONDS = 60.0
 _ZYGOTE = (
     "import sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; "
     "from runners.zygote import main; main({fd}, {folder!r})"
@@ -105,8 +106,10 @@ class ProcessPoolTaskRunner:
 
     def submit(self, batch: Batch) -> None:
         """Send a batch to the worker that has least to do."""
-        assert self._pool is not None
-        self._pool.submit(batch)
+        with self._lock:
+            while self._pool is None or not self._pool.submit(batch):
+                assert self._listener is not None
+                self.start(self._listener)  # it was idle for so long that it has ended
 
     def cancel(self, batch_ids: Iterable[int]) -> None:
         """End the workers that are at these batches."""
@@ -168,6 +171,7 @@ class _Pool:
         self.shared: dict[int, tuple[weakref.ref[PackedColumn], FileColumn]] = {}
         self.files = 0
         self.limited = 0
+        self.idle_since: float | None = time.monotonic()
         self.selector = selectors.DefaultSelector()
         self.wake_read, self.wake_write = os.pipe()
         os.set_blocking(self.wake_read, False)
@@ -178,14 +182,14 @@ class _Pool:
             self._fork()
         self.thread = threading.Thread(target=self._serve, name="dataflow pool", daemon=True)
         self.thread.start()
-        atexit.register(self.close)
+        atexit.register(self.close)  # before the folder's removal: it was registered earlier
 
     # --- processes -------------------------------------------------------------------------------
 
     def _start_zygote(self) -> None:
         ours, theirs = socket.socketpair()
         code = _ZYGOTE.format(
-            path=[p or os.getcwd() for p in sys.path],
+            path=[p or str(Path.cwd()) for p in sys.path],
             argv=sys.argv,
             fd=theirs.fileno(),
             folder=self.folder,
@@ -224,7 +228,7 @@ class _Pool:
             return [worker.pid for worker in self.workers if worker.pid]
 
     def close(self) -> None:
-        """End all processes and remove their files."""
+        """End all processes; values that are still referred to keep their files until we exit."""
         if self.pid != os.getpid():
             return
         with self.lock:
@@ -234,6 +238,9 @@ class _Pool:
         self._wake()
         if threading.current_thread() is not self.thread:
             self.thread.join(5)
+        self._end_processes()
+
+    def _end_processes(self) -> None:
         self.control.close()
         for worker in self.workers:
             worker.connection.close()
@@ -242,15 +249,20 @@ class _Pool:
         except subprocess.TimeoutExpired:
             self.zygote.kill()
             self.zygote.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        atexit.unregister(self.close)
+        with contextlib.suppress(OSError):
+            Path(self.folder).rmdir()
 
     # --- sending ---------------------------------------------------------------------------------
 
-    def submit(self, batch: Batch) -> None:
+    def submit(self, batch: Batch) -> bool:
+        """Take a batch; False if the pool has ended."""
         with self.lock:
+            if self.closed:
+                return False
+            self.idle_since = None
             self.waiting.append(batch)
             self._assign()
+            return True
 
     def _assign(self) -> None:
         """Give waiting batches to the workers that have least to do."""
@@ -341,7 +353,7 @@ class _Pool:
         with self.lock:
             for worker in self.workers:
                 self._watch(worker)
-            timeout = _WATCH_SECONDS if self.limited else None
+            timeout = _WATCH_SECONDS if self.limited else _IDLE_SECONDS
         for key, events in self.selector.select(timeout):
             if key.data is None:
                 with contextlib.suppress(BlockingIOError):
@@ -352,6 +364,20 @@ class _Pool:
                 self._hear(key.data, events)
         if self.limited:
             self._end_overdue()
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        """Nobody needs processes that have had nothing to do for a minute."""
+        with self.lock:
+            if self.waiting or any(worker.batches for worker in self.workers):
+                self.idle_since = None
+                return
+            now = time.monotonic()
+            self.idle_since = self.idle_since or now
+            if now - self.idle_since < _IDLE_SECONDS:
+                return
+            self.closed = True
+        self._end_processes()
 
     def _watch(self, worker: _Worker) -> None:
         """Wait for what this worker's socket is good for now."""
@@ -526,7 +552,7 @@ def _dump_batch(batch: Batch, tasks: list[TaskLike]) -> bytes:
 
 def _unlink(path: str) -> None:
     with contextlib.suppress(OSError):
-        os.unlink(path)
+        Path(path).unlink()
 
 
 def _make_folder() -> str:
@@ -535,7 +561,14 @@ def _make_folder() -> str:
     parent = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
     place = parent or Path(tempfile.gettempdir())
     _remove_abandoned(place)
-    return tempfile.mkdtemp(prefix=f"dataflow-{os.getpid()}-", dir=place)
+    folder = tempfile.mkdtemp(prefix=f"dataflow-{os.getpid()}-", dir=place)
+    atexit.register(_remove_own, folder, os.getpid())
+    return folder
+
+
+def _remove_own(folder: str, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_abandoned(place: Path) -> None:

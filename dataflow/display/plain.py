@@ -48,7 +48,8 @@ class PlainScreen:
         """Write how it ended."""
         for board in list(self._tally.boards):
             self._tell_start(board)
-            self._tell_ends(board)
+            if board.seconds(monotonic()) >= 1.0:  # of a shorter run the last line says it all
+                self._tell_ends(board)
             self._write(board, _ending(board))
 
     def _tell_start(self, board: Board) -> None:
@@ -63,8 +64,9 @@ class PlainScreen:
         for row in board.all_rows():
             if row.is_over and row.total and row not in self._told:
                 self._told.add(row)
-                took = duration_text(row.took_seconds or 0.0)
-                self._write(board, f"{_path(row)}: {_counts(row)} in {took}")
+                took = row.took_seconds or 0.0
+                after = f" in {duration_text(took)}" if took >= 0.05 else ""
+                self._write(board, f"{row.title}: {_counts(row)}{after}")
 
     def _write(self, board: Board, text: str) -> None:
         moment = time.strftime("%H:%M:%S")
@@ -74,10 +76,6 @@ class PlainScreen:
                 f"{moment}.{thousandths:03d} | STATUS  | {board.run_name!r} - {text}\n"
             )
             self._stream.flush()
-
-
-def _path(row: Row) -> str:
-    return row.title
 
 
 def _counts(row: Row) -> str:
@@ -102,7 +100,7 @@ def _summary(board: Board, now: float) -> str:
 
 
 def _progress(row: Row, now: float) -> str:
-    text = f"{_path(row)}: {_counts(row)}"
+    text = f"{row.title}: {_counts(row)}"
     rate, left = row.rate(now), row.seconds_left(now)
     if rate:
         text += f", {rate_text(rate)}"
@@ -114,7 +112,7 @@ def _progress(row: Row, now: float) -> str:
 def _ending(board: Board) -> str:
     rows = list(board.all_rows())
     runs = sum(row.done for row in rows)
-    text = f"{count_text(runs)} task runs in {duration_text(board.seconds(monotonic()))}"
+    text = f"{count_text(runs)} task run{'' if runs == 1 else 's'} in {duration_text(board.seconds(monotonic()))}"
     for count, word in (
         (sum(row.failed for row in rows), "failed"),
         (sum(row.not_run for row in rows), "not run"),

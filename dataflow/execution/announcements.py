@@ -156,8 +156,8 @@ def wake_all(nodes: list[Any]) -> None:
         for node in nodes:
             if isinstance(node, CallNode):
                 continue
-            for entry in node.callbacks or ():
-                woken.append(entry if isinstance(node, TaskNode) else entry[1])
+            single = isinstance(node, TaskNode)
+            woken += [entry if single else entry[1] for entry in node.callbacks or ()]
             node.callbacks = None
             if isinstance(node, MapNode):
                 woken += node.length_callbacks

@@ -193,24 +193,24 @@ def unbegun_records(node: Node, elements: range, code: int, failure: Failure) ->
             "",
         )
     ]
-    for index in elements:
-        records.append(
-            AttemptRecord(
-                run_id,
-                node.id,
-                index,
-                1,
-                code,
-                StateCode(code).state_name,
-                message_of(code, failure),
-                failure.type,
-                failure.exception,
-                failure.traceback,
-                now,
-                now,
-                "",
-            )
+    records += [
+        AttemptRecord(
+            run_id,
+            node.id,
+            index,
+            1,
+            code,
+            StateCode(code).state_name,
+            message_of(code, failure),
+            failure.type,
+            failure.exception,
+            failure.traceback,
+            now,
+            now,
+            "",
         )
+        for index in elements
+    ]
     return records
 
 

@@ -14,7 +14,7 @@ from dataflow.execution.scope import RunScope
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode, TaskNode
 from dataflow.model.batches import Failure
 from dataflow.model.states import State, StateCode
-from dataflow.worker.call_context import current_call
+from dataflow.worker.call_context import occupies_slot
 from dataflow.worker.failures import revive
 
 Register = Callable[[Callable[[], None]], bool]
@@ -58,7 +58,7 @@ def _wait(node: Any, register: Register, timeout: float | None) -> bool:
 
     if not register(wake):
         return True
-    inside = current_call.get() is not None and runner.shares_objects
+    inside = occupies_slot.get() and runner.shares_objects
     if inside:
         loop.blocked(runner, +1)
     try:

@@ -1,7 +1,7 @@
 """The run loop: one thread that has the state of all runs of this process.
 
-Everything that happens is a message in its inbox: nodes were traced, a batch came back, a worker was
-lost, a delay is over. After each handful it sends out the batches that can begin and hands what
+Everything that happens is a message in its inbox: nodes were traced, a batch came back, a worker
+was lost, a delay is over. After each handful it sends out the batches that can begin and hands what
 is to be recorded to the record writer. It never waits for a disk or a worker.
 """
 
@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -145,7 +146,7 @@ class RunLoop:
         self.graphs.discard(graph)
 
     def blocked(self, runner: Runner, change: int) -> None:
-        """A task on this runner waits for others (+1), or goes on (-1): its slot is free so long."""
+        """A task on this runner waits for others (+1) or goes on (-1): its slot is free so long."""
 
         def apply() -> None:
             self.queue_of(runner).blocked += change
@@ -190,7 +191,7 @@ class RunLoop:
             message()
         outbox = self.state.take_outbox()
         for retry in outbox.retries:
-            self._after(retry.delay, lambda retry=retry: self.state.retry(retry))  # type: ignore[misc]
+            self._after(retry.delay, partial(self.state.retry, retry))
         for found in list(self.queues.values()):
             if found.waiting:
                 for flight in found.next_flights():

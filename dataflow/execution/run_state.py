@@ -11,6 +11,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from dataflow.errors import CancelledRun, CrashedRun, MappingLengthMismatch, MappingMissingIterable
@@ -105,7 +106,7 @@ class RunState:
         for ref in dict.fromkeys((*node.upstream, *node.order)):
             failed = self._wait_for(node, ref, None) or failed
         if failed is not None:
-            self._later(lambda: self._not_ready(node, failed))
+            self._later(partial(self._not_ready, node, failed))
         elif node.waiting == 0:
             self._enqueue(node)
 
@@ -177,9 +178,9 @@ class RunState:
         if failed is None and node.length is None:
             failed = self._wait_for_length(node)
         if failed is not None:
-            self._later(lambda: self._map_not_ready(node, failed))
+            self._later(partial(self._map_not_ready, node, failed))
         elif node.waiting == 0:
-            self._later(lambda: self._open_map(node))
+            self._later(partial(self._open_map, node))
 
     @staticmethod
     def _is_failed(node: MapNode) -> bool:
@@ -359,40 +360,41 @@ class RunState:
     def _calls_reported(self, queue: RunnerQueue, flight: Flight, report: BatchReport) -> None:
         nodes = list(flight.nodes())
         reached = len(report.states)
-        column, failures, notes = report.values, report.failures, report.notes
         announce = self.outbox.announcements.append
-        offset = report.clock_offset_ns
+        offset, column = report.clock_offset_ns, report.values
+        is_plain = not (report.failures or report.notes or report.names or report.attempts)
         ended = array("q", report.ended)
         for position, code in enumerate(report.states):
             node = nodes[position]
             if node.code in ENDED_CODES:
                 continue
-            if code == _COMPLETED:
-                assert column is not None
+            if code in GOOD_CODES and column is not None:
                 node.place = (column, position)
-                if position in notes:
-                    node.note = notes[position]
-            elif code == _AWAITING_RETRY:
-                self._await_retry(node, 0, report, position)
-            else:
-                node.failure = failures.get(position)
-                node.note = notes.get(position)
-                if code in GOOD_CODES and column is not None:
-                    node.place = (column, position)
-            if position in report.names:
-                node.run_name = report.names[position]
-            node.attempt = report.attempts.get(position, node.attempt)
+            if not is_plain:
+                self._take_call_details(node, code, report, position)
             announce(TaskEnded(node, code, ended[position] + offset))
             if code == _AWAITING_RETRY:
-                node.attempt += 1
                 continue
             node.code = code
-            if position in report.lengths:
-                node.value_length = report.lengths[position]
+            if node.wants_length:
+                node.value_length = report.lengths.get(position)
             if node.dependents:
-                self._later(lambda node=node: self._task_ended(node))  # type: ignore[misc]
+                self._later(partial(self._task_ended, node))
         if reached < len(nodes):
             queue.return_chains(_rest(flight.chains or [], reached))
+
+    def _take_call_details(
+        self, node: TaskNode, code: int, report: BatchReport, position: int
+    ) -> None:
+        """What a call has that most calls do not have."""
+        node.attempt = report.attempts.get(position, node.attempt)
+        node.run_name = report.names.get(position, node.run_name)
+        node.note = report.notes.get(position)
+        if code == _AWAITING_RETRY:
+            self._await_retry(node, 0, report, position)
+            node.attempt += 1
+        else:
+            node.failure = report.failures.get(position)
 
     def _await_retry(
         self, node: TaskNode | MapNode, element: int, report: BatchReport, position: int
@@ -434,18 +436,13 @@ class RunState:
             again = sum(code in ENDED_CODES for code in before)
             codes = _keep_ended(before, codes)
         node.settled[start:stop] = codes
-        if report is not None and (report.failures or report.notes or report.attempts):
+        if report is not None:
             self._take_details(node, start, codes, report, stage)
-        if report is not None and report.names:
-            number, width = stage
-            for position, name in report.names.items():
-                if position % width == number:
-                    node.run_names[start + position // width] = name
-        if _AWAITING_RETRY in codes:
-            for at, code in enumerate(codes):
-                if code == _AWAITING_RETRY:
-                    node.settled[start + at] = _PENDING
-        node.left -= len(codes) - codes.count(_AWAITING_RETRY) - again
+        waiting = codes.count(_AWAITING_RETRY)
+        if waiting:
+            settled = codes.replace(bytes((_AWAITING_RETRY,)), bytes((_PENDING,)))
+            node.settled[start:stop] = settled
+        node.left -= len(codes) - waiting - again
         self.outbox.announcements.append(ElementsEnded(node, start, codes))
         if node.element_dependents:
             self._tell_element_dependents(node, start, codes)
@@ -462,7 +459,11 @@ class RunState:
         report: BatchReport,
         stage: tuple[int, int],
     ) -> None:
+        """What elements have that most elements do not have."""
         number, width = stage
+        for position, name in report.names.items():
+            if position % width == number:
+                node.run_names[start + position // width] = name
         for position in {*report.failures, *report.notes, *report.attempts}:
             if position % width != number or position // width >= len(codes):
                 continue
@@ -485,7 +486,7 @@ class RunState:
             if code in ENDED_CODES:
                 failure = None if code in GOOD_CODES else node.failure_of(element)
                 for entry in node.element_dependents.pop(element):
-                    self._later(lambda e=entry, f=failure: self._arrived(e, f))  # type: ignore[misc]
+                    self._later(partial(self._arrived, entry, failure))
 
     def _tell_aligned(
         self, entry: tuple[MapNode, bool], source: MapNode, start: int, codes: bytes
@@ -518,7 +519,7 @@ class RunState:
         dependents, node.dependents = node.dependents or (), None
         failure = node.failure_of()
         for entry in dependents:
-            self._later(lambda e=entry: self._arrived(e, failure))  # type: ignore[misc]
+            self._later(partial(self._arrived, entry, failure))
 
     def _arrived(self, entry: tuple[Any, int | None, bool], failure: Failure | None) -> None:
         """Something that a node (or an element) waited for has ended."""
@@ -560,7 +561,7 @@ class RunState:
             self.outbox.records.extend(unbegun_records(link, range(1), code, failure))
             self.outbox.announcements.append(TaskEnded(link, code, self.now_ns()))
             if link.dependents:
-                self._later(lambda link=link: self._task_ended(link))  # type: ignore[misc]
+                self._later(partial(self._task_ended, link))
 
     def _element_not_ready(
         self, node: MapNode, element: int, failure: Failure, code: int = _NOT_READY
@@ -587,7 +588,7 @@ class RunState:
                 self.outbox.announcements.append(MapFailed(stage))
                 waiting, stage.length_dependents = stage.length_dependents, []
                 for dependent in waiting:
-                    self._later(lambda d=dependent: self._map_not_ready(d, failure, code))  # type: ignore[misc]
+                    self._later(partial(self._map_not_ready, dependent, failure, code))
                 self._map_ended(stage)
                 continue
             self._fail_rest(stage, failure, code)

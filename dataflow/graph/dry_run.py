@@ -1,8 +1,8 @@
 """Tracing without running: ``flow.trace()``.
 
 The body of the flow runs; the tasks that it calls do not. A bare call gives a :class:`Placeholder`,
-which can be passed on to other tasks. Where the body needs a real value, a ``TraceError`` says which
-and where, and carries the graph so far.
+which can be passed on to other tasks. Where the body needs a real value, a ``TraceError`` says
+which and where, and carries the graph so far.
 """
 
 from __future__ import annotations

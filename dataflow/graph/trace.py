@@ -307,7 +307,8 @@ class _Mapper:
         if len(set(self.lengths.values())) > 1:
             shown = ", ".join(f"{name}: {length}" for name, length in self.lengths.items())
             raise MappingLengthMismatch(
-                f"Task {self.task.name!r} was mapped over iterables of different lengths ({shown}).",
+                f"Task {self.task.name!r} was mapped over iterables of different lengths "
+                f"({shown}).",
                 hint="Give iterables of one length; mark what every element gets with unmapped().",
             )
         return None if self.spread else next(iter(self.lengths.values()))

@@ -173,8 +173,8 @@ class MapBody:
 class CallBody:
     """Single calls. ``arguments[p]`` is ``(args, kwargs)``, or both pickled together as bytes.
 
-    ``links[p]`` says which of them come from elsewhere: pairs of an argument's position or name and its
-    source; with None for the position, the sources of all holes in the arguments.
+    ``links[p]`` says which of them come from elsewhere: pairs of an argument's position or name and
+    its source; with None for the position, the sources of all holes in the arguments.
     """
 
     tasks: list[int]

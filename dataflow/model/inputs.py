@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 
 class Reference:
-    """Something that stands for values which nodes of a graph will have (futures, lists of them)."""
+    """Stands for values which nodes of a graph will have: futures, and lists of them."""
 
     __slots__ = ()
 

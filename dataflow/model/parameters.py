@@ -1,7 +1,7 @@
 """Parameters of flows: bound to the signature, converted to its types, described as a schema.
 
 pydantic does the converting. It is loaded only where there is something to convert: values that
-already have a plain annotated type pass without it, because loading it takes longer than most flows.
+already have a plain annotated type pass without it: loading it takes longer than most flows.
 """
 
 from __future__ import annotations

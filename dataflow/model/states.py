@@ -1,8 +1,8 @@
 """States of runs: what they are, what they are called, and which may follow which.
 
 The ordinary path of a task run is ``Pending -> Running -> Completed``; with a retry that waits,
-``Running -> AwaitingRetry -> Retrying -> Completed``, without a wait ``Running -> Retrying``. A task
-run whose input failed never runs: ``Pending -> NotReady``, which is where it ends.
+``Running -> AwaitingRetry -> Retrying -> Completed``, without a wait ``Running -> Retrying``. A
+task run whose input failed never runs: ``Pending -> NotReady``, which is where it ends.
 
 In columns a state is one byte, a :class:`StateCode`: one for each pair of type and name.
 """

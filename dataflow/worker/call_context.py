@@ -134,4 +134,7 @@ class CallContext:
         self.nested.clear()
 
 
+occupies_slot: ContextVar[bool] = ContextVar("dataflow_occupies_slot", default=False)
+"""Whether this thread (or coroutine) is at a batch that a runner in this process counts."""
+
 current_call: ContextVar[CallContext | None] = ContextVar("dataflow_call", default=None)

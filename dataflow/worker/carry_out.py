@@ -28,7 +28,7 @@ from dataflow.model.batches import (
 )
 from dataflow.model.states import State, StateCode
 from dataflow.worker import failures as failing
-from dataflow.worker.call_context import CallContext, current_call, place_of
+from dataflow.worker.call_context import CallContext, current_call, occupies_slot, place_of
 from dataflow.worker.columns import ObjectColumn
 from dataflow.worker.expand import Calls, Function, Inputs, NotReady, expand
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
@@ -176,7 +176,7 @@ class BatchCarrier:
     def recover(
         self, position: int, error: BaseException, call: Any, state: State[Any] | None = None
     ) -> Any:
-        """A call failed: run it again, or let it await its retry, or let it be. Its value if any."""
+        """A call failed: run it again, let it await its retry, or let it be. Its value if any."""
         if isinstance(error, NotReady):
             self.codes[position] = StateCode.NOT_READY
             self.failures[position] = self._upstream_failure(error)
@@ -223,6 +223,7 @@ class BatchCarrier:
         state: State[Any] | None,
         delay: float | None,
     ) -> None:
+        """This attempt of a call was the last, or the last for now."""
         self.failures[position] = failure
         if delay is not None:
             self.codes[position] = StateCode.AWAITING_RETRY
@@ -390,6 +391,7 @@ def _listed(function: Function) -> Function:
 
 
 def code_of(error: BaseException, state: State[Any] | None) -> int:
+    """The state of a call that raised ``error`` or returned ``state``."""
     if state is not None:
         return int(state.code)
     if isinstance(error, SystemExit):
@@ -402,7 +404,11 @@ def carry_out_in_process(batch: Batch, logged: Callable[[int, list[LogLine]], No
     carrier = BatchCarrier(
         batch, lambda values, exact: ObjectColumn(values), lambda line: logged(batch.id, [line])
     )
-    return carrier.carry_out()
+    token = occupies_slot.set(True)
+    try:
+        return carrier.carry_out()
+    finally:
+        occupies_slot.reset(token)
 
 
 def failed_report(batch: Batch, error: Exception) -> BatchReport:

@@ -166,12 +166,12 @@ def _expand_map(body: MapBody, invoke: Function, inputs: Inputs) -> Calls:
         columns = [_each(source, body.indices, inputs) for source in stage.args]
         named = {name: _each(source, body.indices, inputs) for name, source in stage.kwargs.items()}
     except Exception as error:  # an input could not be loaded: every element fails with that
-        return zip(repeat(_raiser(error), count), repeat(()), repeat(_NO_KWARGS))
-    args: Iterable[Any] = zip(*columns) if columns else repeat(())
+        return zip(repeat(_raiser(error), count), repeat(()), repeat(_NO_KWARGS), strict=False)
+    args: Iterable[Any] = zip(*columns, strict=False) if columns else repeat(())
     kwargs: Iterable[dict[str, Any]] = repeat(_NO_KWARGS)
     if named:
-        kwargs = (dict(zip(named, row, strict=True)) for row in zip(*named.values()))
-    return zip(repeat(invoke, count), args, kwargs)
+        kwargs = (dict(zip(named, row, strict=True)) for row in zip(*named.values(), strict=False))
+    return zip(repeat(invoke, count), args, kwargs, strict=False)
 
 
 def _each(source: Source, indices: Sequence[int], inputs: Inputs) -> Iterable[Any]:

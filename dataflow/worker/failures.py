@@ -82,18 +82,50 @@ def revive(failure: Failure) -> BaseException:
 
 
 def _dump(error: BaseException, name: str, message: str) -> bytes:
-    try:
-        data = pickling.dumps(_pack(error, set()))
-        pickle.loads(data)  # an exception with its own __init__ often pickles but does not load
+    for reduce in (_as_it_is, _Bare):
+        try:
+            data = pickling.dumps(_pack(error, set(), reduce))
+            pickle.loads(data)  # an exception with its own __init__ often pickles but does not load
+        except Exception:
+            continue
         return data
+    stand_in = RuntimeError(f"{name}: {message}")
+    stand_in.add_note("(the exception itself cannot be pickled)")
+    stand_in.__traceback__ = error.__traceback__
+    return pickling.dumps(_pack(stand_in, set(), _as_it_is))
+
+
+def _as_it_is(error: BaseException) -> Any:
+    return error
+
+
+class _Bare:
+    """Pickles an exception as its class, arguments and attributes: its __init__ is not called."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> Any:
+        state = {name: value for name, value in vars(self.error).items() if _can_cross(value)}
+        args = tuple(arg if _can_cross(arg) else repr(arg) for arg in self.error.args)
+        return _make_bare, (type(self.error), args, state)
+
+
+def _can_cross(value: Any) -> bool:
+    try:
+        pickle.loads(pickling.dumps(value))
     except Exception:
-        stand_in = RuntimeError(f"{name}: {message}")
-        stand_in.add_note("(the exception itself cannot be pickled)")
-        stand_in.__traceback__ = error.__traceback__
-        return pickling.dumps(_pack(stand_in, set()))
+        return False
+    return True
 
 
-def _pack(error: BaseException | None, seen: set[int]) -> Any:
+def _make_bare(kind: type[BaseException], args: tuple[Any, ...], state: Any) -> BaseException:
+    error: BaseException = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
+
+def _pack(error: BaseException | None, seen: set[int], reduce: Any) -> Any:
     if error is None or id(error) in seen:
         return None
     seen.add(id(error))
@@ -101,10 +133,10 @@ def _pack(error: BaseException | None, seen: set[int]) -> Any:
 
     trace = user_frames(error.__traceback__)
     return (
-        error,
+        reduce(error),
         None if trace is None else Traceback(trace).to_dict(),
-        _pack(error.__cause__, seen),
-        _pack(error.__context__, seen),
+        _pack(error.__cause__, seen, reduce),
+        _pack(error.__context__, seen, reduce),
         error.__suppress_context__,
         list(getattr(error, "__notes__", ())),
     )

@@ -1,0 +1,92 @@
+"""The commands that there are; what one needs is imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, not when they are listed.
+
+    Args:
+        lazy: ``module:object`` and one line of help for each command's name.
+    """
+
+    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order in which they are needed."""
+        return [*self._lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them."""
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = self._lazy[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it; a name that is nearly right is named."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            if close and "Did you mean" not in error.message:
+                error.message += f" Did you mean {close[0]!r}?"
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings=CONTEXT,
+    lazy={
+        "run": ("dataflow.cli.run:run", "Run a flow from a file or a module."),
+        "runs": ("dataflow.cli.commands:runs", "Look at what ran: list, show, logs, graph."),
+        "version": ("dataflow.cli.version:version", "Versions of all that matters; the store."),
+    },
+)
+def dataflow() -> None:
+    """Run flows, and look at what became of them.
+
+    \b
+      dataflow run etl.py -p day=2013-01-01
+      dataflow runs ls --state failed
+      dataflow runs show brisk-otter --failures
+
+    Settings come from the environment: DATAFLOW_HOME, DATAFLOW_RUNNER, DATAFLOW_PROGRESS and others.
+    """
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings=CONTEXT,
+    lazy={
+        "ls": ("dataflow.cli.runs_list:list_runs", "List runs, newest first."),
+        "show": ("dataflow.cli.runs_show:show_run", "Show a run, its nodes and its failures."),
+        "logs": ("dataflow.cli.runs_logs:show_logs", "Print what a run logged."),
+        "graph": ("dataflow.cli.runs_graph:show_graph", "Print a run's graph as Mermaid text."),
+    },
+)
+def runs() -> None:
+    """Look at what ran.
+
+    RUN is a run's name, its id, or the beginning of its id.
+    """
