@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch
 from dataflow.planner.batch_sizes import RunnerCosts
-from dataflow.worker.carry_out import carry_out_in_process
+from dataflow.worker.carry_batch import carry_out_in_process
 
 
 class InlineTaskRunner:

@@ -39,7 +39,7 @@ from dataflow.model.batches import Batch, BatchReport, Column, TaskLike
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.settings import get_settings
 from dataflow.worker import pickling
-from dataflow.worker.carry_out import failed_report
+from dataflow.worker.carry_batch import failed_report
 from dataflow.worker.columns import FileColumn, PackedColumn, write_file
 from runners.worker_process import HEADER
 from runners.zygote import ANSWER, BOARD_BYTES, DIED, FORKED

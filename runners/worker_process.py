@@ -21,7 +21,7 @@ from collections.abc import MutableSequence
 from typing import Any
 
 from dataflow.model.batches import Batch, BatchReport, CallBody, LogLine, RunInfo
-from dataflow.worker.carry_out import BatchCarrier, failed_report
+from dataflow.worker.carry_batch import carrier_of, failed_report
 from dataflow.worker.columns import PackedColumn, pack, write_file
 
 HEADER = struct.Struct("<Q")
@@ -80,7 +80,7 @@ class _Worker:
         except Exception as error:
             return _unloadable(message, error)
         self.logs.batch_id = batch_id
-        carrier = BatchCarrier(batch, self.pack, self.logs.add, self.board)
+        carrier = carrier_of(batch, self.pack, self.logs.add, self.board)
         report = carrier.carry_out()
         if gc.get_count()[2] > 50:
             gc.collect()

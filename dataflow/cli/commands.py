@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -41,12 +42,10 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            import difflib
-
+            known = ", ".join(self.list_commands(ctx))
             close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
-            if close and "Did you mean" not in error.message:
-                error.message += f" Did you mean {close[0]!r}?"
-            raise
+            more = f"Did you mean {close[0]!r}?" if close else f"There are: {known}."
+            raise click.UsageError(f"There is no command {args[0]!r}. {more}", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing any."""
@@ -64,14 +63,14 @@ class LazyGroup(click.Group):
     },
 )
 def dataflow() -> None:
-    """Run flows, and look at what became of them.
+    r"""Run flows, and look at what became of them.
 
     \b
       dataflow run etl.py -p day=2013-01-01
       dataflow runs ls --state failed
       dataflow runs show brisk-otter --failures
 
-    Settings come from the environment: DATAFLOW_HOME, DATAFLOW_RUNNER, DATAFLOW_PROGRESS and others.
+    Settings come from the environment: DATAFLOW_HOME, DATAFLOW_RUNNER, DATAFLOW_PROGRESS ...
     """
 
 

@@ -2,8 +2,8 @@
 
 A file is imported under its own name, with the folder that its imports start from on the import
 path, so that worker processes find its functions there as well. Where that name belongs to
-something else already (``statistics.py``), or is no name (``2013-etl.py``), the file is loaded under
-a name of its own and its functions travel by value.
+something else already (``statistics.py``), or is no name (``2013-etl.py``), the file is loaded
+under a name of its own and its functions travel by value.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def load_file(path: Path) -> ModuleType:
 
 
 def _import_name(path: Path) -> tuple[Path, str | None]:
-    """The folder that imports start from, and the name of a file there (None: it cannot have it)."""
+    """The folder that imports start from, and a file's name there (None: it can have none)."""
     parts = [path.stem]
     folder = path.parent
     while (folder / "__init__.py").exists():

@@ -37,7 +37,7 @@ from dataflow.model.states import State
 def run(
     target: str, given: tuple[str, ...], runner: str | None, plan_only: bool, as_json: bool
 ) -> int:
-    """Run a flow and show its progress.
+    r"""Run a flow and show its progress.
 
     \b
       dataflow run etl.py                         the only flow in the file, or its main one
@@ -53,13 +53,17 @@ def run(
             return MISUSE
         parameters = read_parameters(flow, given)
         if plan_only:
-            status, told = 0, flow.plan(**parameters)
+            plan = flow.plan(**parameters)
         else:
-            status, told = _run(flow, parameters)
+            status, run_id, state = _run(flow, parameters)
+    if plan_only:
+        if as_json:
+            echo_json(asdict(plan))
+        else:
+            click.echo(str(plan))
+        return 0
     if as_json:
-        echo_json(asdict(told) if plan_only else _outcome(*told))
-    elif plan_only:
-        click.echo(str(told))
+        echo_json(_outcome(run_id, state))
     return status
 
 
@@ -122,7 +126,7 @@ def read_parameters(flow: Flow[Any, Any], given: tuple[str, ...]) -> dict[str, A
 
 def _run(
     flow: Flow[Any, Any], parameters: dict[str, Any]
-) -> tuple[int, tuple[str | None, State[Any] | None]]:
+) -> tuple[int, str | None, State[Any] | None]:
     """Run it and tell what went wrong; the exit status, and the run's id and state."""
     from dataflow.display.progress import show_progress
 
@@ -145,14 +149,14 @@ def _run(
         unsubscribe()
     run_id = started[0].run_id if started else None
     if state is None:
-        return INTERRUPTED, (run_id, None)
+        return INTERRUPTED, run_id, None
     if state.is_completed():
-        return 0, (run_id, state)
+        return 0, run_id, state
     if run_id is not None:
         from dataflow.display.failures import print_failure
 
         print_failure(run_id, state)
-    return FAILED, (run_id, state)
+    return FAILED, run_id, state
 
 
 def _call(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:

@@ -1,5 +1,6 @@
-"""Progress as bars at the bottom of a terminal: a bar for each row of the tally, never a line more
-than fits, with log lines and prints above them.
+"""Progress as bars at the bottom of a terminal, one for each row of the tally.
+
+There is never a line more than fits; log lines and prints stand above.
 """
 
 from __future__ import annotations
@@ -34,11 +35,9 @@ class BarScreen:
     """Draws a tally on a terminal.
 
     Attributes:
-        delay_seconds: shorter runs than that are not worth a bar.
         interval_seconds: how often it wants to be updated.
     """
 
-    delay_seconds = 0.5
     interval_seconds = 0.1
 
     def __init__(self, tally: Tally, stream: TextIO | None = None) -> None:
@@ -138,7 +137,7 @@ class Painter:
         table.add_column(max_width=_TITLE_WIDTH, no_wrap=True, overflow="ellipsis")
         if bar:
             table.add_column(width=bar, no_wrap=True)
-        for name in columns:
+        for _ in columns:
             table.add_column(justify="right", no_wrap=True)
         for row, title, each in zip(rows, titles, cells, strict=True):
             middle = [_bar(row, bar)] if bar else []

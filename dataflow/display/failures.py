@@ -138,11 +138,13 @@ class Printer:
         self._coloured = stream.isatty()
 
     def __call__(self, text: str = "", style: str = "") -> None:
+        """Write a line."""
         if style and self._coloured and text:
             text = f"\x1b[{style}m{text}\x1b[0m"
         self._stream.write(text + "\n")
 
     def paint(self, text: str, style: str) -> str:
+        """A part of a line."""
         return f"\x1b[{style}m{text}\x1b[0m" if self._coloured else text
 
 
@@ -190,11 +192,16 @@ def _print_end_of_body(state: State[Any], report: Report, out: Printer) -> None:
         out("\n  in the flow itself", BOLD)
         _print_lines(user_traceback(error) or [repr(error)], out)
     else:
-        stack = _user_view(error).stack
-        if stack:
-            out("\n  which ended the flow here", DIM)
-            for line in traceback.StackSummary.from_list(stack[:1]).format():
-                out(f"  {line.rstrip()}".replace("\n", "\n  "), DIM)
+        _print_last_line(_user_view(error).stack[:1], report, out)
+
+
+def _print_last_line(stack: list[traceback.FrameSummary], report: Report, out: Printer) -> None:
+    """Where the body asked for the failed task, if it did."""
+    lines = telling_lines("".join(traceback.StackSummary.from_list(stack).format()))
+    if lines and not any(lines[0] in group.lines for group in report.groups):
+        out("\n  which ended the flow here", DIM)
+        for line in lines:
+            out(f"  {line}", DIM)
 
 
 def print_groups(
@@ -213,7 +220,7 @@ def _print_group(group: FailureGroup, run: Run, out: Printer, names: int) -> Non
     attempt = group.first.attempt
     facts = [f"attempt {attempt.attempt}"] if attempt.attempt > 1 else []
     facts += [f"on {attempt.worker}"] if attempt.worker else []
-    where = "" if group.run.id == run.id else f"{group.run.flow_name} ({group.run.name}) › "
+    where = "" if group.run.id == run.id else f"{group.run.flow_name} ({group.run.name}) · "
     state = "" if group.first.state.name == "Failed" else f" {group.first.state.name}"
     out(
         f"  {where}"

@@ -27,7 +27,6 @@ def in_notebook() -> bool:
 class NotebookScreen:
     """Shows a tally below the cell that is being run."""
 
-    delay_seconds = 0.3
     interval_seconds = 0.25
 
     def __init__(self, tally: Tally) -> None:
@@ -63,7 +62,8 @@ def board_html(board: Board) -> str:
     more = len(rows) - _MOST_ROWS
     if more > 0:
         body += f'<tr><td style="{_CELL}" colspan="6">… and {more} more</td></tr>'
-    return f'<div style="margin:4px 0">{_heading(board, now)}<table style="border:none">{body}</table></div>'
+    table = f'<table style="border:none">{body}</table>'
+    return f'<div style="margin:4px 0">{_heading(board, now)}{table}</div>'
 
 
 def _heading(board: Board, now: float) -> str:

@@ -19,7 +19,6 @@ _MOST_IN_A_SUMMARY = 6
 class PlainScreen:
     """Writes lines that look like log lines."""
 
-    delay_seconds = 0.0
     interval_seconds = 0.5
 
     def __init__(self, tally: Tally, stream: TextIO | None = None) -> None:
@@ -112,7 +111,8 @@ def _progress(row: Row, now: float) -> str:
 def _ending(board: Board) -> str:
     rows = list(board.all_rows())
     runs = sum(row.done for row in rows)
-    text = f"{count_text(runs)} task run{'' if runs == 1 else 's'} in {duration_text(board.seconds(monotonic()))}"
+    took = duration_text(board.seconds(monotonic()))
+    text = f"{count_text(runs)} task run{'' if runs == 1 else 's'} in {took}"
     for count, word in (
         (sum(row.failed for row in rows), "failed"),
         (sum(row.not_run for row in rows), "not run"),

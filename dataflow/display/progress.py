@@ -1,7 +1,7 @@
 """The progress display: which one it is, when it comes up, when it goes.
 
-``start_display()`` is called when a root run begins, by whoever drives it; the display then follows
-events and ends by itself with the last root run. ``with show_progress():`` keeps one up for a while.
+``start_display()`` is called when a root run begins, by whoever drives it; the display then
+follows events and ends by itself with the last root run. ``with show_progress():`` keeps one up.
 This module is light: what a display needs (rich, IPython) is imported when one comes up, in the
 display's own thread, and only for a run that lasts.
 """
@@ -30,7 +30,6 @@ _lock = threading.Lock()
 class Screen(Protocol):
     """A place to show a tally; all calls come from one thread at a time."""
 
-    delay_seconds: float
     interval_seconds: float
 
     def begin(self) -> None:
@@ -89,6 +88,7 @@ def _screen(kind: str, tally: Tally) -> Screen:
 
 
 _DELAYS = {"bars": 0.5, "notebook": 0.3, "plain": 0.0}
+"""Seconds that a run must last to be worth it."""
 
 
 class Display:

@@ -9,7 +9,7 @@ def count_text(count: int) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """A duration with two figures or so: ``0.42 s``, ``8.1 s``, ``42 s``, ``3m 20s``, ``1h 02m``."""
+    """A duration as ``0.42 s``, ``8.1 s``, ``42 s``, ``3m 20s`` or ``1h 02m``."""
     if seconds < 0.995:
         return f"{max(seconds, 0):.2f} s"
     if seconds < 9.95:
@@ -39,7 +39,7 @@ def rate_text(per_second: float) -> str:
 
 def _rounded(rate: float) -> int:
     """Three figures: more would only flicker."""
-    unit = 10 ** max(len(str(int(rate))) - 3, 0)
+    unit: int = 10 ** max(len(str(int(rate))) - 3, 0)
     return round(rate / unit) * unit
 
 

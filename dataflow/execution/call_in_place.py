@@ -39,6 +39,7 @@ from dataflow.model.arguments import ATOMS, rebuild
 from dataflow.model.batches import Batch, BatchReport, CallBody, LogLine
 from dataflow.model.inputs import Ref, Reference
 from dataflow.model.states import State, StateCode
+from dataflow.worker.async_calls import AsyncBatchCarrier
 from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import ObjectColumn
 from dataflow.worker.failures import describe
@@ -154,7 +155,7 @@ class _Call:
         """Make the call, again after each delay while it is to be retried."""
         while True:
             self._begin()
-            report = self.carrier().carry_out()
+            report = BatchCarrier(self.batch, _keep, self._log).carry_out()
             delay = self._take(report)
             if delay is None:
                 return
@@ -162,11 +163,10 @@ class _Call:
 
     async def carry_out_async(self) -> None:
         """The same for a coroutine."""
-        from dataflow.worker.async_calls import carry_out_here
-
         while True:
             self._begin()
-            report = await carry_out_here(self.carrier())
+            carrier = AsyncBatchCarrier(self.batch, _keep, self._log)
+            report = await carrier.carry_out_here()
             delay = self._take(report)
             if delay is None:
                 return
@@ -174,11 +174,7 @@ class _Call:
 
     def _begin(self) -> None:
         if self.task.has_hooks:
-            run_task_hooks(self.task, self.node, None, StateCode.RUNNING, self.scope)
-
-    def carrier(self) -> BatchCarrier:
-        """What makes the call once."""
-        return BatchCarrier(self.batch, lambda values, exact: ObjectColumn(values), self._log)
+            run_task_hooks(self.task, self.node, None, StateCode.RUNNING)
 
     def _log(self, line: LogLine) -> None:
         records = log_records(self.scope.info.run_id, self.batch.body, [line], self.logged)
@@ -201,7 +197,7 @@ class _Call:
             self.batch.attempts[0] = attempt + 1
             return report.delays[0]
         if self.task.has_hooks:
-            run_task_hooks(self.task, self.node, None, code, self.scope, self.state())
+            run_task_hooks(self.task, self.node, None, code, self.state())
         return None
 
     def state(self) -> State[Any]:
@@ -245,6 +241,10 @@ class _Call:
         failure = self.report.failures[0]
         error = failure.original
         return error if error is not None else self.state().as_error()
+
+
+def _keep(values: list[Any], exact: bool) -> ObjectColumn:
+    return ObjectColumn(values)
 
 
 def _are_atoms(values: Any) -> bool:

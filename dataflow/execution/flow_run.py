@@ -193,14 +193,14 @@ class FlowRun:
 
     def state_after(self, result: Any) -> State[Any]:
         """Wait for all that was submitted; the state for what the body returned."""
-        wait_for_all(self.scope)
+        wait_for_all(self.scope.graph)
         return state_of_result(self.scope, result, self.flow.fail_on_unhandled)
 
     def state_after_error(self, error: BaseException) -> State[Any]:
         """The state for what the body raised; what was submitted still runs to its end."""
         if isinstance(error, Exception):
             if self.scope.graph.error is None:
-                wait_for_all(self.scope)
+                wait_for_all(self.scope.graph)
             return state_of_exception(error)
         return self._interrupted(error)
 
@@ -210,7 +210,7 @@ class FlowRun:
         code = StateCode.CANCELLED if asked else StateCode.CRASHED
         self.scope.loop.cancel(self.scope.graph, int(code))
         with contextlib.suppress(Exception):
-            wait_for_all(self.scope)
+            wait_for_all(self.scope.graph)
         what = {KeyboardInterrupt: "Ctrl-C", Terminated: "SIGTERM"}.get(type(error), repr(error))
         verb = "cancelled" if asked else "ended"
         return State.of_code(code, message=f"Flow run was {verb} by {what}.", data=error)
@@ -240,11 +240,8 @@ class FlowRun:
     def _hooks(self, state: State[Any]) -> None:
         hooks = hooks_for(self.flow, state.code)
         if hooks:
-            call_hooks(hooks, (self.flow, FlowRunInfo(self.scope_info(), state), state), self.scope)
-
-    def scope_info(self) -> RunInfo:
-        """What is known of the run."""
-        return self.scope.info
+            run = FlowRunInfo(self.scope.info, state)
+            call_hooks(hooks, (self.flow, run, state), self.scope.say)
 
 
 def _parent() -> RunScope | None:

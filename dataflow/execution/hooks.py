@@ -10,11 +10,13 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from dataflow.execution.scope import RunScope
+from dataflow.execution.results import name_of
 from dataflow.ids import task_run_id
 from dataflow.model.states import State, StateCode, StateType
 from dataflow.worker.async_calls import run_coroutine
 from dataflow.worker.task_run import TaskRun
+
+Say = Callable[[int, str], None]
 
 _KIND_OF_HOOK = {
     StateType.RUNNING: "on_running",
@@ -36,29 +38,27 @@ def run_task_hooks(
     node: Any,
     element: int | None,
     code: int,
-    scope: RunScope,
     state: State[Any] | None = None,
 ) -> None:
     """Call the hooks of a task for the state that a run of it has entered."""
     hooks = hooks_for(task, code)
     if not hooks:
         return
-    from dataflow.execution.results import name_of
-
+    info = node.graph.info
     run = TaskRun(
-        id=task_run_id(scope.info.run_id, node.id, element or 0),
+        id=task_run_id(info.run_id, node.id, element or 0),
         name=name_of(node, element),
         task_name=task.name,
-        flow_run_id=scope.info.run_id,
+        flow_run_id=info.run_id,
         map_index=element,
         run_count=1,
-        tags=scope.info.tags,
+        tags=info.tags,
     )
     run.state = state or State.of_code(StateCode(code))
-    call_hooks(hooks, (task, run, run.state), scope)
+    call_hooks(hooks, (task, run, run.state), node.graph.say)
 
 
-def call_hooks(hooks: Iterable[Callable[..., Any]], args: tuple[Any, ...], scope: RunScope) -> None:
+def call_hooks(hooks: Iterable[Callable[..., Any]], args: tuple[Any, ...], say: Say) -> None:
     """Call hooks one after the other; what they raise is logged."""
     for hook in hooks:
         name = getattr(hook, "__name__", repr(hook))
@@ -67,7 +67,7 @@ def call_hooks(hooks: Iterable[Callable[..., Any]], args: tuple[Any, ...], scope
             if inspect.isawaitable(found):
                 run_coroutine(_await(found))
         except Exception as error:
-            scope.say(logging.ERROR, f"Hook {name!r} raised {type(error).__name__}: {error}")
+            say(logging.ERROR, f"Hook {name!r} raised {type(error).__name__}: {error}")
 
 
 async def _await(awaitable: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from dataflow.clock import datetime_of
 from dataflow.errors import InternalError, ResultMissing, ResultTimeoutError, UpstreamTaskError
 from dataflow.execution.announcements import forget, when_ended, when_length_known
-from dataflow.execution.scope import RunScope
+from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode, TaskNode
 from dataflow.model.batches import Failure
 from dataflow.model.states import State, StateCode
@@ -92,9 +92,8 @@ def _check_going(graph: Any) -> None:
         raise graph.error
 
 
-def wait_for_all(scope: RunScope) -> None:
+def wait_for_all(graph: FlowGraph) -> None:
     """Wait until every node of a run has ended, also those that are added meanwhile."""
-    graph = scope.graph
     at = 0
     while at < len(graph.nodes):
         node = graph.nodes[at]

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataflow.clock import now_ns
+from dataflow.execution.results import wait_for_all
 from dataflow.execution.run_loop import RunLoop, run_loop
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.runner_protocol import Runner
@@ -85,9 +86,7 @@ class RunScope:
 
     def close(self) -> None:
         """End a run inside a worker, when the call that it belongs to has ended."""
-        from dataflow.execution.results import wait_for_all
-
-        wait_for_all(self)
+        wait_for_all(self.graph)
         end_run(self, State.of_code(StateCode.COMPLETED))
         self.loop.close()
 
@@ -122,6 +121,7 @@ def open_scope(
     graph.info = info
     loop.open_graph(graph, runner)
     scope = RunScope(info, graph, runner, loop, parent, log_prints)
+    graph.say = scope.say
     _scopes[info.run_id] = scope
     return scope
 
@@ -133,11 +133,6 @@ def close_scope(scope: RunScope) -> None:
     scope.recent.clear()
     scope.loop.close_graph(scope.graph)
     _scopes.pop(scope.info.run_id, None)
-
-
-def scope_of(run_id: str) -> RunScope | None:
-    """The scope of a run that is going on in this process."""
-    return _scopes.get(run_id)
 
 
 def active_scope() -> RunScope:
@@ -172,9 +167,7 @@ def _implicit_scope() -> RunScope:
 def _end_implicit(scope: RunScope) -> None:
     if scope.graph.closed or scope.loop.closed:
         return
-    from dataflow.execution.results import wait_for_all
-
-    wait_for_all(scope)
+    wait_for_all(scope.graph)
     end_run(scope, State.of_code(StateCode.COMPLETED))
 
 

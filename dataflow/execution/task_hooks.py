@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dataflow.execution.announcements import Announcement, ElementsEnded, TaskEnded
+from dataflow.execution.hooks import run_task_hooks
+from dataflow.execution.results import state_of
+from dataflow.graph.nodes import ENDED_CODES
+from dataflow.model.states import StateCode
 
 Call = Callable[[], None]
 
@@ -57,22 +61,13 @@ def call_hooks_of(announcements: Iterable[Announcement]) -> None:
 
 def call_running_hooks(node: Any, elements: Iterable[int | None]) -> None:
     """Have the hooks called for task runs that are about to begin."""
-    from dataflow.model.states import StateCode
-
     for element in elements:
         _put(node, element, int(StateCode.RUNNING))
 
 
 def _put(node: Any, element: int | None, code: int) -> None:
     def call() -> None:
-        from dataflow.execution.hooks import run_task_hooks
-        from dataflow.execution.results import state_of
-        from dataflow.execution.scope import scope_of
-        from dataflow.graph.nodes import ENDED_CODES
-
-        scope = scope_of(node.graph.run_id)
-        if scope is not None:
-            state = state_of(node, element) if code in ENDED_CODES else None
-            run_task_hooks(node.task, node, element, code, scope, state)
+        state = state_of(node, element) if code in ENDED_CODES else None
+        run_task_hooks(node.task, node, element, code, state)
 
     hook_thread.put(call)

@@ -7,7 +7,7 @@ Nodes are appended by whichever thread runs the body; the run loop takes what is
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dataflow.graph.nodes import CallNode, MapNode, Node, TaskNode
@@ -38,6 +38,7 @@ class FlowGraph:
         self.error: BaseException | None = None  # why nothing of it will go on
         self.queue: Any = None  # what waits for this graph's runner; the run loop sets it
         self.info: Any = None  # what tasks may ask about the run
+        self.say: Callable[[int, str], None] = lambda level, message: None  # logs for the run
         self.lock = threading.Lock()
         self._numbers: dict[str, int] = {}
 

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import ref as weak_ref
 
 from dataflow.graph.tags import current_tags
 from dataflow.model.batches import Column, Failure, Note
 from dataflow.model.inputs import MapInput, Ref
 from dataflow.model.states import StateCode
-
-if TYPE_CHECKING:
-    from dataflow.graph.flow_graph import FlowGraph
 
 _PENDING = int(StateCode.PENDING)
 Place = tuple[Column, int]
@@ -77,7 +74,7 @@ class TaskNode:
 
     def __init__(
         self,
-        graph: FlowGraph,
+        graph: Any,
         task: Any,
         number: int,
         arguments: Any,
@@ -226,7 +223,7 @@ class MapNode:
 
     def __init__(
         self,
-        graph: FlowGraph,
+        graph: Any,
         task: Any,
         number: int,
         args: tuple[MapInput, ...],
@@ -361,7 +358,7 @@ class CallNode:
 
     def __init__(
         self,
-        graph: FlowGraph,
+        graph: Any,
         kind: str,
         task: Any,
         number: int,

@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dataflow.errors import TaskRunTimeoutError
 from dataflow.model.batches import Attempt, BatchReport, TaskLike
 from dataflow.model.states import State
+from dataflow.worker import failures as failing
 from dataflow.worker.call_context import CallContext, current_call, place_of
+from dataflow.worker.carry_out import BatchCarrier, clock, code_of
 from dataflow.worker.expand import Function
 from dataflow.worker.run_logs import log_target
 from dataflow.worker.timeouts import timed_out
-
-if TYPE_CHECKING:
-    from dataflow.worker.carry_out import BatchCarrier
 
 MAX_IN_FLIGHT = 1000
 _threads = threading.local()
@@ -60,28 +59,27 @@ def _run_beside(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return value
 
 
-def make_async_calls(carrier: BatchCarrier) -> BatchReport:
-    """Carry out a batch of async calls, none of which needs another's value."""
-    calls = list(carrier.expand())
-    started = [0] * len(calls)
-    reached = run_coroutine(_run_all(carrier, calls, started))
-    carrier.context.close_nested()
-    carrier.values[:] = carrier.values[:reached]
-    del carrier.ended[reached:]
-    return carrier.report(started[:reached])
+class AsyncBatchCarrier(BatchCarrier):
+    """A batch of ``async`` calls, none of which needs another's value."""
 
+    def carry_out(self) -> BatchReport:
+        """Make the calls until they are done or no more may begin."""
+        self.capture()
+        report: BatchReport = run_coroutine(self.carry_out_here())
+        return report
 
-async def carry_out_here(carrier: BatchCarrier) -> BatchReport:
-    """Carry out a batch of async calls on the event loop that is running."""
-    calls = list(carrier.expand())
-    started = [0] * len(calls)
-    await _run_all(carrier, calls, started)
-    carrier.context.close_nested()
-    return carrier.report(started)
+    async def carry_out_here(self) -> BatchReport:
+        """The same on the event loop that is running."""
+        calls = list(self.expand())
+        started = [0] * len(calls)
+        reached = await _run_all(self, calls, started)
+        self.context.close_nested()
+        self.values[:] = self.values[:reached]
+        del self.ended[reached:]
+        return self.report(started[:reached])
 
 
 async def _run_all(carrier: BatchCarrier, calls: list[Any], started: list[int]) -> int:
-    from dataflow.worker.carry_out import clock
 
     carrier.values[:] = [None] * len(calls)
     carrier.ended[:] = [0] * len(calls)
@@ -142,7 +140,6 @@ async def _call(carrier: BatchCarrier, position: int, call: Any) -> Any:
 
 
 def _now(carrier: BatchCarrier) -> int:
-    from dataflow.worker.carry_out import clock
 
     return clock() + carrier.clock_offset
 
@@ -156,9 +153,6 @@ def _repeat(value: Any) -> Function:
 
 def _decide(carrier: BatchCarrier, position: int, error: Exception) -> Any:
     """Whether a failed call is tried again at once: its state code and failure, or None."""
-    from dataflow.worker import failures as failing
-    from dataflow.worker.carry_out import code_of
-
     code, failure = code_of(error, None), failing.describe(error)
     delay = carrier.next_delay(position, error, code, failure)
     if delay is not None and delay <= 0:

@@ -28,8 +28,7 @@ from dataflow.model.batches import (
 )
 from dataflow.model.states import State, StateCode
 from dataflow.worker import failures as failing
-from dataflow.worker.call_context import CallContext, current_call, occupies_slot, place_of
-from dataflow.worker.columns import ObjectColumn
+from dataflow.worker.call_context import CallContext, current_call, place_of
 from dataflow.worker.expand import Calls, Function, Inputs, NotReady, expand
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 from dataflow.worker.timeouts import call_with_timeout
@@ -86,13 +85,7 @@ class BatchCarrier:
 
     def carry_out(self) -> BatchReport:
         """Make the calls until they are done or the time is up; never raises for a user's error."""
-        capture_loggers()
-        if any(task.log_prints for task in self.batch.tasks) or self.batch.run.log_prints:
-            capture_prints()
-        if any(task.kind in ("async", "async_generator") for task in self.batch.tasks):
-            from dataflow.worker.async_calls import make_async_calls
-
-            return make_async_calls(self)
+        self.capture()
         call = current_call.set(self.context)
         target = log_target.set(self.context)
         try:
@@ -102,6 +95,12 @@ class BatchCarrier:
             log_target.reset(target)
             current_call.reset(call)
         return self.report(None)
+
+    def capture(self) -> None:
+        """Have loggers and prints reach the runs that want them."""
+        capture_loggers()
+        if any(task.log_prints for task in self.batch.tasks) or self.batch.run.log_prints:
+            capture_prints()
 
     def expand(self) -> Calls:
         """The stream of this batch's calls."""
@@ -181,6 +180,7 @@ class BatchCarrier:
             self.codes[position] = StateCode.NOT_READY
             self.failures[position] = self._upstream_failure(error)
             return None
+        first = error
         while True:
             now = clock()
             code = code_of(error, state)
@@ -206,6 +206,7 @@ class BatchCarrier:
             try:
                 value = function(*args, **kwargs)
             except (Exception, SystemExit) as again:
+                failing.detach(again, first)
                 error, state = again, None
                 continue
             if not isinstance(value, State):
@@ -397,22 +398,3 @@ def code_of(error: BaseException, state: State[Any] | None) -> int:
     if isinstance(error, SystemExit):
         return StateCode.CRASHED
     return StateCode.TIMED_OUT if isinstance(error, TaskRunTimeoutError) else StateCode.FAILED
-
-
-def carry_out_in_process(batch: Batch, logged: Callable[[int, list[LogLine]], None]) -> BatchReport:
-    """Carry out a batch in the flow's own process: values stay the objects that they are."""
-    carrier = BatchCarrier(
-        batch, lambda values, exact: ObjectColumn(values), lambda line: logged(batch.id, [line])
-    )
-    token = occupies_slot.set(True)
-    try:
-        return carrier.carry_out()
-    finally:
-        occupies_slot.reset(token)
-
-
-def failed_report(batch: Batch, error: Exception) -> BatchReport:
-    """The report of a batch that could not even be sent: every call fails with the same error."""
-    carrier = BatchCarrier(batch, lambda values, exact: ObjectColumn(values))
-    carrier.fail_rest(0, error)
-    return carrier.report(None)

@@ -66,6 +66,18 @@ def describe(error: BaseException) -> Failure:
     return Failure(name, message, _dump(error, name, message), text, original=error)
 
 
+def detach(error: BaseException, earlier: BaseException) -> None:
+    """Take the attempt before out of an exception's context: Python has put it there."""
+    link: BaseException | None = error
+    for _ in range(100):
+        if link is None:
+            return
+        if link.__context__ is earlier:
+            link.__context__ = None
+            return
+        link = link.__context__
+
+
 def revive(failure: Failure) -> BaseException:
     """The exception again, of its own type, with its traceback, notes and causes."""
     if failure.original is not None:
