@@ -46,7 +46,7 @@ def split_target(target: str) -> tuple[str, str | None]:
 
 def is_file(place: str) -> bool:
     """Whether a file is meant, rather than a module."""
-    return place.endswith(".py") or "/" in place or "\\" in place
+    return place.endswith(".py") or "/" in place or "\\" in place or Path(place).is_dir()
 
 
 def load_file(path: Path) -> ModuleType:

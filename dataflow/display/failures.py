@@ -6,6 +6,7 @@ their sake is only counted. Tracebacks have the user's lines alone.
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,7 @@ _MOST_READ = 500
 _MOST_GROUPS = 4
 _MOST_NAMES = 6
 _MOST_LINES = 30
+_IMPORTING = (importlib.__file__, importlib.util.__file__)
 _FAILED = (StateCode.FAILED, StateCode.TIMED_OUT, StateCode.CRASHED)
 
 
@@ -124,7 +126,7 @@ def _user_view(error: BaseException) -> traceback.TracebackException:
 
 
 def _is_machinery(path: str) -> bool:
-    return is_our_file(path) or path.startswith("<frozen importlib")
+    return is_our_file(path) or path in _IMPORTING or path.startswith("<frozen importlib")
 
 
 # --- on a terminal -------------------------------------------------------------------------------

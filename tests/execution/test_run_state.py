@@ -24,7 +24,11 @@ def combine(value: Any, other: Any = 0) -> Any:
     """Fails for multiples of 7; else a number made of both."""
     value = -1 if isinstance(value, BaseException) else value
     other = -1 if isinstance(other, BaseException) else other
-    other = sum(-1 if isinstance(o, BaseException) else o for o in other) if isinstance(other, list) else other
+    other = (
+        sum(-1 if isinstance(o, BaseException) else o for o in other)
+        if isinstance(other, list)
+        else other
+    )
     result = (3 * value + other + 1) % 1000
     if result % 7 == 0:
         raise ValueError(result)
@@ -133,7 +137,10 @@ STEP = st.tuples(
 
 
 @settings(max_examples=150, deadline=None)
-@given(steps=st.lists(STEP, max_size=25), fates=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 30)), max_size=60))
+@given(
+    steps=st.lists(STEP, max_size=25),
+    fates=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 30)), max_size=60),
+)
 def test_every_task_run_ends_once_as_predicted(steps: Any, fates: Any) -> None:
     model = Model()
     run = model.run

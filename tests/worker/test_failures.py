@@ -1,0 +1,89 @@
+"""Exceptions cross processes as themselves."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from typing import Any
+
+import pytest
+
+from dataflow.worker.failures import describe, revive
+
+
+class Odd(Exception):
+    """Has an __init__ that pickling does not know how to call."""
+
+    def __init__(self, first: int, *, second: Any) -> None:
+        super().__init__(f"{first} and {second}")
+        self.first = first
+        self.second = second
+
+
+class Stubborn(Exception):
+    def __reduce__(self) -> Any:
+        raise TypeError("no")
+
+
+def crossed(error: BaseException) -> BaseException:
+    return revive(pickle.loads(pickle.dumps(describe(error))))
+
+
+def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
+    try:
+        raise error from cause
+    except BaseException as caught:
+        return caught
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("bad"),
+        KeyError("k"),
+        OSError(2, "gone", "file"),
+        UnicodeDecodeError("utf8", b"x", 0, 1, "why"),
+        Odd(1, second=2),
+        SystemExit(3),
+        ExceptionGroup("many", [ValueError(1), KeyError(2)]),
+    ],
+)
+def test_type_message_and_lines_survive(error: BaseException) -> None:
+    found = crossed(raised(error))
+    assert type(found) is type(error)
+    assert str(found) == str(error)
+    text = "".join(traceback.format_exception(found))
+    assert "test_failures.py" in text
+    assert "raise error from cause" in text
+
+
+def test_attributes_survive_as_far_as_they_can_be_pickled() -> None:
+    found = crossed(raised(Odd(1, second=(n for n in ()))))
+    assert isinstance(found, Odd)
+    assert found.first == 1
+
+
+def test_causes_and_notes_survive() -> None:
+    error = raised(ValueError("outer"), raised(KeyError("inner")))
+    error.add_note("a note")
+    found = crossed(error)
+    assert isinstance(found.__cause__, KeyError)
+    assert found.__notes__ == ["a note"]
+
+
+def test_what_cannot_be_pickled_at_all_is_told() -> None:
+    found = crossed(raised(Stubborn("text")))
+    assert "text" in str(found)
+
+
+def test_an_exception_that_cannot_even_be_shown() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    assert "cannot be shown" in describe(raised(Mute())).message
+
+
+def test_in_one_process_it_stays_the_same_object() -> None:
+    error = raised(ValueError("x"))
+    assert revive(describe(error)) is error
