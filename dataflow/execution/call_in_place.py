@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 from dataflow.errors import UpstreamTaskError
@@ -61,6 +62,8 @@ def call_task(
     if scope.graph.is_dry:
         return trace_only(scope, "call", task, args, kwargs, wait_for)
     call = _Call(scope, task, args, kwargs, wait_for)
+    if task.kind == "generator" and call.error is None and not return_state:
+        return call.iterate()
     if call.error is None:
         call.carry_out()
     return call.outcome(return_state)
@@ -171,6 +174,31 @@ class _Call:
             if delay is None:
                 return
             await asyncio.sleep(delay)
+
+    def iterate(self) -> Iterator[Any]:
+        """A generator as it is called in place: its items one by one, its run open meanwhile."""
+        ((args, kwargs),) = self.batch.body.arguments  # type: ignore[union-attr]
+        self._begin()
+        carrier = BatchCarrier(self.batch, _keep, self._log)
+        carrier.capture()
+        items = iter(self.task.fn(*args, **kwargs))
+        value, error = None, None
+        while error is None:
+            with carrier.context.entered():
+                try:
+                    item = next(items)
+                except StopIteration as stop:
+                    value = stop.value
+                    break
+                except Exception as failure:
+                    error = failure
+                    break
+            try:
+                yield item
+            except GeneratorExit:  # nobody wants the rest
+                break
+        self._take(carrier.whole_report(value, error))
+        self.outcome(return_state=False)
 
     def _begin(self) -> None:
         if self.task.has_hooks:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dataflow.graph.flow_graph import local_ids
@@ -17,6 +18,14 @@ from dataflow.worker.carry_out import worker_name
 _PLAIN_CODES = frozenset(
     (StateCode.COMPLETED, StateCode.CACHED, StateCode.SKIPPED, StateCode.ROLLED_BACK)
 )
+
+
+_LEVELS = {
+    int(StateCode.FAILED): logging.ERROR,
+    int(StateCode.TIMED_OUT): logging.ERROR,
+    int(StateCode.CRASHED): logging.ERROR,
+    int(StateCode.NOT_READY): logging.WARNING,
+}
 
 
 def node_record(node: Node, child_run_id: str | None = None) -> NodeRecord:
@@ -108,6 +117,32 @@ def _code_of_attempt(code: int, failure: Failure | None) -> int:
     return int(StateCode.TIMED_OUT if timed_out else StateCode.FAILED)
 
 
+def is_told(code: int) -> bool:
+    """Whether a state is worth a log line of its own."""
+    return code in _LEVELS
+
+
+def failure_logs(
+    run_id: str, records: Iterable[AttemptRecord], names: Callable[[AttemptRecord], str]
+) -> list[LogRecord]:
+    """Log lines that tell of attempts which failed."""
+    return [
+        LogRecord(
+            run_id,
+            record.node,
+            record.index,
+            record.attempt,
+            record.ended_ns,
+            _LEVELS[record.code],
+            "dataflow.task_runs",
+            f"{record.name}: {record.message}" if record.message else record.name,
+            names(record),
+            0,
+        )
+        for record in records
+    ]
+
+
 def _earlier_record(run_id: str, body: Any, attempt: Attempt, worker: str) -> AttemptRecord:
     node, index = where(body, attempt.position)
     failure = attempt.failure
@@ -134,7 +169,8 @@ def message_of(code: int, failure: Failure | None) -> str | None:
         return None
     said = f"{failure.type}: {failure.message}" if failure.message else failure.type
     if code == StateCode.NOT_READY:
-        return f"Upstream task run did not end well: {said}"
+        who = f"task run {failure.source!r}" if failure.source else "a task run"
+        return f"It needs {who}, which did not end well: {said}"
     if code in (StateCode.TIMED_OUT, StateCode.CRASHED, StateCode.CANCELLED):
         return failure.message
     return f"Task run encountered an exception {said}"

@@ -134,9 +134,11 @@ def exception_of(node: TaskNode | MapNode, element: int | None) -> BaseException
 
 def not_ready_error(name: str, failure: Failure) -> UpstreamTaskError:
     """The error of a task run that never began because of ``failure``."""
+    who = f"task run {failure.source!r}" if failure.source else "a task run that it needs"
     error = UpstreamTaskError(
-        f"Task run {name!r} did not run, because what it needs failed: "
+        f"Task run {name!r} did not run, because {who} did not end well: "
         f"{failure.type}: {failure.message}",
+        upstream=failure.source,
     )
     error.__cause__ = revive(failure)
     return error

@@ -8,7 +8,7 @@ announcements to make once they are written, retries to come back to.
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,14 +26,17 @@ from dataflow.execution.queues import Flight, MapWork, RunnerQueue
 from dataflow.execution.records_of import (
     attempt_records,
     batch_record,
+    failure_logs,
+    is_told,
     log_records,
     node_record,
     unbegun_records,
 )
+from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import ENDED_CODES, GOOD_CODES, MapNode, Node, Segment, TaskNode
 from dataflow.model.batches import BatchReport, Failure
 from dataflow.model.inputs import Aligned, Chunked, Gathered, Listed, Ref, Spread
-from dataflow.model.records import NodeLengthRecord, Record
+from dataflow.model.records import AttemptRecord, NodeLengthRecord, Record
 from dataflow.model.states import StateCode
 from dataflow.planner.fusion import count_uses, fuse_chain, fuse_map
 from dataflow.worker.carry_out import length_of
@@ -41,6 +44,7 @@ from dataflow.worker.failures import describe
 from dataflow.worker.timeouts import timed_out as time_is_up
 
 MAX_LOSSES = 3
+MAX_TOLD = 10  # failures of one node that are logged; all of them are recorded
 _COMPLETED = int(StateCode.COMPLETED)
 _PENDING = int(StateCode.PENDING)
 _NOT_READY = int(StateCode.NOT_READY)
@@ -77,6 +81,7 @@ class RunState:
         self.now_ns = now_ns
         self.outbox = Outbox()
         self._cascade: deque[Callable[[], None]] = deque()
+        self._told: Counter[tuple[str, int]] = Counter()
 
     def take_outbox(self) -> Outbox:
         """What has to be done now; the next call starts empty."""
@@ -323,7 +328,9 @@ class RunState:
         if report.states:
             outbox.records.append(batch_record(run_id, body, report))
         if report.failures or report.notes or report.earlier:
-            outbox.records.extend(attempt_records(run_id, flight.batch, report))
+            self._record_attempts(
+                _first(flight).graph, attempt_records(run_id, flight.batch, report)
+            )
         if report.logs:
             outbox.records.extend(log_records(run_id, body, report.logs, flight.log_count))
         outbox.records.extend(report.records)
@@ -558,7 +565,7 @@ class RunState:
                 link.graph.queue.add_chain(chain[at:])
                 return
             link.code, link.failure, link.chain = code, failure, None
-            self.outbox.records.extend(unbegun_records(link, range(1), code, failure))
+            self._record_attempts(link.graph, unbegun_records(link, range(1), code, failure))
             self.outbox.announcements.append(TaskEnded(link, code, self.now_ns()))
             if link.dependents:
                 self._later(partial(self._task_ended, link))
@@ -571,9 +578,8 @@ class RunState:
             if stage.settled[element] in ENDED_CODES:
                 continue
             stage.failures[element] = failure
-            self.outbox.records.extend(
-                unbegun_records(stage, range(element, element + 1), code, failure)
-            )
+            elements = range(element, element + 1)
+            self._record_attempts(stage.graph, unbegun_records(stage, elements, code, failure))
             self._elements_ended(stage, element, bytes((code,)), None)
             code = _NOT_READY if code != StateCode.CANCELLED else code
 
@@ -598,7 +604,8 @@ class RunState:
         for start, stop in _pending_ranges(node.settled):
             for element in range(start, stop):
                 node.failures[element] = failure
-            self.outbox.records.extend(unbegun_records(node, range(start, stop), code, failure))
+            records = unbegun_records(node, range(start, stop), code, failure)
+            self._record_attempts(node.graph, records)
             self._elements_ended(node, start, bytes((code,)) * (stop - start), None)
 
     # --- what went wrong -------------------------------------------------------------------------
@@ -762,6 +769,20 @@ class RunState:
             flight.work.in_flight -= 1
         return [flight.batch.id for flight in flights]
 
+    def _record_attempts(self, graph: FlowGraph, records: list[Any]) -> None:
+        """Record attempts, and log those that failed: the first few of each node."""
+        self.outbox.records.extend(records)
+        told: list[AttemptRecord] = []
+        for record in records:
+            if isinstance(record, AttemptRecord) and is_told(record.code):
+                key = (graph.run_id, record.node)
+                self._told[key] += 1
+                if self._told[key] <= MAX_TOLD:
+                    told.append(record)
+        if told:
+            lines = failure_logs(graph.run_id, told, partial(_name_of, graph))
+            self.outbox.records.extend(lines)
+
     # --- one thing after the other ---------------------------------------------------------------
 
     def _later(self, step: Callable[[], None]) -> None:
@@ -778,6 +799,11 @@ _UNKNOWN = Failure("RuntimeError", "it did not end well", b"", "")
 
 def _first(flight: Flight) -> Any:
     return flight.stages[0] if flight.stages else next(flight.nodes())
+
+
+def _name_of(graph: FlowGraph, record: AttemptRecord) -> str:
+    node: Any = graph.nodes[record.node]
+    return str(node.element_name(record.index) if isinstance(node, MapNode) else node.name)
 
 
 def _task_names(flight: Flight) -> Any:

@@ -249,6 +249,7 @@ class Failure:
         exception: a pickle of it with its traceback.
         traceback: the text, from the user's first line on.
         cause_position: the call of the same batch that is really at fault.
+        source: the name of the task run that raised it.
         original: the exception itself, where it never left this process.
     """
 
@@ -257,11 +258,12 @@ class Failure:
     exception: bytes
     traceback: str
     cause_position: int | None = None
+    source: str | None = None
     original: BaseException | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        args = (self.type, self.message, self.exception, self.traceback, self.cause_position)
-        return Failure, args
+        cause = (self.cause_position, self.source)
+        return Failure, (self.type, self.message, self.exception, self.traceback, *cause)
 
 
 class Note(NamedTuple):

@@ -6,13 +6,14 @@ columns as they grow, so that a call costs nothing for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Sized
+import contextlib
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from dataflow.model.batches import Batch, Body, LogLine, MapBody, RunInfo, TaskLike
-from dataflow.worker.run_logs import TASK_RUNS
+from dataflow.worker.run_logs import TASK_RUNS, log_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,16 @@ class CallContext:
             self.position, self.attempt, timestamp_ns, level, logger, message, self.task_run_name
         )
         self.log_line(line)
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """What runs inside this is part of the call."""
+        call, target = current_call.set(self), log_target.set(self)
+        try:
+            yield
+        finally:
+            log_target.reset(target)
+            current_call.reset(call)
 
     def close_nested(self) -> None:
         """End the runs that the calls of this batch began inside this worker."""

@@ -28,9 +28,9 @@ from dataflow.model.batches import (
 )
 from dataflow.model.states import State, StateCode
 from dataflow.worker import failures as failing
-from dataflow.worker.call_context import CallContext, current_call, place_of
+from dataflow.worker.call_context import CallContext, place_of
 from dataflow.worker.expand import Calls, Function, Inputs, NotReady, expand
-from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
+from dataflow.worker.run_logs import capture_loggers, capture_prints
 from dataflow.worker.timeouts import call_with_timeout
 
 Pack = Callable[[list[Any], bool], Column]
@@ -86,14 +86,21 @@ class BatchCarrier:
     def carry_out(self) -> BatchReport:
         """Make the calls until they are done or the time is up; never raises for a user's error."""
         self.capture()
-        call = current_call.set(self.context)
-        target = log_target.set(self.context)
-        try:
-            self.make_calls(self.expand())
-        finally:
-            self.context.close_nested()
-            log_target.reset(target)
-            current_call.reset(call)
+        with self.context.entered():
+            try:
+                self.make_calls(self.expand())
+            finally:
+                self.context.close_nested()
+        return self.report(None)
+
+    def whole_report(self, value: Any, error: Exception | None) -> BatchReport:
+        """The report of a single call that somebody else has made."""
+        self.context.close_nested()
+        if error is not None:
+            failure = failing.describe(error)
+            self.end_attempt(0, code_of(error, None), failure, None, None)
+        self.values.append(value)
+        self.ended.append(clock())
         return self.report(None)
 
     def capture(self) -> None:
@@ -225,6 +232,8 @@ class BatchCarrier:
         delay: float | None,
     ) -> None:
         """This attempt of a call was the last, or the last for now."""
+        place = place_of(self.batch.tasks, self.batch.body, position)
+        failure.source = self.names.get(position) or place.default_name
         self.failures[position] = failure
         if delay is not None:
             self.codes[position] = StateCode.AWAITING_RETRY
