@@ -183,7 +183,8 @@ class Flow(Generic[P, R]):
         """
         if not self.signature.parameters and not args and not kwargs:
             return {}
-        from dataflow.model.parameters import bind_parameters, validate_parameters
+        from dataflow.model.parameter_types import validate_parameters
+        from dataflow.model.parameters import bind_parameters
 
         parameters = bind_parameters(f"flow {self.name!r}", self.signature, args, kwargs)
         if not self.validates:
@@ -202,7 +203,7 @@ class Flow(Generic[P, R]):
     @property
     def parameters_schema(self) -> dict[str, Any]:
         """The parameters as a JSON schema."""
-        from dataflow.model.parameters import parameters_schema
+        from dataflow.model.parameter_schema import parameters_schema
 
         return parameters_schema(self.fn)
 

@@ -1,28 +1,30 @@
-"""Parameters of flows: bound to the signature, converted to its types, described as a schema.
+"""Parameters of flows: declared, bound to a signature, and written down as text.
 
-pydantic does the converting. It is loaded only where there is something to convert: values that
-already have a plain annotated type pass without it: loading it takes longer than most flows.
+Binding gives every parameter a value by name, ``*args`` and ``**kwargs`` under their own names;
+:func:`call_arguments` is its inverse. Nothing here needs pydantic: types are the business of
+:mod:`dataflow.model.parameter_types`.
 """
 
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 import json
-import re
-import types
+import math
+import reprlib
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dataflow.errors import ParameterBindError, ParameterTypeError
+from dataflow.errors import ParameterBindError
 
-_MISSING: Any = inspect.Parameter.empty
+MISSING: Any = inspect.Parameter.empty
+_CONSTRAINTS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
 _MOST_TEXT = 200
 _MOST_JSON = 64_000
-_PLAIN = (int, str, float, bool, bytes)
-_CONSTRAINTS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
+_MOST_ITEMS = 1_000
+_MOST_CHARACTERS = 4_000
+_MOST_DEPTH = 12
 
 
 class Parameter:
@@ -39,10 +41,10 @@ class Parameter:
 
     def __init__(
         self,
-        default: Any = _MISSING,
+        default: Any = MISSING,
         *,
         description: str | None = None,
-        choices: typing.Sequence[Any] | None = None,
+        choices: Sequence[Any] | None = None,
         ge: float | None = None,
         gt: float | None = None,
         le: float | None = None,
@@ -55,375 +57,323 @@ class Parameter:
         self.description = description
         self.choices = list(choices) if choices is not None else None
         given = (ge, gt, le, lt, min_length, max_length, pattern)
-        self.constraints = {
+        self.constraints: dict[str, Any] = {
             name: value
             for name, value in zip(_CONSTRAINTS, given, strict=True)
             if value is not None
         }
 
+    def __or__(self, other: Parameter) -> Parameter:
+        """What both say together; where both say something, this one."""
+        both = Parameter(other.default if self.default is MISSING else self.default)
+        both.description = self.description or other.description
+        both.choices = self.choices if self.choices is not None else other.choices
+        both.constraints = other.constraints | self.constraints
+        return both
+
     def __repr__(self) -> str:
-        shown = [] if self.default is _MISSING else [repr(self.default)]
+        shown = [] if self.default is MISSING else [repr(self.default)]
         shown += [f"{name}={value!r}" for name, value in self.constraints.items()]
         return f"Parameter({', '.join(shown)})"
 
 
-def _spec_of(parameter: inspect.Parameter, annotation: Any = None) -> Parameter | None:
-    """What describes a parameter, wherever it stands."""
-    if isinstance(parameter.default, Parameter):
-        return parameter.default
+def description_of(parameter: inspect.Parameter, annotation: Any) -> Parameter | None:
+    """What a :class:`Parameter` says, as the default, in ``Annotated``, or both."""
+    found = parameter.default if isinstance(parameter.default, Parameter) else None
     for extra in getattr(annotation, "__metadata__", ()):
         if isinstance(extra, Parameter):
-            return extra
-    return None
+            found = found | extra if found is not None else extra
+    return found
 
 
-def _default_of(parameter: inspect.Parameter) -> Any:
+def is_pydantic_field(default: Any) -> bool:
+    """Whether a default is pydantic's ``Field(...)``; asked without importing pydantic."""
+    return type(default).__name__ == "FieldInfo" and hasattr(default, "is_required")
+
+
+def default_of(parameter: inspect.Parameter) -> Any:
+    """The default value of a parameter, however it was declared; ``MISSING`` without one."""
     default = parameter.default
-    if default is _MISSING and typing.get_origin(parameter.annotation) is typing.Annotated:
-        spec = _spec_of(parameter, parameter.annotation)
-        return spec.default if spec else _MISSING
-    return default.default if isinstance(default, Parameter) else default
+    if isinstance(default, Parameter):
+        default = default.default
+    elif is_pydantic_field(default):
+        return MISSING if default.is_required() else default.get_default(call_default_factory=True)
+    if default is not MISSING:
+        return default
+    described = description_of(parameter, parameter.annotation)
+    return MISSING if described is None else described.default
+
+
+def _is_many(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
 
 
 def bind_parameters(
-    owner: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+    owner: str, signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Arguments by parameter name, defaults filled in (mutable ones copied for this call).
+    """Arguments by parameter name, defaults filled in (containers among them copied).
+
+    Args:
+        owner: what is called, for errors: ``"flow 'name'"``.
+        signature: that of the function.
+        args, kwargs: what it is called with.
 
     Raises:
-        ParameterBindError: with what is missing, unknown or too much.
+        ParameterBindError: with all that is missing, unknown or too much.
     """
     try:
-        bound = signature.bind_partial(*args, **kwargs)
+        given = signature.bind_partial(*args, **kwargs).arguments
     except TypeError as error:
-        raise ParameterBindError(
-            f"{owner.capitalize()} cannot be called like this: {error}.",
-            hint=_hint(signature, kwargs),
-        ) from None
+        raise _bind_error(owner, signature, args, kwargs, str(error)) from None
     parameters: dict[str, Any] = {}
-    missing = []
     for name, parameter in signature.parameters.items():
-        if name in bound.arguments:
-            parameters[name] = bound.arguments[name]
-        elif parameter.kind is parameter.VAR_POSITIONAL:
-            parameters[name] = ()
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            parameters[name] = {}
-        elif (default := _default_of(parameter)) is not _MISSING:
+        if name in given:
+            parameters[name] = given[name]
+        elif _is_many(parameter):
+            parameters[name] = () if parameter.kind is parameter.VAR_POSITIONAL else {}
+        elif (default := default_of(parameter)) is not MISSING:
             parameters[name] = _fresh(default)
         else:
-            missing.append(name)
-    if missing:
-        raise ParameterBindError(
-            f"{owner.capitalize()} needs {_counted(missing)}: {', '.join(map(repr, missing))}.",
-            hint=_hint(signature, kwargs),
-        )
+            raise _bind_error(owner, signature, args, kwargs, "")
     return parameters
 
 
-def _counted(names: list[str]) -> str:
-    return "a parameter that was not given" if len(names) == 1 else "parameters that were not given"
-
-
 def _fresh(default: Any) -> Any:
-    return copy.copy(default) if isinstance(default, (list, dict, set)) else default
+    """Containers are copied, what is in them is not: a client stays the same client."""
+    if type(default) is list:
+        return [_fresh(item) for item in default]
+    if type(default) is dict:
+        return {key: _fresh(item) for key, item in default.items()}
+    if isinstance(default, (list, dict, set, bytearray)):
+        return copy.copy(default)
+    return default
 
 
-def _hint(signature: inspect.Signature, kwargs: Mapping[str, Any]) -> str:
-    unknown = [name for name in kwargs if name not in signature.parameters]
+def _bind_error(
+    owner: str,
+    signature: inspect.Signature,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    reason: str,
+) -> ParameterBindError:
+    missing, unknown = _missing(signature, args, kwargs), _unknown(signature, kwargs)
+    problems = []
+    if unknown:
+        problems.append(f"has no parameter {_listed(unknown)}")
+    if len(args) > _most_positional(signature):
+        problems.append(f"takes {_most_positional(signature)} positional, not {len(args)}")
+    if missing:
+        problems.append(f"needs {_listed(missing)}")
+    said = " and ".join(problems) or f"cannot be called like this: {reason}"
+    return ParameterBindError(
+        f"{owner[:1].upper()}{owner[1:]} {said}.",
+        hint=_close_match(unknown, signature.parameters) or f"It takes {_shown(signature)}.",
+        missing=missing,
+        unknown=unknown,
+    )
+
+
+def _positional(signature: inspect.Signature) -> list[str]:
+    return [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+
+
+def _most_positional(signature: inspect.Signature) -> float:
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    is_endless = inspect.Parameter.VAR_POSITIONAL in kinds
+    return math.inf if is_endless else len(_positional(signature))
+
+
+def _missing(
+    signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> list[str]:
+    given = {*_positional(signature)[: len(args)], *kwargs}
+    return [
+        name
+        for name, parameter in signature.parameters.items()
+        if name not in given and not _is_many(parameter) and default_of(parameter) is MISSING
+    ]
+
+
+def _unknown(signature: inspect.Signature, kwargs: Mapping[str, Any]) -> list[str]:
+    parameters = signature.parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return []
+    return [name for name in kwargs if name not in parameters or _is_many(parameters[name])]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def _close_match(unknown: list[str], known: Iterable[str]) -> str | None:
+    import difflib
+
+    known = list(known)
     for name in unknown:
-        close = difflib.get_close_matches(name, signature.parameters, 1)
+        close = difflib.get_close_matches(name, known, 1)
         if close:
             return f"Did you mean {close[0]!r} instead of {name!r}?"
-    return f"Its signature is {signature}."
+    return None
+
+
+def _shown(signature: inspect.Signature) -> str:
+    bare = [
+        parameter.replace(annotation=MISSING, default=default_of(parameter))
+        if not _is_many(parameter)
+        else parameter.replace(annotation=MISSING)
+        for parameter in signature.parameters.values()
+    ]
+    names = [str(parameter) for parameter in bare]
+    return ", ".join(names) or "no parameters"
 
 
 def call_arguments(
     signature: inspect.Signature, parameters: Mapping[str, Any]
-) -> tuple[list[Any], dict[str, Any]]:
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Positional and named arguments that pass these parameters to the function."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
+    by_name = False
     for name, parameter in signature.parameters.items():
         if name not in parameters:
-            continue
-        if parameter.kind is parameter.VAR_POSITIONAL:
+            by_name = True  # what follows a gap can only be named
+        elif parameter.kind is parameter.VAR_POSITIONAL:
             args.extend(parameters[name])
         elif parameter.kind is parameter.VAR_KEYWORD:
             kwargs.update(parameters[name])
-        elif parameter.kind is parameter.KEYWORD_ONLY:
+        elif parameter.kind is parameter.KEYWORD_ONLY or by_name:
             kwargs[name] = parameters[name]
         else:
             args.append(parameters[name])
-    return args, kwargs
+    return tuple(args), kwargs
 
 
-def validate_parameters(
-    flow_name: str,
-    fn: Callable[..., Any],
-    signature: inspect.Signature,
-    parameters: dict[str, Any],
-    is_opaque: Callable[[Any], bool] = lambda value: False,
-) -> dict[str, Any]:
-    """The parameters converted to the types of the signature.
-
-    Values that have the right type already stay the same objects.
-
-    Raises:
-        ParameterTypeError: one error that names every bad parameter.
-    """
-    annotations = _annotations(fn, signature)
-    checked = dict(parameters)
-    errors: list[dict[str, Any]] = []
-    for name, value in parameters.items():
-        parameter = signature.parameters.get(name)
-        if parameter is None or is_opaque(value):
-            continue
-        annotation = annotations.get(name, Any)
-        spec = _spec_of(parameter, annotation)
-        if spec is None and _is_right_already(annotation, value):
-            continue
-        try:
-            checked[name] = _convert(annotation, spec, parameter, value)
-        except ValueError as error:
-            errors += _entries(name, error, value)
-    if errors:
-        raise _type_error(flow_name, errors)
-    return checked
-
-
-def _annotations(fn: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
-    """Resolved annotations; what cannot be resolved is Any."""
-    inner = inspect.unwrap(getattr(fn, "__func__", fn))
-    space = dict(getattr(inner, "__globals__", {}))
-    for name, cell in zip(
-        getattr(getattr(inner, "__code__", None), "co_freevars", ()),
-        getattr(inner, "__closure__", None) or (),
-        strict=False,
-    ):
-        try:
-            space[name] = cell.cell_contents
-        except ValueError:
-            continue
-    found = {}
-    for name, parameter in signature.parameters.items():
-        annotation = parameter.annotation
-        if isinstance(annotation, str):
-            try:
-                annotation = eval(annotation, space)  # as typing.get_type_hints does
-            except Exception:
-                annotation = Any
-        found[name] = Any if annotation is _MISSING else annotation
-    return found
-
-
-def _is_right_already(annotation: Any, value: Any) -> bool:
-    if annotation is Any:
-        return True
-    if annotation is None:
-        return value is None
-    return annotation in _PLAIN and type(value) is annotation
-
-
-def _convert(
-    annotation: Any, spec: Parameter | None, parameter: inspect.Parameter, value: Any
-) -> Any:
-    kind: Any = _with_constraints(annotation, spec)
-    if parameter.kind is parameter.VAR_POSITIONAL:
-        return tuple(_adapt(types.GenericAlias(tuple, (kind, ...)), value))
-    if parameter.kind is parameter.VAR_KEYWORD:
-        return dict(_adapt(types.GenericAlias(dict, (str, kind)), value))
-    converted = _adapt(kind, value)
-    if spec is not None and spec.choices is not None and converted not in spec.choices:
-        allowed = ", ".join(map(repr, spec.choices))
-        raise ValueError(f"must be one of {allowed}")
-    return converted
-
-
-def _with_constraints(annotation: Any, spec: Parameter | None) -> Any:
-    if spec is None or not spec.constraints:
-        return annotation
-    from pydantic import Field
-
-    constraints: dict[str, Any] = spec.constraints
-    return typing.Annotated[annotation, Field(**constraints)]
-
-
-_adapters: dict[Any, Any] = {}
-
-
-def _adapter(kind: Any) -> Any:
-    """The pydantic adapter of a type, made once."""
-    from pydantic import ConfigDict, PydanticUserError, TypeAdapter
-
-    try:
-        return _adapters[kind]
-    except (KeyError, TypeError):
-        pass
-    try:
-        adapter = TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticUserError:  # a model brings its own configuration
-        adapter = TypeAdapter(kind)
-    try:
-        _adapters[kind] = adapter
-    except TypeError:
-        pass
-    return adapter
-
-
-def _adapt(kind: Any, value: Any) -> Any:
-    return _adapter(kind).validate_python(value)
-
-
-def _entries(name: str, error: ValueError, value: Any) -> list[dict[str, Any]]:
-    details = getattr(error, "errors", None)
-    if details is None:
-        return [{"field": name, "message": str(error), "given": value}]
-    return [
-        {
-            "field": ".".join([name, *map(str, detail["loc"])]),
-            "message": detail["msg"],
-            "given": detail.get("input", value),
-        }
-        for detail in details()
-    ]
-
-
-def _type_error(flow_name: str, errors: list[dict[str, Any]]) -> ParameterTypeError:
-    lines = [
-        f"  {error['field']}: {error['message']} (given: {_short(error['given'])}, "
-        f"{type(error['given']).__name__})"
-        for error in errors
-    ]
-    bad = f"{len(errors)} parameters" if len(errors) > 1 else "A parameter"
-    return ParameterTypeError(
-        f"{bad} of flow {flow_name!r} cannot be used:\n" + "\n".join(lines),
-        errors=[{**error, "given": _short(error["given"])} for error in errors],
-    )
-
-
-def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except Exception:
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 3] + "..."
-
-
-def parameters_to_json(parameters: Mapping[str, Any]) -> str:
-    """The parameters as JSON text for the store: what JSON does not know is shown as text."""
-    try:
-        text = json.dumps(dict(parameters), default=_jsonable, skipkeys=True)
-    except (TypeError, ValueError, RecursionError):
-        text = json.dumps({name: _short(value) for name, value in parameters.items()})
-    if len(text) <= _MOST_JSON:
-        return text
-    return json.dumps({name: _short(value) for name, value in parameters.items()})
-
-
-def _jsonable(value: Any) -> Any:
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if isinstance(value, (set, frozenset, tuple)):
-        return list(value)
-    if hasattr(value, "__fspath__"):
-        return str(value)
-    return _short(value)
+# --- as text -------------------------------------------------------------------------------------
 
 
 def parse_parameter(text: str) -> Any:
     """The value of ``name=value`` on a command line: JSON, or the text itself."""
     try:
-        return json.loads(text)
-    except ValueError:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
         return text
 
 
-# --- schema --------------------------------------------------------------------------------------
+def _refuse_constant(name: str) -> typing.NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
-def parameters_schema(fn: Callable[..., Any]) -> dict[str, Any]:
-    """The parameters of a function as a JSON schema.
+def parameters_to_json(parameters: Mapping[str, Any]) -> str:
+    """The parameters as JSON text for the store, in at most about 64 kB; never raises.
 
-    Returns:
-        An object schema whose properties have a title, a position, a default and a description
-        where there are such.
+    What JSON does not know is shown as text, large values are cut.
     """
-    signature = inspect.signature(fn)
-    annotations = _annotations(fn, signature)
-    described = _docstring_parameters(inspect.getdoc(fn) or "")
-    properties: dict[str, Any] = {}
-    definitions: dict[str, Any] = {}
-    required = []
-    for position, (name, parameter) in enumerate(signature.parameters.items()):
-        spec = _spec_of(parameter, annotations[name])
-        schema = _schema_of(annotations[name], spec, definitions)
-        schema = {"title": name, "position": position, **schema}
-        description = (spec.description if spec else None) or described.get(name)
-        if description:
-            schema["description"] = description
-        default = _default_of(parameter)
-        if default is not _MISSING:
-            schema["default"] = json.loads(json.dumps(default, default=_jsonable))
-        elif parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            required.append(name)
-        properties[name] = schema
-    found: dict[str, Any] = {"title": "Parameters", "type": "object", "properties": properties}
-    if required:
-        found["required"] = required
-    if definitions:
-        found["definitions"] = definitions
-    return found
+    try:
+        room = [_MOST_ITEMS]
+        text = json.dumps(
+            {str(name): jsonable(value, room) for name, value in parameters.items()}
+        )
+    except Exception:  # records must not fail because of a parameter's own methods
+        return _short_json(parameters)
+    return text if len(text) <= _MOST_JSON else _short_json(parameters)
 
 
-def _schema_of(annotation: Any, spec: Parameter | None, definitions: dict[str, Any]) -> Any:
-    if annotation is Any:
-        schema: dict[str, Any] = {}
-    else:
-        try:
-            kind = _with_constraints(annotation, spec)
-            schema = _adapter(kind).json_schema(ref_template="#/definitions/{model}")
-        except Exception:
-            schema = {}
-    definitions.update(schema.pop("$defs", {}))
-    schema.pop("title", None)
-    if spec is not None and spec.choices is not None:
-        schema["enum"] = spec.choices
-    return schema
+def _short_json(parameters: Mapping[str, Any]) -> str:
+    shown: dict[str, str] = {}
+    size = 0
+    for name, value in parameters.items():
+        shown[str(name)[:_MOST_TEXT]] = text = short_text(value)
+        size += min(len(name), _MOST_TEXT) + len(text)
+        if size > _MOST_JSON // 6:  # a character is six at most
+            break
+    return json.dumps(shown)
 
 
-_GOOGLE = re.compile(r"^\s{0,4}\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s+(.*)$")
-_SPHINX = re.compile(r"^\s*:param(?:\s+\S+)?\s+(\w+):\s*(.*)$")
-_NUMPY = re.compile(r"^(\w+)\s*:\s*\S.*$")
+def jsonable(value: Any, room: list[int] | None = None, depth: int = 0) -> Any:
+    """``value`` out of what JSON knows; objects as their fields or as text.
+
+    Args:
+        value: anything.
+        room: how many more items may be shown, counted down; None: a thousand.
+        depth: how deep inside the parameter this is.
+    """
+    room = [_MOST_ITEMS] if room is None else room
+    room[0] -= 1
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is str:
+        return value if len(value) <= _MOST_CHARACTERS else value[:_MOST_CHARACTERS] + "…"
+    if kind is int:
+        return value if value.bit_length() <= 4096 else f"<int of {value.bit_length()} bits>"
+    if kind is float:
+        return value if math.isfinite(value) else repr(value)
+    if depth >= _MOST_DEPTH or room[0] <= 0:
+        return short_text(value)
+    return _jsonable_object(value, room, depth + 1)
 
 
-def _docstring_parameters(text: str) -> dict[str, str]:
-    """Descriptions of parameters in a docstring of the Google, NumPy or Sphinx style."""
-    found: dict[str, str] = {}
-    section = ""
-    name = None
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        stripped = line.strip()
-        if match := _SPHINX.match(line):
-            name = match[1]
-            found[name] = match[2]
-        elif stripped.rstrip(":") in ("Args", "Arguments", "Parameters"):
-            is_numpy = number + 1 < len(lines) and set(lines[number + 1].strip()) == {"-"}
-            section = "numpy" if is_numpy else "google"
-            name = None
-        elif section and stripped.rstrip(":") in ("Returns", "Raises", "Yields", "Notes"):
-            section, name = "", None
-        elif section == "google" and (match := _GOOGLE.match(line)):
-            name = match[1]
-            found[name] = match[2]
-        elif section == "numpy" and not line.startswith(" ") and (match := _NUMPY.match(line)):
-            name = match[1]
-            found[name] = ""
-        elif name is not None and stripped and line.startswith((" ", "\t")):
-            found[name] = f"{found[name]} {stripped}".strip()
-        elif not stripped and section != "numpy":
-            name = None
-    return {name: text for name, text in found.items() if text}
+def _jsonable_object(value: Any, room: list[int], depth: int) -> Any:
+    kind = type(value)
+    if issubclass(kind, Mapping):
+        return _jsonable_items(value.items(), len(value), room, depth)
+    if issubclass(kind, (list, tuple, set, frozenset)):
+        shown = [jsonable(item, room, depth) for item, _ in zip(value, range(room[0]))]
+        return shown + _left_out(len(value) - len(shown))
+    fields = getattr(kind, "__pydantic_fields__", None) or getattr(
+        kind, "__dataclass_fields__", None
+    )
+    if fields:
+        pairs = [(name, getattr(value, name, None)) for name in fields]
+        return _jsonable_items(pairs, len(pairs), room, depth)
+    return _as_text(value)
+
+
+def _jsonable_items(
+    items: Iterable[tuple[Any, Any]], length: int, room: list[int], depth: int
+) -> dict[str, Any]:
+    shown = {
+        key if type(key) is str else str(_as_text(key)): jsonable(item, room, depth)
+        for (key, item), _ in zip(items, range(room[0]))
+    }
+    return shown | ({"…": text[0]} if (text := _left_out(length - len(shown))) else {})
+
+
+def _left_out(number: int) -> list[str]:
+    return [f"… {number:,} more"] if number > 0 else []
+
+
+def _as_text(value: Any) -> Any:
+    if hasattr(type(value), "isoformat"):
+        return value.isoformat()
+    if hasattr(type(value), "__members__"):  # an enum
+        return jsonable(value.value, [1])
+    if hasattr(type(value), "__fspath__") or type(value).__name__ in ("UUID", "Decimal"):
+        return str(value)
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # a number of NumPy's
+        return jsonable(value.item(), [1])
+    return short_text(value)
+
+
+class _ShortRepr(reprlib.Repr):
+    """Looks at no more of a value than it shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = _MOST_TEXT
+        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = 12
+
+
+def short_text(value: Any) -> str:
+    """``repr(value)`` on one line, cut to 200 characters; never raises."""
+    try:
+        text = _ShortRepr().repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    if "\n" in text:
+        text = " ".join(text.split())
+    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"

@@ -1,4 +1,4 @@
-"""A run without threads, processes, clocks or disks: the run state and a runner that obeys a script.
+"""A run without threads, processes, clocks or disks: the state, and a runner that obeys a script.
 
 Batches are carried out by the real worker code when the test says so; they can be cut short, lost,
 or ended at a call, in any order that hypothesis thinks of.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from dataflow.execution.announcements import announce
 from dataflow.execution.queues import Flight, RunnerQueue

@@ -45,8 +45,8 @@ def test_data_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "[2, 4, 6]\n"
     assert run_of(data_pipeline).state.is_completed()
     assert counts_of(data_pipeline) == {
-        "load_data-1": {"Completed": 1},
-        "process_data-1": {"Completed": 1},
+        "load_data-0": {"Completed": 1},
+        "process_data-0": {"Completed": 1},
     }
     load, process = run_of(data_pipeline).nodes()
     assert (load.kind, process.kind) == ("call", "call")
@@ -56,5 +56,5 @@ def test_data_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
 def test_dynamic_flow(capsys: pytest.CaptureFixture[str]) -> None:
     dynamic_flow()
     assert capsys.readouterr().out == "[2, 4, 6]\n"
-    assert counts_of(dynamic_flow) == {f"process_one-{n}": {"Completed": 1} for n in (1, 2, 3)}
+    assert counts_of(dynamic_flow) == {f"process_one-{n}": {"Completed": 1} for n in range(3)}
     assert {node.kind for node in run_of(dynamic_flow).nodes()} == {"task"}
