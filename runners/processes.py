@@ -134,6 +134,11 @@ class ProcessPoolTaskRunner:
                 self._pool.close()
                 self._pool = None
 
+    @property
+    def bytes_through_flow(self) -> int:
+        """All bytes that the flow's process has sent to workers and received from them."""
+        return self._pool.moved if self._pool is not None else 0
+
     def worker_pids(self) -> list[int]:
         """The process ids of the workers."""
         return self._pool.worker_pids() if self._pool is not None else []
@@ -171,6 +176,7 @@ class _Pool:
         self.shared: dict[int, tuple[weakref.ref[PackedColumn], FileColumn]] = {}
         self.files = 0
         self.limited = 0
+        self.moved = 0
         self.idle_since: float | None = time.monotonic()
         self.selector = selectors.DefaultSelector()
         self.wake_read, self.wake_write = os.pipe()
@@ -316,6 +322,7 @@ class _Pool:
 
     def _send(self, worker: _Worker, message: bytes) -> None:
         data = memoryview(HEADER.pack(len(message)) + message)
+        self.moved += len(data)
         if not worker.outgoing:
             data = data[_send_some(worker.connection, data) :]
         if data:
@@ -407,6 +414,7 @@ class _Pool:
                 data = b""
             if data:
                 worker.incoming += data
+                self.moved += len(data)
                 self._take_messages(worker)
             else:
                 self._lose(worker)

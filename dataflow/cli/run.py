@@ -142,9 +142,8 @@ def _run(
         with show_progress(for_command=True):
             state = _call(flow, parameters)
     except KeyboardInterrupt:
-        if started:
-            more = f"dataflow runs show {started[0].run_name}"
-            click.echo(f"Cancelled by Ctrl-C. What was done until then: {more}", err=True)
+        more = f" What was done: dataflow runs show {started[0].run_name}" if started else ""
+        click.echo(f"Cancelled by Ctrl-C.{more}", err=True)
     finally:
         unsubscribe()
     run_id = started[0].run_id if started else None

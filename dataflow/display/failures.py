@@ -34,6 +34,7 @@ class FailureGroup:
     first: FailureSummary
     run: Run
     names: list[str] = field(default_factory=list)
+    unread: int = 0
 
     @property
     def message(self) -> str:
@@ -71,6 +72,8 @@ def report_of(run: Run, limit: int = _MOST_READ) -> Report:
             kinds = {node.node for node in nodes}
             failures = [f for f in each.failures(limit=limit) if f.node in kinds]
             report.groups += group_failures(each, failures)
+    if len(report.groups) == 1:  # of the others nobody knows which group they belong to
+        report.groups[0].unread = report.failed - len(report.groups[0].names)
     return report
 
 
@@ -234,7 +237,7 @@ def _print_group(group: FailureGroup, run: Run, out: Printer, names: int) -> Non
     others = group.names[1:]
     if others:
         shown = ", ".join(others[:names]) + (" …" if len(others) > names else "")
-        out(f"    and {count_text(len(others))} more like it: {shown}", DIM)
+        out(f"    and {count_text(len(others) + group.unread)} more like it: {shown}", DIM)
 
 
 def _is_told(error: BaseException, report: Report) -> bool:

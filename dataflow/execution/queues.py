@@ -153,7 +153,7 @@ class RunnerQueue:
         self.runner = runner
         self.book = book
         self.calls: dict[Any, CallWork] = {}
-        self.maps: list[MapWork] = []
+        self.maps: dict[int, MapWork] = {}
         self.flights: dict[int, Flight] = {}
         self.blocked = 0
         self.started = False
@@ -162,7 +162,7 @@ class RunnerQueue:
     @property
     def waiting(self) -> bool:
         """Whether anything waits."""
-        return bool(self.calls) or any(work.ready for work in self.maps)
+        return bool(self.calls) or bool(self.maps)
 
     def add_chain(self, chain: Chain) -> None:
         """A chain of calls can begin."""
@@ -184,14 +184,19 @@ class RunnerQueue:
 
     def add_range(self, work: MapWork, start: int, stop: int, first: bool = False) -> None:
         """Elements of a map can begin."""
-        if work not in self.maps:
-            self.maps.append(work)
+        self.maps[id(work)] = work
         if first:
             work.ranges.appendleft((start, stop))
         elif work.ranges and work.ranges[-1][1] == start:
             work.ranges[-1] = (work.ranges[-1][0], stop)
         else:
             work.ranges.append((start, stop))
+
+    def drop_maps(self, graphs: set[int]) -> None:
+        """Forget the maps of these graphs (by ``id()``)."""
+        self.maps = {
+            key: work for key, work in self.maps.items() if id(work.stages[0].graph) not in graphs
+        }
 
     def next_flights(self) -> list[Flight]:
         """The batches that should be under way by now and are not."""
@@ -213,7 +218,7 @@ class RunnerQueue:
     def _next_flight(self) -> Flight | None:
         while True:
             waiting: list[Work] = [work for work in self.calls.values() if work.ready]
-            waiting += [work for work in self.maps if work.ready]
+            waiting += self.maps.values()
             if not waiting:
                 return None
             work = min(waiting, key=lambda work: (work.in_flight, work.order))
@@ -245,8 +250,8 @@ class RunnerQueue:
     def _map_flight(self, work: MapWork) -> Flight | None:
         start, stop, mean = work.take(max(self.runner.slots, 1), self.runner.costs, self.book)
         stages = work.stages
-        if start >= stop:
-            return None
+        if not work.ranges:
+            del self.maps[id(work)]
         kept = kept_stages(stages)
         builder = BodyBuilder()
         body = builder.elements(stages, kept, start, stop)

@@ -76,27 +76,30 @@ class RecordWriter:
         self._thread.join()
 
     def _work(self) -> None:
-        closing = False
-        while not closing:
-            batch = [self._queue.get()]
-            while len(batch) < _MOST_AT_ONCE:
-                try:
-                    batch.append(self._queue.get_nowait())
-                except queue.Empty:
-                    break
-            closing = None in batch
-            items = [item for item in batch if item is not None]
-            if items:
-                self._write(items)
+        while self._turn():  # no variable here, so that nothing is held while it waits
+            pass
         if self._store is not None:
             self._store.close()
+
+    def _turn(self) -> bool:
+        """Write what has gathered; False if that was the last."""
+        batch = [self._queue.get()]
+        while len(batch) < _MOST_AT_ONCE:
+            try:
+                batch.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        items = [item for item in batch if item is not None]
+        if items:
+            self._write(items)
+        return None not in batch
 
     def _write(self, items: list[_Write]) -> None:
         records = [record for item in items for record in item.records]
         error = self._try(records)
         try:
             if error is None:
-                self._announce(items, records)
+                self._tell(records, [one for item in items for one in item.announcements])
             else:
                 self._on_failure(error)
         finally:  # whoever waits goes on when all of it has been announced and shown
@@ -105,8 +108,8 @@ class RecordWriter:
                 if item.done is not None:
                     item.done.set()
 
-    def _announce(self, items: list[_Write], records: list[Record]) -> None:
-        announcements = [one for item in items for one in item.announcements]
+    def _tell(self, records: list[Record], announcements: list[Announcement]) -> None:
+        """Everything is in the store: let everyone know."""
         if events.has_subscribers():
             _publish_nodes(records)
         if announcements:

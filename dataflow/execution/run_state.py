@@ -753,7 +753,7 @@ class RunState:
             kept = [chain for chain in work.chains if id(chain[0].graph) not in graphs]
             work.chains.clear()
             work.chains.extend(kept)
-        queue.maps = [work for work in queue.maps if id(work.stages[0].graph) not in graphs]
+        queue.drop_maps(graphs)
         for node in nodes:
             if isinstance(node, TaskNode) and node.code not in ENDED_CODES:
                 node.chain = [node]

@@ -7,11 +7,12 @@ has its type already stays the same object.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 import typing
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -87,14 +88,14 @@ class ParameterType:
 
     Attributes:
         annotation: its type, without texts in it where they could be resolved.
-        described: what a :class:`Parameter` says about it.
+        described: what a ``Parameter`` says about it.
     """
 
     __slots__ = ("_adapter", "_field", "allows_none", "annotation", "described")
 
     def __init__(self, parameter: inspect.Parameter, annotation: Any) -> None:
-        self.annotation = annotation
         self.described = description_of(parameter, annotation)
+        self.annotation = _without_notes(annotation)
         self.allows_none = default_of(parameter) is None
         self._field = parameter.default if is_pydantic_field(parameter.default) else None
         self._adapter: Any = None
@@ -148,16 +149,31 @@ def has_type(annotation: Any, value: Any) -> bool:
     kind = type(value)
     if kind is annotation:
         return not hasattr(kind, "__get_pydantic_core_schema__")
-    origin = typing.get_origin(annotation)
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in _UNIONS:
-        return any(has_type(each, value) for each in typing.get_args(annotation))
+        return any(has_type(each, value) for each in inner)
+    if origin is typing.Literal:
+        return any(type(each) is kind and each == value for each in inner)
     if origin is list and kind is list:
-        return set(map(type, value)) <= set(typing.get_args(annotation))
+        return _are_all(inner[0], value)
     if origin is dict and kind is dict:
-        keys, values = typing.get_args(annotation)
-        are_right = values is Any or set(map(type, value.values())) <= {values}
-        return are_right and set(map(type, value)) <= {keys}
+        return _are_all(inner[0], value) and _are_all(inner[1], value.values())
     return False
+
+
+def _are_all(kind: Any, values: Collection[Any]) -> bool:
+    return kind is Any or (isinstance(kind, type) and set(map(type, values)) <= {kind})
+
+
+def _without_notes(annotation: Any) -> Any:
+    """``Annotated`` without what only describes, so that it need not be converted."""
+    if typing.get_origin(annotation) is not typing.Annotated:
+        return annotation
+    rest = [each for each in annotation.__metadata__ if not isinstance(each, (Parameter, str))]
+    inner = typing.get_args(annotation)[0]
+    for each in rest:
+        inner = typing.Annotated[inner, each]
+    return inner
 
 
 def _is_equal(before: Any, after: Any) -> bool:
@@ -241,50 +257,43 @@ def _types_of(fn: Callable[..., Any], signature: inspect.Signature) -> dict[str,
 def resolve_annotations(fn: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
     """Annotations as types, by parameter; ``Any`` where there is none.
 
-    Texts are looked up in the function's module, in what it closes over, and in the functions
-    around it that still run. A parameter whose text leads nowhere is left out.
+    Texts are looked up in the function's module, in what it closes over, and in the function
+    around it if that still runs. A parameter whose text leads nowhere is left out.
     """
     found: dict[str, Any] = {}
+    names: dict[str, Any] | None = None
     for name, parameter in signature.parameters.items():
         annotation = parameter.annotation
         if annotation is MISSING:
             found[name] = Any
-        elif isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        elif isinstance(annotation, type) and not typing.get_args(annotation):
             found[name] = annotation
         else:
-            for names in _namespaces(fn):
-                try:
-                    found[name] = _evaluate(annotation, names)
-                    break
-                except Exception:  # whatever evaluating a user's text may raise
-                    continue
+            names = _names_for(fn) if names is None else names
+            try:
+                found[name] = _evaluate(annotation, names)
+            except Exception:  # whatever evaluating a user's text may raise
+                continue
     return found
 
 
 def _evaluate(annotation: Any, names: dict[str, Any]) -> Any:
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
-    while isinstance(annotation, str):  # a text in a text is a forward reference in one
-        annotation = typing.get_type_hints(holder, names, names, include_extras=True)["it"]
-        holder.__annotations__["it"] = annotation
     return typing.get_type_hints(holder, names, names, include_extras=True)["it"]
 
 
-def _namespaces(fn: Any) -> Iterator[dict[str, Any]]:
-    """Where the names of an annotation may be found, the likeliest first."""
-    while hasattr(fn, "func") and callable(fn.func):  # functools.partial
+def _names_for(fn: Any) -> dict[str, Any]:
+    """The names that a function's annotations may use, inner ones over outer ones."""
+    while isinstance(fn, functools.partial):
         fn = fn.func
     inner = inspect.unwrap(getattr(fn, "__func__", fn))
     if not hasattr(inner, "__globals__"):
-        inner = getattr(type(inner), "__call__", inner)
+        inner = getattr(type(inner), "__call__", inner)  # noqa: B004
     names = dict(getattr(inner, "__globals__", {}))
-    yield names
-    names |= {each.__name__: each for each in getattr(inner, "__type_params__", ())}
     code = getattr(inner, "__code__", None)
+    names |= _running_around(code)
     names |= _closure(code, getattr(inner, "__closure__", None) or ())
-    yield names
-    around = _running_around(code)
-    if around is not None:
-        yield names | around
+    return names | {each.__name__: each for each in getattr(inner, "__type_params__", ())}
 
 
 def _closure(code: Any, cells: tuple[Any, ...]) -> dict[str, Any]:
@@ -297,14 +306,14 @@ def _closure(code: Any, cells: tuple[Any, ...]) -> dict[str, Any]:
     return found
 
 
-def _running_around(code: Any) -> dict[str, Any] | None:
+def _running_around(code: Any) -> dict[str, Any]:
     """The local names of the function in which ``code`` was defined, while it still runs."""
     frame = inspect.currentframe()
     while code is not None and frame is not None:
         if code in frame.f_code.co_consts:
-            return dict(frame.f_locals)
+            return {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
         frame = frame.f_back
-    return None
+    return {}
 
 
 # --- errors --------------------------------------------------------------------------------------

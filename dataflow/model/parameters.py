@@ -14,6 +14,7 @@ import math
 import reprlib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from dataflow.errors import ParameterBindError
@@ -274,9 +275,7 @@ def parameters_to_json(parameters: Mapping[str, Any]) -> str:
     """
     try:
         room = [_MOST_ITEMS]
-        text = json.dumps(
-            {str(name): jsonable(value, room) for name, value in parameters.items()}
-        )
+        text = json.dumps({str(name): jsonable(value, room) for name, value in parameters.items()})
     except Exception:  # records must not fail because of a parameter's own methods
         return _short_json(parameters)
     return text if len(text) <= _MOST_JSON else _short_json(parameters)
@@ -322,7 +321,7 @@ def _jsonable_object(value: Any, room: list[int], depth: int) -> Any:
     if issubclass(kind, Mapping):
         return _jsonable_items(value.items(), len(value), room, depth)
     if issubclass(kind, (list, tuple, set, frozenset)):
-        shown = [jsonable(item, room, depth) for item, _ in zip(value, range(room[0]))]
+        shown = [jsonable(item, room, depth) for item in islice(value, room[0])]
         return shown + _left_out(len(value) - len(shown))
     fields = getattr(kind, "__pydantic_fields__", None) or getattr(
         kind, "__dataclass_fields__", None
@@ -338,7 +337,7 @@ def _jsonable_items(
 ) -> dict[str, Any]:
     shown = {
         key if type(key) is str else str(_as_text(key)): jsonable(item, room, depth)
-        for (key, item), _ in zip(items, range(room[0]))
+        for key, item in islice(items, room[0])
     }
     return shown | ({"…": text[0]} if (text := _left_out(length - len(shown))) else {})
 

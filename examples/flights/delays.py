@@ -23,6 +23,7 @@ DIMENSIONS: dict[str, list[str]] = {
     "plane_size": ["plane_size"],
     "plane_age": ["plane_age"],
 }
+MEASURES = ["flights", "departed", "departure_minutes", "late", "arrived", "arrival_minutes"]
 LATE_MINUTES = 15  # what airlines and authorities call late
 
 Tallies = dict[str, pd.DataFrame]
@@ -33,7 +34,6 @@ def clean(flights: pd.DataFrame) -> pd.DataFrame:
     departure, arrival = flights["dep_delay"], flights["arr_delay"]
     return flights.assign(
         flights=1,
-        cancelled=flights["dep_time"].isna().astype("int64"),
         departed=departure.notna().astype("int64"),
         departure_minutes=departure.fillna(0).astype("int64"),
         late=(departure > LATE_MINUTES).fillna(False).astype("int64"),
@@ -50,17 +50,8 @@ def join(flights: pd.DataFrame, weather: pd.DataFrame, planes: pd.DataFrame) -> 
 
 def tally(flights: pd.DataFrame) -> Tallies:
     """The sums over each group of flights, by dimension."""
-    measures = [
-        "flights",
-        "cancelled",
-        "departed",
-        "departure_minutes",
-        "late",
-        "arrived",
-        "arrival_minutes",
-    ]
     return {
-        dimension: flights.groupby(columns, observed=True)[measures].sum()
+        dimension: flights.groupby(columns, observed=True)[MEASURES].sum()
         for dimension, columns in DIMENSIONS.items()
     }
 
@@ -78,11 +69,11 @@ def with_means(sums: pd.DataFrame) -> pd.DataFrame:
         departure_delay=sums["departure_minutes"] / sums["departed"],
         arrival_delay=sums["arrival_minutes"] / sums["arrived"],
         late_share=sums["late"] / sums["departed"],
-        cancelled_share=sums["cancelled"] / sums["flights"],
+        cancelled_share=1 - sums["departed"] / sums["flights"],
     )
 
 
 def total(tables: Mapping[str, pd.DataFrame]) -> pd.Series:
     """The sums and means over all flights."""
-    sums = tables["month"].sum(numeric_only=True).to_frame().T
+    sums = tables["month"][MEASURES].sum().to_frame().T
     return with_means(sums).iloc[0]

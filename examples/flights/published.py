@@ -80,7 +80,7 @@ def _totals(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     flights = int(year["flights"])
     return {
         "flights": flights,
-        "without a departure": int(year["cancelled"]),
+        "without a departure": flights - int(year["departed"]),
         "without an arrival delay": flights - int(year["arrived"]),
         "without weather": flights - int(tables["visibility"]["flights"].sum()),
         "without a known plane": flights - int(tables["plane_size"]["flights"].sum()),

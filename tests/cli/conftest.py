@@ -82,6 +82,7 @@ async def waits():
 
 @flow
 def long():
+    get_run_logger().info("in the body")
     nap.map(range(1000)).wait()
 
 

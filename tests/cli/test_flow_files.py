@@ -139,7 +139,7 @@ def test_two_names_of_one_flow_are_one_flow(load):
 
 
 def test_several_are_named(load):
-    with pytest.raises(Misuse, match="There are 2 flows in x.py: first, second") as caught:
+    with pytest.raises(Misuse, match=r"There are 2 flows in x\.py: first, second") as caught:
         choose_flow(load(flows("first", "second")), None, "x.py", "x")
     assert caught.value.hint == "Say which: dataflow run x.py:first"
 

@@ -15,9 +15,7 @@ def test_a_flow_runs_and_its_progress_is_told(command):
     done = command("run", "flows.py:etl")
     assert done.out == ""
     assert "Finished in state Completed" in done.err
-    assert done.err.splitlines()[-1].endswith("Completed: 7 task runs in 0.00 s") or (
-        "Completed: 7 task runs in" in done.err.splitlines()[-1]
-    )
+    assert "Completed: 7 task runs in" in done.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("runner", ["inline", "threads", "processes"])
@@ -107,23 +105,23 @@ def test_a_failed_run_as_json(command):
 
 
 def test_ctrl_c_ends_the_run_as_cancelled(command):
-    process = subprocess.Popen(
+    lines = []
+    with subprocess.Popen(
         [sys.executable, "-m", "dataflow", "run", "flows.py:long", "--runner", "threads"],
         cwd=command.folder,
         env=command.environment,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stderr is not None
-    killer = threading.Timer(30, process.kill)
-    killer.start()
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if "Beginning flow run" in line:
-            os.kill(process.pid, signal.SIGINT)
-    killer.cancel()
-    assert process.wait() == 130
+    ) as process:
+        killer = threading.Timer(30, process.kill)
+        killer.start()
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line)
+            if "in the body" in line:
+                os.kill(process.pid, signal.SIGINT)
+        killer.cancel()
+    assert process.returncode == 130
     assert lines[-1].startswith("Cancelled by Ctrl-C.")
     assert "Traceback" not in "".join(lines)
     (run,) = command("runs", "ls", "--json").json
@@ -172,7 +170,7 @@ def test_a_store_that_cannot_be_used_is_told(command):
     done = command("run", "flows.py:etl", status=1)
     assert "Error: " in done.err
     assert "Traceback" not in done.err
-    assert "is no database" in done.err or "not a database" in done.err.lower()
+    assert "is not a SQLite database" in done.err
 
 
 def test_a_setting_of_the_wrong_kind_is_told(command):

@@ -9,6 +9,7 @@ import pytest
 
 from dataflow import events
 from dataflow.display import bars, notebook, plain, tally
+from dataflow.display.tally import Row
 from dataflow.model.records import NodeRecord
 from dataflow.model.states import Completed, StateCode
 
@@ -69,7 +70,7 @@ class Story:
         return self
 
     @property
-    def rows(self) -> list[tally.Row]:
+    def rows(self) -> list[Row]:
         return list(self.tally.boards[0].all_rows())
 
     def told(self) -> list[tuple[str, int, int]]:

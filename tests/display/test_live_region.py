@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from typing import Any
 
 import pytest
 
@@ -65,14 +66,14 @@ def test_prints_go_above_and_streams_come_back(screen, region, monkeypatch):
     monkeypatch.setattr(sys, "stdout", screen)
     region.take_over()
     region.draw(["bar"])
-    kept = sys.stdout
+    kept: Any = sys.stdout
     print("hello", end=" ")
     print("world\nagain")
     print("no end", end="")
     region.draw(["bar"])
     assert screen.lines == ["hello world", "again", "", "bar"]
     region.close(["final"])
-    assert sys.stdout is screen
+    assert sys.stdout == screen
     assert screen.lines == ["hello world", "again", "no end", "final"]
     kept.write("someone kept the stream\n")
     assert screen.lines[-1] == "someone kept the stream"

@@ -1,4 +1,4 @@
-"""Which display comes up when, that it goes by itself, and that it costs nothing where none does."""
+"""Which display comes up when, that it goes by itself, and costs nothing where none does."""
 
 from __future__ import annotations
 

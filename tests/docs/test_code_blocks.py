@@ -65,5 +65,11 @@ def test_command_runs(name: str, line: str, tmp_path: Path) -> None:
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "DATAFLOW_HOME": str(folder / "home")}
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )

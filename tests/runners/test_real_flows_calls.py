@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from dataflow import Completed, Failed, allow_failure, flow, task
@@ -95,8 +93,7 @@ def make(kind):
     made = {
         "none": lambda: None,
         "record": Record,
-        "frame": lambda: pd.DataFrame({"a": [1, 2, 3]}),
-        "array": lambda: np.arange(4),
+        "list": lambda: [0, 1, 2, 3],
         "pair": lambda: (1, "two"),
         "dict": lambda: {"type": "circle", "radius": 2},
     }[kind]()
@@ -121,20 +118,18 @@ def uses_values():
     match make("dict"):
         case {"type": "circle", "radius": radius}:
             found = radius
-    frame = make("frame")
-    frame["b"] = frame["a"] * 2
-    both = pd.concat([frame, make("frame")])
+    head, *tail = make("list")
     if not make("none"):
         found += 1
-    text = f"{double(4)}/{len(make('array'))}"
-    summed = [double(n) for n in make("array")]
+    text = f"{double(4)}/{len(make('list'))}"
+    summed = [double(n) for n in make("list")]
     while double(found) < 20:
         found += 1
-    return first, second, found, int(both["b"].sum()), text, summed
+    return first, second, found, (head, tail), text, summed
 
 
 def test_bare_calls_return_the_real_object() -> None:
-    assert uses_values() == (1, "two", 10, 12, "8/4", [0, 2, 4, 6])
+    assert uses_values() == (1, "two", 10, (0, [1, 2, 3]), "8/4", [0, 2, 4, 6])
 
 
 _order: list[str] = []

@@ -1,0 +1,59 @@
+"""The process that hosts a cluster of this machine: scheduler and nannies, beside the flow's.
+
+It keeps the scheduler's work out of the flow's process, and gives the workers a clean ``__main__``:
+a script needs no ``if __name__ == "__main__"``. Workers are forked from a server that has imported
+what they need, so that one that died is replaced in tenths of a second. When the flow's process
+hangs up, or dies, all of it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import socket
+from multiprocessing import forkserver
+from typing import Any
+
+_CLOSE_SECONDS = 2.0
+_PRELOADED = ["distributed", "distributed.nanny", "distributed.worker", "runners.dask_worker"]
+
+
+def main(descriptor: int) -> None:
+    """Host a cluster for whoever is at the other end of a socket, until it hangs up."""
+    control = socket.socket(fileno=descriptor)
+    forkserver.set_forkserver_preload(_PRELOADED)  # type: ignore[attr-defined]
+    forkserver.ensure_running()  # it imports while we do
+    try:
+        asyncio.run(_host(control))
+    finally:
+        os._exit(0)  # what is left is ended by it
+
+
+async def _host(control: socket.socket) -> None:
+    with control.makefile("rb") as stream:
+        options = await asyncio.to_thread(pickle.load, stream)
+        try:
+            cluster = await _open_cluster(**options)
+        except Exception as error:
+            control.sendall(pickle.dumps({"error": f"{type(error).__name__}: {error}"}))
+            return
+        control.sendall(pickle.dumps({"address": cluster.scheduler_address}))
+        await asyncio.to_thread(stream.read)
+    async with asyncio.timeout(_CLOSE_SECONDS):
+        await cluster.close()
+
+
+async def _open_cluster(
+    config: dict[str, Any], kwargs: dict[str, Any], adapt: dict[str, Any] | None
+) -> Any:
+    import dask
+    import distributed.utils
+    from distributed import LocalCluster
+
+    distributed.utils._forkserver_preload_set = True  # the list above, not all that is installed
+    dask.config.set(config)
+    cluster = await LocalCluster(asynchronous=True, **kwargs)
+    if adapt is not None:
+        cluster.adapt(**adapt)
+    return cluster

@@ -1,0 +1,131 @@
+"""A Dask cluster on this machine, made for one process and ended with it."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dataflow.errors import RunnerUnavailable
+from dataflow.settings import get_settings
+
+_START_SECONDS = 60.0
+_END_SECONDS = 4.0
+_HOST = (
+    "import sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; "
+    "from cluster.host import main; main({fd})"
+)
+_CONFIG = {
+    "distributed.worker.multiprocessing-method": "forkserver",
+    # the run decides what becomes of a batch whose worker died: it knows which call was at fault
+    "distributed.scheduler.allowed-failures": 0,
+}
+
+
+class LocalDaskCluster:
+    """A cluster of this machine in processes of its own.
+
+    Args:
+        workers: how many worker processes; None: the settings' ``workers``, or one for each core.
+        adapt: arguments of ``Cluster.adapt``; None: the size stays.
+        **options: arguments of ``distributed.LocalCluster`` that differ from ours.
+
+    Attributes:
+        address: of its scheduler.
+        boards: a folder in which its workers write down what they are at.
+
+    Raises:
+        RunnerUnavailable: it could not be started.
+    """
+
+    def __init__(
+        self, workers: int | None = None, adapt: dict[str, Any] | None = None, **options: Any
+    ) -> None:
+        kwargs = {
+            "n_workers": workers or get_settings().workers or _cores(),
+            "threads_per_worker": 1,
+            "dashboard_address": None,
+            "silence_logs": logging.CRITICAL,
+            **options,
+        }
+        if adapt is not None and "n_workers" not in options:
+            kwargs["n_workers"] = adapt.get("minimum", 0)
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="dataflow-dask-", ignore_cleanup_errors=True
+        )
+        self.boards = self._folder.name
+        self._pid = os.getpid()
+        self._start_host()
+        atexit.register(self.close)
+        try:
+            self.address = self._introduce({"config": _CONFIG, "kwargs": kwargs, "adapt": adapt})
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_host(self) -> None:
+        self._control, theirs = socket.socketpair()
+        code = _HOST.format(
+            path=[path or str(Path.cwd()) for path in sys.path], argv=sys.argv, fd=theirs.fileno()
+        )
+        self._host = subprocess.Popen(
+            [sys.executable, "-c", code],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is the flow's; it tells us what to do
+        )
+        theirs.close()
+
+    def _introduce(self, options: dict[str, Any]) -> str:
+        """Say what is wanted; the address of the scheduler."""
+        import cloudpickle
+
+        self._control.settimeout(_START_SECONDS)
+        try:
+            self._control.sendall(cloudpickle.dumps(options))
+            with self._control.makefile("rb") as stream:
+                answer = pickle.load(stream)
+        except (OSError, EOFError) as error:
+            raise RunnerUnavailable(
+                f"The local Dask cluster did not start within {_START_SECONDS:g} seconds "
+                f"(exit status {self._host.poll()})."
+            ) from error
+        if "error" in answer:
+            raise RunnerUnavailable(f"The local Dask cluster did not start: {answer['error']}")
+        address: str = answer["address"]
+        return address
+
+    def close(self) -> None:
+        """End its processes."""
+        if os.getpid() != self._pid:
+            return
+        atexit.unregister(self.close)
+        self._control.close()
+        try:
+            self._host.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._host.pid, signal.SIGKILL)
+            self._host.wait()
+        self._folder.cleanup()
+
+
+class LocalProvider:
+    """Makes clusters of this machine (the entry point ``local`` of ``dataflow.clusters``)."""
+
+    name = "local"
+
+    def open(self, **options: Any) -> LocalDaskCluster:
+        """A new cluster; ``options`` as for :class:`LocalDaskCluster`."""
+        return LocalDaskCluster(**options)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,441 @@
+"""What runs on a Dask worker: one Dask task carries out one batch.
+
+A batch comes as one bytes object. What it leaves on the worker is one :class:`Kept`: the values,
+which other batches take from worker to worker, and the report if that was too large to be sent at
+once. Reports and log lines are sent as Dask events under the id of the flow's client, which needs
+no question and no answer, and which the scheduler forgets with the client.
+
+Dask runs a batch again when its values are lost and still needed. It then covers exactly the calls
+that the first run covered: a run that stops early for its time budget says so to the scheduler
+first, and a run asks there how far the first one went.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import threading
+import time
+from collections.abc import MutableSequence, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from dataflow.errors import ResultMissing
+from dataflow.model.batches import Batch, BatchReport, Column, Failure, LogLine, MapBody
+from dataflow.worker.carry_batch import carrier_of
+from dataflow.worker.carry_out import BatchCarrier
+from dataflow.worker.columns import PackedColumn, pack
+from dataflow.worker.failures import revive
+from runners.messages import unloadable_report
+
+EVENT_BYTES = 4_000
+INLINE_BYTES = 64_000
+_EXACT_BYTES = 1_000_000
+_LOG_BYTES = 16_000
+_LOG_SECONDS = 0.2
+_FETCH_SECONDS = 30.0
+_MOST_CONSTANTS = 16
+_UNLIMITED_SECONDS = 1e9
+BOARD_BYTES = 24
+
+
+class FromBatch(NamedTuple):
+    """An input column that another batch left on a worker: the ``number``-th dependency."""
+
+    number: int
+
+
+class FromConstant(NamedTuple):
+    """An input column (or a task) that each worker fetches once."""
+
+    key: Any
+
+
+class LeftColumn:
+    """Stands in a report for values that were left on the worker."""
+
+    def __init__(self, count: int, nbytes: int, exact: bool) -> None:
+        self.count = count
+        self.nbytes = nbytes
+        self.exact = exact
+
+    def load(self, position: int) -> Any:
+        """Not here."""
+        raise ResultMissing("This value is on a Dask worker.")
+
+    def load_all(self) -> list[Any]:
+        """Not here."""
+        raise ResultMissing("These values are on a Dask worker.")
+
+
+@dataclass(slots=True)
+class Message:
+    """A batch on its way: all that a worker needs, in plain bytes.
+
+    Attributes:
+        topic: the id of the client that wants the report.
+        digests, payloads: the tasks, as bytes or (large ones) as a constant to fetch.
+        data: the pickled batch.
+        calls: how many calls it has.
+        stays: whether its values are left on the worker, whatever their size.
+        may_stop: whether its time budget may end it before its last call.
+        boards: the folder of the boards, for workers of the flow's own machine.
+    """
+
+    topic: str
+    batch_id: int
+    digests: list[bytes]
+    payloads: dict[bytes, bytes | FromConstant]
+    data: bytes
+    calls: int
+    stays: bool
+    may_stop: bool
+    boards: str | None
+
+
+class Kept:
+    """What a batch leaves on its worker; opaque to Dask but for its size.
+
+    Attributes:
+        column: the values, if they stay here.
+        report: the report as bytes, if it was not sent as an event.
+        failed: by position in the column, calls that have no value.
+    """
+
+    __slots__ = ("column", "failed", "report")
+
+    def __init__(
+        self, column: PackedColumn | None, report: bytes | None, failed: dict[int, Failure]
+    ) -> None:
+        self.column = column
+        self.report = report
+        self.failed = failed
+
+    def __sizeof__(self) -> int:
+        values = 0 if self.column is None else self.column.nbytes
+        return 200 + values + len(self.report or b"")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Kept, (self.column, self.report, self.failed)
+
+    def open(self) -> Column:
+        """The values for one reader, who may change what it loads."""
+        assert self.column is not None
+        column = PackedColumn(self.column.parts, self.column.count, self.column.exact)
+        return _HoledColumn(column, self.failed) if self.failed else column
+
+
+class _HoledColumn:
+    """A column some of whose calls failed, though perhaps not when they ran first."""
+
+    def __init__(self, column: PackedColumn, failed: dict[int, Failure]) -> None:
+        self.column = column
+        self.failed = failed
+        self.count = column.count
+        self.nbytes = column.nbytes
+
+    def load(self, position: int) -> Any:
+        failure = self.failed.get(position)
+        if failure is None:
+            return self.column.load(position)
+        raise ResultMissing(
+            "A value was lost with its Dask worker, and could not be made again: "
+            f"{failure.type}: {failure.message}"
+        ) from revive(failure)
+
+    def load_all(self) -> list[Any]:
+        return [self.load(position) for position in range(self.count)]
+
+
+# --- Dask's tasks ---------------------------------------------------------------------------------
+
+
+def run_batch(data: bytes, kept: Sequence[Kept]) -> Kept:
+    """Carry out a batch; ``kept`` is what the batches that it depends on have left."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    message: Message = pickle.loads(data)
+    board = _board(message)
+    try:
+        return _carry_out(worker, message, kept, board)
+    finally:
+        board[2] = 0
+
+
+def report_of(kept: Kept) -> bytes:
+    """The report that a batch left because it was too large for an event."""
+    assert kept.report is not None
+    return kept.report
+
+
+def part_of(kept: Kept, position: int) -> PackedColumn:
+    """One value out of many."""
+    column = kept.open()
+    if isinstance(column, PackedColumn) and column.exact:
+        return PackedColumn([column.parts[position]], 1, exact=True)
+    return pack([column.load(position)], exact=True)
+
+
+def hold(data: bytes) -> bytes:
+    """Keep a constant on some worker, from where the others fetch it."""
+    return data
+
+
+# --- carrying out ---------------------------------------------------------------------------------
+
+
+def _carry_out(
+    worker: Any, message: Message, kept: Sequence[Kept], board: MutableSequence[int]
+) -> Kept:
+    try:
+        batch = _load_batch(worker, message, kept)
+        if message.may_stop and message.stays:
+            _repeat_first_run(worker, message, batch)
+    except _ConstantMissing:
+        raise
+    except Exception as error:
+        return _deliver(worker, message, unloadable_report(message.batch_id, message.calls, error))
+    packer = _Packer(message.stays)
+    logs = _LogStream(worker, message)
+    carrier = carrier_of(batch, packer.pack, logs.add, board)
+    with logs:
+        report = carrier.carry_out()
+    report.logs = [*logs.left(), *report.logs]
+    if message.may_stop and message.stays and len(report.states) < message.calls:
+        _set_reached(worker, message, len(report.states))
+    return _deliver(worker, message, report, packer.column, _failed(carrier, report))
+
+
+def _deliver(
+    worker: Any,
+    message: Message,
+    report: BatchReport,
+    column: PackedColumn | None = None,
+    failed: dict[int, Failure] | None = None,
+) -> Kept:
+    data = pickle.dumps(report, 5)
+    if len(data) > EVENT_BYTES:
+        return Kept(column, data, failed or {})
+    event = {"dataflow": "report", "batch": message.batch_id, "data": data}
+    worker.log_event(message.topic, event)
+    return Kept(column, None, failed or {})
+
+
+class _Packer:
+    """Makes columns: of small values for the report, of others to stay here."""
+
+    def __init__(self, stays: bool) -> None:
+        self.stays = stays
+        self.column: PackedColumn | None = None
+
+    def pack(self, values: list[Any], exact: bool) -> Column:
+        column = pack(values, exact)
+        if not self.stays and column.nbytes <= INLINE_BYTES:
+            return column
+        if column.nbytes >= _EXACT_BYTES and not exact and len(values) > 1:
+            column = pack(values, exact=True)
+        self.column = column
+        return LeftColumn(column.count, column.nbytes, column.exact)
+
+
+def _failed(carrier: BatchCarrier, report: BatchReport) -> dict[int, Failure]:
+    """The failures by position in the column of values, which may have fewer than all calls."""
+    if not report.failures:
+        return {}
+    positions = carrier._kept_positions()
+    if positions is None:
+        return report.failures
+    return {
+        at: report.failures[position]
+        for at, position in enumerate(positions)
+        if position in report.failures
+    }
+
+
+# --- the same range again -------------------------------------------------------------------------
+
+
+def _place(message: Message) -> list[str]:
+    return ["dataflow", message.topic, str(message.batch_id)]
+
+
+def _repeat_first_run(worker: Any, message: Message, batch: Batch) -> None:
+    """If this batch ran before and stopped early, let it stop at the same call, and at no other."""
+    reached = _ask(worker, worker.scheduler.get_metadata, keys=_place(message), default=None)
+    if reached is None:
+        return
+    batch.budget_seconds = _UNLIMITED_SECONDS
+    body = batch.body
+    if isinstance(body, MapBody):
+        elements = reached // len(body.stages)
+        batch.body = replace(body, indices=body.indices[:elements])
+        return
+    batch.body = replace(
+        body,
+        tasks=body.tasks[:reached],
+        nodes=body.nodes[:reached],
+        numbers=body.numbers[:reached],
+        arguments=body.arguments[:reached],
+        links=body.links[:reached],
+    )
+
+
+def _set_reached(worker: Any, message: Message, reached: int) -> None:
+    _ask(worker, worker.scheduler.set_metadata, keys=_place(message), value=reached)
+
+
+def _ask(worker: Any, question: Any, **arguments: Any) -> Any:
+    from distributed.utils import sync
+
+    return sync(worker.loop, question, callback_timeout=_FETCH_SECONDS, **arguments)
+
+
+# --- what a batch needs ---------------------------------------------------------------------------
+
+_tasks: dict[bytes, Any] = {}
+_constants: dict[Any, PackedColumn] = {}
+_constants_lock = threading.Lock()
+
+
+class _ConstantMissing(Exception):
+    """A constant is on no worker any more."""
+
+
+class _SharedColumn:
+    """A constant: loaded once in a process, and the same objects for every batch."""
+
+    def __init__(self, values: list[Any], nbytes: int) -> None:
+        self.values = values
+        self.nbytes = nbytes
+        self.count = len(values)
+
+    def load(self, position: int) -> Any:
+        return self.values[position]
+
+    def load_all(self) -> list[Any]:
+        return self.values
+
+
+def _load_batch(worker: Any, message: Message, kept: Sequence[Kept]) -> Batch:
+    for digest, payload in message.payloads.items():
+        if digest not in _tasks:
+            if isinstance(payload, FromConstant):
+                payload = _fetch(worker, payload.key)
+            _tasks[digest] = pickle.loads(payload)
+    batch: Batch = pickle.loads(message.data)
+    batch.tasks = [_tasks[digest] for digest in message.digests]
+    batch.inputs = [_input(worker, column, kept) for column in batch.inputs]
+    return batch
+
+
+def _input(worker: Any, column: Any, kept: Sequence[Kept]) -> Column:
+    if isinstance(column, FromBatch):
+        return kept[column.number].open()
+    if isinstance(column, FromConstant):
+        return _constant(worker, column.key)
+    found: Column = column
+    return found
+
+
+def _constant(worker: Any, key: Any) -> Column:
+    with _constants_lock:
+        column = _constants.pop(key, None)
+        if column is None:
+            loaded: PackedColumn = pickle.loads(_fetch(worker, key))
+            column = _SharedColumn(loaded.load_all(), loaded.nbytes)
+        _constants[key] = column
+        while len(_constants) > _MOST_CONSTANTS:
+            del _constants[next(iter(_constants))]
+        return column
+
+
+def _fetch(worker: Any, key: Any) -> bytes:
+    """A constant, from whichever worker has it; it may have to be made again there."""
+    deadline = time.monotonic() + _FETCH_SECONDS
+    while True:
+        answer = _ask(worker, worker.scheduler.gather, keys=[key])
+        if answer["status"] == "OK":
+            data: bytes = answer["data"][key]
+            return data
+        if time.monotonic() > deadline:
+            raise _ConstantMissing(key)
+        time.sleep(0.05)
+
+
+# --- what a batch tells while it runs -------------------------------------------------------------
+
+
+class _LogStream:
+    """Log lines of a batch that takes its time: sent while it runs, or left for the report."""
+
+    def __init__(self, worker: Any, message: Message) -> None:
+        self._worker = worker
+        self._message = message
+        self._lines: list[LogLine] = []
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_exception: object) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def add(self, line: LogLine) -> None:
+        """Take a line."""
+        self._lines.append(line)
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, daemon=True)
+                    self._thread.start()
+
+    def left(self) -> list[LogLine]:
+        """The lines that were not sent."""
+        return self._lines
+
+    def _run(self) -> None:
+        while not self._ended.wait(_LOG_SECONDS):
+            self._send()
+
+    def _send(self) -> None:
+        count = len(self._lines)
+        if not count:
+            return
+        data = pickle.dumps(self._lines[:count], 5)
+        if len(data) > _LOG_BYTES:
+            return
+        del self._lines[:count]
+        event = {"dataflow": "logs", "batch": self._message.batch_id, "data": data}
+        self._worker.log_event(self._message.topic, event)
+
+
+# --- what a worker was at when it died ------------------------------------------------------------
+
+_boards = threading.local()
+
+
+def _board(message: Message) -> MutableSequence[int]:
+    """Deadline, position and batch of the call under way, where the flow's machine can see it."""
+    if message.boards is None:
+        return [0, 0, 0]
+    board: Any = getattr(_boards, "board", None)
+    if board is None or _boards.folder != message.boards:
+        board = _boards.board = _open_board(message.boards)
+        _boards.folder = message.boards
+    board[1] = 0
+    board[2] = message.batch_id
+    found: MutableSequence[int] = board
+    return found
+
+
+def _open_board(folder: str) -> Any:
+    path = f"{folder}/{os.getpid()}-{threading.get_ident()}"
+    with open(path, "w+b") as file:  # noqa: PTH123 - once a thread
+        file.truncate(BOARD_BYTES)
+        return memoryview(mmap.mmap(file.fileno(), BOARD_BYTES)).cast("q")

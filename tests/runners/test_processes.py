@@ -1,0 +1,119 @@
+"""The process pool: large values, small messages, and processes that come and go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dataflow import ProcessPoolTaskRunner, flow, task, unmapped
+
+SIZE = 4_000_000
+
+
+@pytest.fixture
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessPoolTaskRunner]:
+    monkeypatch.setenv("DATAFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv("DATAFLOW_LOG_TO_TERMINAL", "false")
+    with ProcessPoolTaskRunner(max_workers=2) as runner:
+        yield runner
+
+
+@task
+def make(seed: int) -> Any:
+    return np.full(SIZE // 8, seed, dtype="float64")
+
+
+@task(resources={"own": 1})  # not fused with what comes before it
+def change(values: Any) -> Any:
+    values += 1
+    return values
+
+
+@task
+def total(*many: Any) -> float:
+    return float(sum(values.sum() for values in many))
+
+
+@task
+def pick(index: int, values: Any) -> float:
+    return float(values[index])
+
+
+@flow
+def chain_and_fan_in() -> float:
+    made = [make.submit(seed) for seed in range(4)]
+    changed = [change.submit(values) for values in made]
+    again = change.map(changed)
+    result: float = total.submit(*again).result()
+    return result
+
+
+def test_large_values_do_not_pass_through_the_flow(pool: ProcessPoolTaskRunner) -> None:
+    result = chain_and_fan_in.with_options(task_runner=pool)()
+    assert result == sum(seed + 2 for seed in range(4)) * SIZE / 8
+    assert pool.bytes_through_flow < 100_000
+
+
+def test_a_large_constant_is_sent_once(pool: ProcessPoolTaskRunner) -> None:
+    @flow(task_runner=pool)
+    def broadcast() -> Any:
+        values = np.arange(SIZE // 8, dtype="float64")
+        return pick.with_options(batch_size=1).map(range(50), unmapped(values)).result()
+
+    assert broadcast() == [float(index) for index in range(50)]
+    assert pool.bytes_through_flow < 200_000
+
+
+def test_large_results_are_read_by_the_flow(pool: ProcessPoolTaskRunner) -> None:
+    @flow(task_runner=pool)
+    def read() -> Any:
+        future = make.submit(3)
+        values = future.result()
+        values += 1  # ours: nobody else sees it
+        return values[0], total.submit(future).result()
+
+    assert read() == (4.0, 3.0 * SIZE / 8)
+
+
+def test_shared_memory_is_given_back(pool: ProcessPoolTaskRunner) -> None:
+    chain_and_fan_in.with_options(task_runner=pool)()
+    assert pool._pool is not None
+    folder = Path(pool._pool.folder)
+    import gc
+
+    deadline = time.monotonic() + 20
+    while list(folder.iterdir()):
+        gc.collect()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_killed_worker_is_replaced(pool: ProcessPoolTaskRunner) -> None:
+    @flow(task_runner=pool)
+    def twice() -> Any:
+        before = pick.map(range(3), unmapped([1, 2, 3])).result()
+        for pid in pool.worker_pids():
+            os.kill(pid, signal.SIGKILL)
+        return before, pick.map(range(3), unmapped([1, 2, 3])).result()
+
+    assert twice() == ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
+
+
+def test_a_pool_that_was_closed_starts_again(pool: ProcessPoolTaskRunner) -> None:
+    run = chain_and_fan_in.with_options(task_runner=pool)
+    first = run()
+    pool.close()
+    assert pool.worker_pids() == []
+    assert run() == first
+
+
+def test_no_workers_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_workers"):
+        ProcessPoolTaskRunner(max_workers=0)
