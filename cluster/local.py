@@ -1,8 +1,10 @@
-"""A Dask cluster on this machine, made for one process and ended with it."""
+"""A Dask cluster on this machine, made for one process.
+
+It ends when it is closed, and with the process that made it, however that ends.
+"""
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import pickle
@@ -53,9 +55,12 @@ class LocalDaskCluster:
             "n_workers": workers or get_settings().workers or _cores(),
             "threads_per_worker": 1,
             "dashboard_address": None,
-            "silence_logs": logging.CRITICAL,
+            "scheduler_kwargs": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            "silence_logs": logging.CRITICAL + 1,  # deaths and the like: the run tells of them
             **options,
         }
+        if kwargs["dashboard_address"] is not None:
+            kwargs["scheduler_kwargs"] = options.get("scheduler_kwargs")
         if adapt is not None and "n_workers" not in options:
             kwargs["n_workers"] = adapt.get("minimum", 0)
         self._folder = tempfile.TemporaryDirectory(
@@ -64,7 +69,6 @@ class LocalDaskCluster:
         self.boards = self._folder.name
         self._pid = os.getpid()
         self._start_host()
-        atexit.register(self.close)
         try:
             self.address = self._introduce({"config": _CONFIG, "kwargs": kwargs, "adapt": adapt})
         except BaseException:
@@ -91,6 +95,8 @@ class LocalDaskCluster:
         self._control.settimeout(_START_SECONDS)
         try:
             self._control.sendall(cloudpickle.dumps(options))
+            import distributed  # noqa: F401 - we need it too, and it takes as long as the start
+
             with self._control.makefile("rb") as stream:
                 answer = pickle.load(stream)
         except (OSError, EOFError) as error:
@@ -107,7 +113,6 @@ class LocalDaskCluster:
         """End its processes."""
         if os.getpid() != self._pid:
             return
-        atexit.unregister(self.close)
         self._control.close()
         try:
             self._host.wait(_END_SECONDS)

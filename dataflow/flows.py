@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from dataflow.errors import DefinitionError
 from dataflow.model.functions import (
@@ -13,6 +13,7 @@ from dataflow.model.functions import (
     importable_name,
     kind_of,
     name_of_function,
+    portable,
     require_callable,
     signature_of,
 )
@@ -123,11 +124,11 @@ class Flow(Generic[P, R]):
     # --- how it is called ------------------------------------------------------------------------
 
     @overload
-    def __call__(
-        self: Flow[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, R]: ...
-    @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> Any: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the flow.
 
@@ -281,9 +282,7 @@ class Flow(Generic[P, R]):
             instance is None and not isinstance(self.fn, (classmethod, staticmethod))
         ):
             return self
-        import copy
-
-        bound = copy.copy(self)
+        bound = _rebuild_flow(type(self), self.__dict__)
         bound.fn = bind(instance, owner)
         bound.signature = signature_of(bound.fn)
         return bound
@@ -318,6 +317,7 @@ class Flow(Generic[P, R]):
             return import_by_name, (module, name)
         state = dict(self.__dict__)
         state.pop("__wrapped__", None)
+        state["fn"] = portable(self.fn)
         state["task_runner"] = (
             state["task_runner"] if isinstance(state["task_runner"], str) else None
         )
@@ -351,7 +351,7 @@ class _Subflow:
 
 
 @overload
-def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
+def flow(fn: Callable[P, R], /, **options: Any) -> Flow[P, R]: ...
 @overload
 def flow(
     *,

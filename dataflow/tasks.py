@@ -7,11 +7,10 @@ for each element, which cost microseconds each.
 
 from __future__ import annotations
 
-import copy
 import functools
 import importlib
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from dataflow.errors import DefinitionError, ParameterBindError, ReservedArgumentError
 from dataflow.model.functions import (
@@ -19,6 +18,7 @@ from dataflow.model.functions import (
     importable_name,
     kind_of,
     name_of_function,
+    portable,
     require_callable,
     signature_of,
 )
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 Hook = Callable[[Any, Any, Any], Any]
 
 _RESERVED = ("return_state", "wait_for")
@@ -174,11 +175,11 @@ class Task(Generic[P, R]):
         return [*zip([*names, *extra], args, strict=False), *kwargs.items()]
 
     @overload
-    def __call__(
-        self: Task[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, R]: ...
-    @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> Any: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task here and now.
 
@@ -195,8 +196,8 @@ class Task(Generic[P, R]):
 
     @overload
     def submit(
-        self: Task[P, Coroutine[Any, Any, R]], *args: Any, **kwargs: Any
-    ) -> TaskFuture[R]: ...
+        self: Task[P, Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
+    ) -> TaskFuture[T]: ...
     @overload
     def submit(self, *args: Any, **kwargs: Any) -> TaskFuture[R]: ...
     def submit(self, *args: Any, **kwargs: Any) -> Any:
@@ -216,7 +217,7 @@ class Task(Generic[P, R]):
         return submit(self, args, kwargs, wait_for, return_state)
 
     @overload
-    def map(self: Task[P, Coroutine[Any, Any, R]], *args: Any, **kwargs: Any) -> FutureList[R]: ...
+    def map(self: Task[P, Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> FutureList[T]: ...
     @overload
     def map(self, *args: Any, **kwargs: Any) -> FutureList[R]: ...
     def map(self, *args: Any, **kwargs: Any) -> Any:
@@ -270,7 +271,7 @@ class Task(Generic[P, R]):
             instance is None and not isinstance(self.fn, (classmethod, staticmethod))
         ):
             return self
-        bound = copy.copy(self)
+        bound: Task[Any, Any] = _rebuild_task(type(self), self.__dict__)
         bound.fn = bind(instance, owner)
         bound.signature = signature_of(bound.fn)
         bound._prepare_binding()
@@ -308,6 +309,7 @@ class Task(Generic[P, R]):
         if isinstance(found, Task) and found.fn is self.fn:  # the same with other options
             del state["fn"]
             return _vary_task, (module, name, state)
+        state["fn"] = portable(self.fn)
         return _rebuild_task, (type(self), state)
 
     def __repr__(self) -> str:
@@ -365,7 +367,7 @@ def _positive(name: str, value: Any) -> Any:
 
 
 @overload
-def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+def task(fn: Callable[P, R], /, **options: Any) -> Task[P, R]: ...
 @overload
 def task(
     *,

@@ -33,9 +33,11 @@ EVENT_BYTES = 4_000
 INLINE_BYTES = 64_000
 _EXACT_BYTES = 1_000_000
 _LOG_BYTES = 16_000
+_LOG_LINES = 50
 _LOG_SECONDS = 0.2
 _FETCH_SECONDS = 30.0
 _MOST_CONSTANTS = 16
+_MOST_TASKS = 1000
 _UNLIMITED_SECONDS = 1e9
 BOARD_BYTES = 24
 
@@ -216,11 +218,15 @@ def _deliver(
     failed: dict[int, Failure] | None = None,
 ) -> Kept:
     data = pickle.dumps(report, 5)
-    if len(data) > EVENT_BYTES:
-        return Kept(column, data, failed or {})
-    event = {"dataflow": "report", "batch": message.batch_id, "data": data}
+    is_small = len(data) <= EVENT_BYTES
+    kind = "report" if is_small else "beside" if column is not None else "alone"
+    _tell(worker, message, kind, data if is_small else b"")
+    return Kept(column, None if is_small else data, failed or {})
+
+
+def _tell(worker: Any, message: Message, kind: str, data: bytes) -> None:
+    event = {"dataflow": kind, "batch": message.batch_id, "data": data}
     worker.log_event(message.topic, event)
-    return Kept(column, None, failed or {})
 
 
 class _Packer:
@@ -295,7 +301,7 @@ def _ask(worker: Any, question: Any, **arguments: Any) -> Any:
 # --- what a batch needs ---------------------------------------------------------------------------
 
 _tasks: dict[bytes, Any] = {}
-_constants: dict[Any, PackedColumn] = {}
+_constants: dict[Any, Column] = {}
 _constants_lock = threading.Lock()
 
 
@@ -319,15 +325,21 @@ class _SharedColumn:
 
 
 def _load_batch(worker: Any, message: Message, kept: Sequence[Kept]) -> Batch:
-    for digest, payload in message.payloads.items():
-        if digest not in _tasks:
-            if isinstance(payload, FromConstant):
-                payload = _fetch(worker, payload.key)
-            _tasks[digest] = pickle.loads(payload)
+    tasks = {digest: _task(worker, digest, data) for digest, data in message.payloads.items()}
     batch: Batch = pickle.loads(message.data)
-    batch.tasks = [_tasks[digest] for digest in message.digests]
+    batch.tasks = [tasks[digest] for digest in message.digests]
     batch.inputs = [_input(worker, column, kept) for column in batch.inputs]
     return batch
+
+
+def _task(worker: Any, digest: bytes, payload: bytes | FromConstant) -> Any:
+    task = _tasks.get(digest)
+    if task is None:
+        data = _fetch(worker, payload.key) if isinstance(payload, FromConstant) else payload
+        if len(_tasks) >= _MOST_TASKS:
+            _tasks.clear()
+        task = _tasks[digest] = pickle.loads(data)
+    return task
 
 
 def _input(worker: Any, column: Any, kept: Sequence[Kept]) -> Column:
@@ -404,15 +416,13 @@ class _LogStream:
             self._send()
 
     def _send(self) -> None:
-        count = len(self._lines)
-        if not count:
-            return
-        data = pickle.dumps(self._lines[:count], 5)
-        if len(data) > _LOG_BYTES:
-            return
-        del self._lines[:count]
-        event = {"dataflow": "logs", "batch": self._message.batch_id, "data": data}
-        self._worker.log_event(self._message.topic, event)
+        while self._lines:
+            some = self._lines[:_LOG_LINES]
+            data = pickle.dumps(some, 5)
+            if len(data) > _LOG_BYTES:
+                return
+            del self._lines[: len(some)]
+            _tell(self._worker, self._message, "logs", data)
 
 
 # --- what a worker was at when it died ------------------------------------------------------------

@@ -397,6 +397,8 @@ class _Pool:
             self.selector.modify(worker.connection, wanted, worker)
 
     def _hear(self, worker: _Worker, events: int) -> None:
+        if worker not in self.workers:  # lost a moment ago, by what the zygote said
+            return
         if events & selectors.EVENT_WRITE:
             with self.lock:
                 while worker.outgoing:

@@ -58,6 +58,8 @@ class BarScreen:
         """Draw how things are."""
         self._frame += 1
         width, height = self._size()
+        for line in self._render(self._tally.take_ended(), width, _MOST_ROWS_AT_THE_END):
+            self._region.above(line + "\n")
         boards = list(self._tally.boards)
         most = max(min(height - 4 - 2 * len(boards), _MOST_ROWS), 3)
         self._region.draw(self._render(boards, width, most))

@@ -54,6 +54,9 @@ class LiveRegion:
         with self._lock:
             if self._pauses or monotonic() < self._quiet_until:
                 return
+            if not lines:
+                self._flush()
+                return
             out = ["" if self._drawn else _HIDE_CURSOR, "\r", self._take_above(), _CLEAR_LINE]
             out += [f"\n{line}{_CLEAR_LINE}" for line in lines]
             out.append(f"{_CLEAR_BELOW}\x1b[{len(lines)}A\r")

@@ -34,10 +34,11 @@ class PlainScreen:
     def update(self) -> None:
         """Write what has happened since the last time."""
         now = monotonic()
+        for board in self._tally.take_ended():
+            self._tell_end(board)
         for board in list(self._tally.boards):
             self._tell_start(board)
-            if board.state is None:
-                self._tell_ends(board)
+            self._tell_ends(board)
         if now >= self._next_summary:
             self._next_summary = now + SUMMARY_SECONDS
             for board in list(self._tally.boards):
@@ -46,10 +47,13 @@ class PlainScreen:
     def end(self) -> None:
         """Write how it ended."""
         for board in list(self._tally.boards):
-            self._tell_start(board)
-            if board.seconds(monotonic()) >= 1.0:  # of a shorter run the last line says it all
-                self._tell_ends(board)
-            self._write(board, _ending(board))
+            self._tell_end(board)
+
+    def _tell_end(self, board: Board) -> None:
+        self._tell_start(board)
+        if board.seconds(monotonic()) >= 1.0:  # of a shorter run the last line says it all
+            self._tell_ends(board)
+        self._write(board, _ending(board))
 
     def _tell_start(self, board: Board) -> None:
         if board.run_id in self._begun:

@@ -245,15 +245,18 @@ class Tally:
                     if row_now.began is None:
                         row_now.began = row_now.latest = now
 
-    def forget_ended(self) -> None:
-        """Let go of runs that have ended."""
+    def take_ended(self) -> list[Board]:
+        """Let go of the runs that have ended; the last word on them is the caller's."""
         with self._lock:
-            ended = {id(board) for board in self.boards if board.state is not None}
-            self.boards = [board for board in self.boards if id(board) not in ended]
-            gone = {run for run, place in self._places.items() if id(place.board) in ended}
+            ended = [board for board in self.boards if board.state is not None]
+            if not ended:
+                return []
+            self.boards = [board for board in self.boards if board.state is None]
+            gone = {run for run, place in self._places.items() if place.board in ended}
             self._places = {run: p for run, p in self._places.items() if run not in gone}
             self._map_rows = {k: row for k, row in self._map_rows.items() if k[0] not in gone}
             self._unknown = {key for key in self._unknown if key[0] not in gone}
+            return ended
 
     # --- one kind of event each; the lock is held ------------------------------------------------
 

@@ -108,7 +108,8 @@ def _dict(value: dict[Any, Any], replace: Replace) -> Any:
         return dict(items)
     fresh = copy.copy(value)
     fresh.clear()
-    fresh.update(items)
+    for key, item in items:  # not update(): a Counter would count the pairs
+        fresh[key] = item
     return fresh
 
 

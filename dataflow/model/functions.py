@@ -89,6 +89,35 @@ def importable_name(fn: Any) -> tuple[str, str, Any] | None:
     return None if found is None else (module, name, found)
 
 
+def portable(fn: Any) -> Any:
+    """The function in a form that can be pickled.
+
+    A method is pickled by its name, which in its class is not the function but what was made of it.
+    """
+    if inspect.ismethod(fn):
+        made = inspect.getattr_static(fn.__self__, fn.__name__, None)
+        if _innermost(getattr(made, "fn", None)) is fn.__func__:
+            return _Method(fn.__self__, fn.__name__)
+    return fn
+
+
+class _Method:
+    """Unpickles as the method itself."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self.owner = owner
+        self.name = name
+
+    def __reduce__(self) -> Any:
+        return _method, (self.owner, self.name)
+
+
+def _method(owner: Any, name: str) -> Any:
+    made: Any = inspect.getattr_static(owner, name)
+    kind = owner if isinstance(owner, type) else type(owner)
+    return made.fn.__get__(owner, kind)
+
+
 def described(fn: Any, given: str | None) -> str | None:
     """The description: the one given, or the function's docstring."""
     return given if given is not None else inspect.getdoc(_innermost(fn))

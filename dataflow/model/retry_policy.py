@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,12 +60,10 @@ def make_retry_policy(
     """A policy from the options that a decorator takes.
 
     Raises:
-        ValueError: a number is negative, or there are more than 50 delays.
-        TypeError: the condition cannot be called.
+        ValueError: a number is negative or not finite, or there are more than 50 delays.
+        TypeError: something is no number, or the condition cannot be called.
     """
-    number = retries or 0
-    if number < 0:
-        raise ValueError(f"retries must be 0 or more, not {number}.")
+    number = _whole(retries or 0)
     if condition is not None and not callable(condition):
         raise TypeError(f"retry_condition_fn must be callable, not {condition!r}.")
     found = _delays(number, delays)
@@ -71,11 +71,26 @@ def make_retry_policy(
         raise ValueError(
             f"retry_delay_seconds has {len(found)} delays; no more than {MAX_DELAYS} are allowed."
         )
-    if any(delay < 0 for delay in found):
-        raise ValueError(f"retry_delay_seconds must be 0 or more, not {min(found)}.")
-    if jitter_factor is not None and jitter_factor < 0:
-        raise ValueError(f"retry_jitter_factor must be 0 or more, not {jitter_factor}.")
-    return RetryPolicy(number, found, jitter_factor or 0.0, condition)
+    jitter = _not_negative("retry_jitter_factor", jitter_factor or 0.0)
+    return RetryPolicy(number, found, jitter, condition)
+
+
+def _whole(retries: Any) -> int:
+    try:
+        number = operator.index(retries)
+    except TypeError:
+        raise TypeError(f"retries must be a whole number, not {retries!r}.") from None
+    if number < 0:
+        raise ValueError(f"retries must be 0 or more, not {number}.")
+    return number
+
+
+def _not_negative(option: str, value: Any) -> float:
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+        raise TypeError(f"{option} must be a number, not {value!r}.")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{option} must be 0 or more, and finite, not {value!r}.")
+    return float(value)
 
 
 def _delays(retries: int, delays: Delays) -> tuple[float, ...]:
@@ -83,9 +98,9 @@ def _delays(retries: int, delays: Delays) -> tuple[float, ...]:
         return ()
     if callable(delays):
         delays = delays(retries)
-    if isinstance(delays, (int, float)):
-        return (float(delays),)
-    return tuple(float(delay) for delay in delays)
+    if isinstance(delays, (str, bytes)) or not isinstance(delays, Iterable):
+        return (_not_negative("retry_delay_seconds", delays),)
+    return tuple(_not_negative("retry_delay_seconds", delay) for delay in delays)
 
 
 @dataclass(frozen=True, slots=True)

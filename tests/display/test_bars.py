@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from dataflow.display.bars import Painter
+from dataflow import logs
+from dataflow.display.bars import BarScreen, Painter
 from dataflow.model.states import Failed, StateCode
+from tests.display.screen import Screen
+from tests.store.samples import log_record
 
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
@@ -87,3 +91,29 @@ def test_a_terminal_without_unicode_gets_ascii(story, paint):
     story.run().add("map", "clean", 0, length=2).ended("clean", 1, node=0).over()
     text = "\n".join(paint(encoding="ascii"))
     assert text.replace("…", "").isascii()
+
+
+def test_runs_that_have_ended_stay_on_the_screen_above_the_others(story, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    screen: Any = Screen()
+    bars = BarScreen(story.tally, screen)
+    story.run("r", "first").add("map", "load", 0, length=2).ended("load", 2, node=0)
+    bars.begin()
+    bars.update()
+    assert screen.lines[1].endswith("first  brisk-otter  0.00 s")
+    story.over()
+    story.run("s", "second").add("map", "clean", 0, run_id="s", length=3)
+    logs.show_logs([log_record("r", "a line")])
+    bars.update()
+    bars.update()
+    said = [line.split("  ")[0] for line in screen.lines]
+    assert screen.lines[0].endswith("a line")
+    assert said[1] == "✓ first"
+    assert said[4] == "⠸ second"
+    assert len(said) == 6
+    story.over(run_id="s")
+    bars.end()
+    assert [line for line in screen.lines if line.startswith("✓")] == [
+        "✓ first  brisk-otter  Completed in 0.00 s",
+        "✓ second  brisk-otter  Completed in 0.00 s",
+    ]

@@ -56,6 +56,16 @@ def test_a_line_that_another_process_prints_stays(screen, region):
     assert screen.lines == ["from a worker", "and another", "", "bar 1", "bar 2"]
 
 
+def test_a_region_may_become_empty_and_come_back(screen, region):
+    region.draw(["bar", "bar"])
+    region.above("done\n")
+    region.draw([])
+    screen.write("from elsewhere\n")
+    assert screen.lines == ["done", "from elsewhere"]
+    region.draw(["bar"])
+    assert screen.lines == ["done", "from elsewhere", "", "bar"]
+
+
 def test_a_region_that_never_came_up_only_writes_what_was_queued(screen, region):
     region.above("log\n")
     region.close()

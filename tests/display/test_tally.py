@@ -102,10 +102,11 @@ def test_few_long_calls_have_a_rate_as_well(story, clock):
     assert row.seconds_left(clock.now) == pytest.approx(60)
 
 
-def test_runs_that_have_ended_can_be_forgotten(story):
+def test_runs_that_have_ended_are_taken_once(story):
     story.run().add("map", "clean", 0).over()
     story.run("second", "etl").add("map", "clean", 0, run_id="second")
-    story.tally.forget_ended()
+    assert [board.run_id for board in story.tally.take_ended()] == ["r"]
+    assert story.tally.take_ended() == []
     assert [board.run_id for board in story.tally.boards] == ["second"]
     story.ended("clean", 1, node=0)
     assert story.told() == [("clean", 0, 1)]

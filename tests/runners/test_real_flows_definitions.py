@@ -350,3 +350,10 @@ def test_flows_of_every_make() -> None:
     assert flow(lambda: double.submit(4), name="lambda")() == 8
     assert Scaler(5).scale_all([1, 2]) == [5, 10]
     assert flow(functools.partial(plain, 1), name="partial")(y=2) == 3
+
+
+def test_a_method_is_one_task_run_wherever_it_runs() -> None:
+    assert Scaler(5).scale_all([1, 2]) == [5, 10]
+    run = run_of(Scaler(5).scale_all)
+    assert not run.subflows()
+    assert [(node.name, node.counts) for node in run.nodes()] == [("scale-0", {"Completed": 2})]

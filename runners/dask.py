@@ -1,0 +1,243 @@
+"""Dask: tasks run on the workers of a Dask cluster, of this machine or of many.
+
+A batch is one Dask task. What tasks return stays on the workers when other tasks need it, or when
+it is large, and goes from worker to worker; the flow's process gets reports, small values that
+nobody else needs, and what ``.result()`` asks for.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dataflow.execution.runner_protocol import RunnerListener
+from dataflow.model.batches import Batch
+from dataflow.planner.batch_sizes import RunnerCosts
+from dataflow.settings import get_settings
+from runners.dask_boards import find_worker
+from runners.dask_session import DaskSession
+
+_DISPATCH_SECONDS = 0.010
+Connection = tuple[Any, "str | None", Callable[[], None]]
+
+
+class DaskTaskRunner:
+    """Runs tasks on a Dask cluster: one of its own on this machine, or one that is named here.
+
+    Args:
+        address: of a running scheduler.
+        client: an existing ``distributed.Client`` (its scheduler is used, not the client itself).
+        cluster: an existing cluster object.
+        cluster_class: makes a cluster (a class, a function, or ``"module:name"``).
+        cluster_kwargs: its arguments; without ``cluster_class``, of the cluster on this machine.
+        adapt_kwargs: arguments of ``cluster.adapt``, such as ``{"minimum": 1, "maximum": 10}``.
+
+    A cluster that was given is never closed; one that the runner made ends with it.
+    """
+
+    name = "dask"
+    shares_objects = False
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        client: Any = None,
+        cluster: Any = None,
+        cluster_class: Any = None,
+        cluster_kwargs: dict[str, Any] | None = None,
+        adapt_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        given = {
+            "address": address,
+            "client": client,
+            "cluster": cluster,
+            "cluster_class": cluster_class,
+        }
+        named = [name for name, value in given.items() if value is not None]
+        if len(named) > 1:
+            raise ValueError(f"Give only one of {' and '.join(named)}.")
+        if cluster_kwargs and named and named != ["cluster_class"]:
+            raise ValueError(f"cluster_kwargs make a cluster, but {named[0]} names one.")
+        if adapt_kwargs and (address is not None or client is not None):
+            raise ValueError("adapt_kwargs need a cluster object, not an address or a client.")
+        self._address, self._client, self._cluster = address, client, cluster
+        self._cluster_class = cluster_class
+        self._cluster_kwargs = dict(cluster_kwargs or {})
+        self._adapt_kwargs = adapt_kwargs
+        self._lock = threading.RLock()
+        self._session: DaskSession | None = None
+        self._pid = os.getpid()
+        self._listener: RunnerListener | None = None
+        self._bytes_before = 0
+        self._slots = self._expected_threads()
+        self.costs = _costs(self._slots)
+
+    # --- the protocol ----------------------------------------------------------------------------
+
+    def start(self, listener: RunnerListener) -> None:
+        """Begin to start or find the cluster, in a thread."""
+        with self._lock:
+            self._listener = listener
+            session = self._session
+            if session is None or session.closed or self._pid != os.getpid():
+                self._pid = os.getpid()
+                self._session = DaskSession(self._connect, listener, self._resized)
+                atexit.register(_close_if_alive, weakref.ref(self))
+            else:
+                session.listener = listener
+
+    @property
+    def slots(self) -> int:
+        """One batch for each thread of the cluster; 1 while it has none."""
+        return self._slots
+
+    def submit(self, batch: Batch) -> None:
+        """Have the cluster carry out a batch, when it is there."""
+        with self._lock:
+            if self._session is None or self._session.closed:
+                assert self._listener is not None
+                self.start(self._listener)
+            assert self._session is not None
+            self._session.submit(batch)
+
+    def cancel(self, batch_ids: Iterable[int]) -> None:
+        """Withdraw batches; on this machine workers that are at them are ended."""
+        if self._session is not None:
+            session = self._session
+            threading.Thread(target=session.cancel, args=(list(batch_ids),), daemon=True).start()
+
+    def helps(self, inside: bool) -> bool:
+        """Nobody works for the workers."""
+        return False
+
+    def help(self, seconds: float) -> None:
+        """Nothing to do here."""
+        time.sleep(seconds)
+
+    def wake(self) -> None:
+        """Nobody helps, so nobody has to be woken."""
+
+    def close(self) -> None:
+        """Leave the cluster, and end it if the runner made it."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None and self._pid == os.getpid():
+            self._bytes_before += session.bytes_through_flow
+            session.close()
+
+    # --- more ------------------------------------------------------------------------------------
+
+    @property
+    def bytes_through_flow(self) -> int:
+        """Bytes of values that have come to the flow's process so far."""
+        now = self._session.bytes_through_flow if self._session is not None else 0
+        return self._bytes_before + now
+
+    def __enter__(self) -> DaskTaskRunner:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        given = {
+            "address": self._address,
+            "client": self._client,
+            "cluster": self._cluster,
+            "cluster_class": self._cluster_class,
+            "cluster_kwargs": self._cluster_kwargs or None,
+            "adapt_kwargs": self._adapt_kwargs,
+        }
+        shown = [f"{name}={value!r}" for name, value in given.items() if value is not None]
+        return f"DaskTaskRunner({', '.join(shown)})"
+
+    # --- the cluster -----------------------------------------------------------------------------
+
+    def _connect(self) -> Connection:
+        """Make or find the cluster, and connect to it."""
+        from cluster.connecting import connect
+        from cluster.versions import check_versions
+
+        if self._address is None and self._client is None and self._cluster is None:
+            return self._make_cluster()
+        if self._client is not None:
+            client = connect(self._client.scheduler.address, security=self._client.security)
+        else:
+            client = connect(self._address or self._cluster)
+        try:
+            check_versions(client)
+        except BaseException:
+            client.close()
+            raise
+        if self._cluster is not None and self._adapt_kwargs is not None:
+            self._cluster.adapt(**self._adapt_kwargs)
+        return client, None, _nothing
+
+    def _make_cluster(self) -> Connection:
+        from cluster.connecting import connect
+        from cluster.local import LocalDaskCluster
+
+        if self._cluster_class is None:
+            local = LocalDaskCluster(adapt=self._adapt_kwargs, **self._cluster_kwargs)
+            return connect(local.address), local.boards, local.close
+        made = _resolve(self._cluster_class)(**self._cluster_kwargs)
+        try:
+            if self._adapt_kwargs is not None:
+                made.adapt(**self._adapt_kwargs)
+            return connect(made), None, made.close
+        except BaseException:
+            made.close()
+            raise
+
+    def _expected_threads(self) -> int:
+        """How many threads the cluster will have, as far as that is known before it is there."""
+        if self._adapt_kwargs is not None:
+            return int(self._adapt_kwargs.get("maximum") or 1)
+        if self._address or self._client or self._cluster or self._cluster_class:
+            return 1
+        workers = self._cluster_kwargs.get("n_workers") or get_settings().workers or os.cpu_count()
+        return int(workers or 1) * int(self._cluster_kwargs.get("threads_per_worker") or 1)
+
+    def _resized(self, threads: int) -> None:
+        adaptive = self._adapt_kwargs is not None
+        slots = max(threads, self._slots) if adaptive else max(threads, 1)
+        if slots != self._slots:
+            self._slots = slots
+            self.costs = _costs(slots)
+            if self._listener is not None:
+                self._listener.resized()
+
+
+def _costs(threads: int) -> RunnerCosts:
+    target = min(max(2 * threads * _DISPATCH_SECONDS, 0.1), 2.0)
+    return RunnerCosts(dispatch_seconds=_DISPATCH_SECONDS, target_seconds=target)
+
+
+def _resolve(cluster_class: Any) -> Any:
+    """The class behind ``"module:name"`` (or ``"module.name"``)."""
+    if not isinstance(cluster_class, str):
+        return cluster_class
+    from importlib import import_module
+
+    module, separator, name = cluster_class.partition(":")
+    if not separator:
+        module, _, name = cluster_class.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _close_if_alive(reference: weakref.ref[DaskTaskRunner]) -> None:
+    runner = reference()
+    if runner is not None:
+        runner.close()
+
+
+def _nothing() -> None:
+    """A cluster that was given is not ours to end."""

@@ -1,0 +1,234 @@
+"""States: names, codes, what may follow what."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataflow.errors import (
+    CancelledRun,
+    CrashedRun,
+    FailedRun,
+    InvalidTransition,
+    PausedRun,
+    RunError,
+    UpstreamTaskError,
+)
+from dataflow.model import states
+from dataflow.model.states import (
+    ENDED,
+    FINAL_TYPES,
+    SUCCESSFUL,
+    TRANSITIONS,
+    State,
+    StateCode,
+    StateType,
+    check_transition,
+    code_of,
+)
+
+CONSTRUCTORS = {
+    "Scheduled": StateType.SCHEDULED,
+    "Pending": StateType.PENDING,
+    "Running": StateType.RUNNING,
+    "Retrying": StateType.RUNNING,
+    "AwaitingRetry": StateType.SCHEDULED,
+    "Paused": StateType.PAUSED,
+    "Suspended": StateType.PAUSED,
+    "Cancelling": StateType.CANCELLING,
+    "Completed": StateType.COMPLETED,
+    "Cached": StateType.COMPLETED,
+    "Failed": StateType.FAILED,
+    "TimedOut": StateType.FAILED,
+    "Crashed": StateType.CRASHED,
+    "Cancelled": StateType.CANCELLED,
+}
+NUMBERS = """
+PENDING NOT_READY SUBMITTING RUNNING RETRYING AWAITING_RETRY COMPLETED CACHED SKIPPED ROLLED_BACK
+FAILED TIMED_OUT CRASHED CANCELLED CANCELLING PAUSED SUSPENDED SCHEDULED LATE
+AWAITING_CONCURRENCY_SLOT RESUMING
+""".split()
+codes = st.sampled_from(list(StateCode))
+
+
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_constructors(name):
+    state = getattr(states, name)("said", data=3)
+    assert (state.type, state.name) == (CONSTRUCTORS[name], name)
+    assert (state.message, state.data) == ("said", 3)
+    assert state.is_final() == (state.type in FINAL_TYPES)
+    assert state.code.type is state.type
+    assert state.code.state_name == name
+    assert getattr(states, name)(name="Mine").name == "Mine"
+    assert repr(getattr(states, name)()).startswith(f"{name}(")
+
+
+def test_numbers_in_stores_never_change():
+    assert [code.name for code in sorted(StateCode)] == NUMBERS
+    assert [int(code) for code in StateCode] == list(range(len(NUMBERS)))
+
+
+@pytest.mark.parametrize("code", StateCode)
+def test_a_code_is_a_type_and_a_name(code):
+    assert code_of(code.type, code.state_name) is code
+    assert State.of_code(code).code is code
+    assert code_of(code.type, "a name of the user's").type is code.type
+    assert code.is_final == (code.type in FINAL_TYPES)
+    assert (code in ENDED) == (code.is_final or code is StateCode.NOT_READY)
+    assert code.is_ended == (code in ENDED)
+    assert StateType(code.type.value) is code.type
+
+
+def test_a_name_of_another_type_does_not_count():
+    assert code_of(StateType.FAILED, "Cached") is StateCode.FAILED
+    assert State(StateType.COMPLETED, "NotReady").code is StateCode.COMPLETED
+
+
+def test_exactly_one_question_is_answered_with_yes():
+    questions = "scheduled pending running paused cancelling completed failed crashed cancelled"
+    for kind in StateType:
+        state = State(kind)
+        answers = [name for name in questions.split() if getattr(state, f"is_{name}")()]
+        assert answers == [kind.value.lower()]
+
+
+def test_states_do_not_change():
+    state = states.Completed()
+    for name in ("type", "name", "message", "data", "timestamp", "other"):
+        with pytest.raises(AttributeError):
+            setattr(state, name, 1)
+
+
+def test_timestamps_are_aware():
+    before = datetime.now(UTC)
+    state = states.Running()
+    assert state.timestamp.utcoffset() == timedelta(0)
+    assert before - timedelta(seconds=1) <= state.timestamp <= datetime.now(UTC)
+    given = datetime(2024, 1, 1, tzinfo=UTC)
+    assert State(StateType.RUNNING, timestamp=given).timestamp == given
+
+
+@given(codes, st.none() | st.text(), st.integers() | st.lists(st.text()), st.none() | st.text())
+def test_states_travel_and_are_equal(code, message, data, name):
+    state = State.of_code(code, message=message, data=data, name=name)
+    for again in (pickle.loads(pickle.dumps(state)), copy.copy(state), copy.deepcopy(state)):
+        assert again == state
+        assert hash(again) == hash(state)
+        assert again.timestamp == state.timestamp
+        assert type(again) is State
+    assert state != State.of_code(code, message="another", data=data, name=name)
+    assert state != 3
+
+
+def test_the_type_may_be_given_as_text():
+    assert State("FAILED").is_failed()  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="NOPE"):
+        State("NOPE")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        (states.Failed("why"), FailedRun),
+        (states.TimedOut("why"), FailedRun),
+        (states.Crashed("why"), CrashedRun),
+        (states.Cancelled("why"), CancelledRun),
+        (states.Cancelling("why"), CancelledRun),
+        (states.Paused("why"), PausedRun),
+        (states.Pending("why"), RunError),
+        (State.of_code(StateCode.NOT_READY, message="why"), UpstreamTaskError),
+    ],
+    ids=repr,
+)
+def test_result_of_a_state_without_an_exception(state, kind):
+    with pytest.raises(kind, match="why") as caught:
+        state.result()
+    assert type(caught.value) is kind
+    assert state.name in str(caught.value)
+    assert isinstance(state.result(raise_on_failure=False), kind)
+
+
+def test_result_of_a_state():
+    error = ValueError("x")
+    assert states.Completed(data=[1]).result() == [1]
+    assert states.Completed(data=error).result() is error
+    assert states.Failed(data=error).result(raise_on_failure=False) is error
+    with pytest.raises(ValueError, match="x"):
+        states.Failed(data=error).result()
+    assert isinstance(states.Failed(data="text").result(raise_on_failure=False), FailedRun)
+
+
+def test_repr_is_short():
+    assert repr(states.Completed()) == "Completed()"
+    assert repr(states.Cached("m")) == "Cached(type=COMPLETED, message='m')"
+    assert len(repr(states.Completed(data="x" * 1000))) < 120
+
+
+PATHS = [
+    "PENDING RUNNING COMPLETED",
+    "PENDING RUNNING AWAITING_RETRY RETRYING COMPLETED",
+    "PENDING RUNNING RETRYING FAILED",
+    "PENDING NOT_READY",
+    "PENDING CACHED",
+    "SCHEDULED LATE PENDING SUBMITTING RUNNING CRASHED",
+    "SCHEDULED PENDING RUNNING PAUSED RUNNING COMPLETED",
+    "PENDING RUNNING SUSPENDED RESUMING PENDING RUNNING COMPLETED",
+    "RUNNING CANCELLING CANCELLED",
+    "PENDING AWAITING_CONCURRENCY_SLOT PENDING RUNNING TIMED_OUT",
+    "COMPLETED ROLLED_BACK",
+    "RUNNING FAILED AWAITING_RETRY RETRYING COMPLETED",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_paths_that_runs_take(path):
+    before = None
+    for name in path.split():
+        check_transition(before, StateCode[name])
+        before = StateCode[name]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("COMPLETED", "RUNNING"),
+        ("COMPLETED", "FAILED"),
+        ("ROLLED_BACK", "PENDING"),
+        ("CANCELLED", "RUNNING"),
+        ("NOT_READY", "COMPLETED"),
+        ("RUNNING", "PENDING"),
+        ("CANCELLING", "RUNNING"),
+    ],
+)
+def test_what_cannot_follow_is_refused(before, after):
+    with pytest.raises(InvalidTransition, match=StateCode[before].state_name) as caught:
+        check_transition(StateCode[before], StateCode[after])
+    assert "comes" in str(caught.value.hint)
+
+
+@given(codes)
+def test_every_code_has_a_row(code):
+    check_transition(None, code)
+    assert all(isinstance(after, StateCode) for after in TRANSITIONS[code])
+    if code in SUCCESSFUL:
+        assert TRANSITIONS[code] <= {StateCode.ROLLED_BACK}
+
+
+@given(codes)
+def test_every_run_can_end(code):
+    reached, new = {code}, {code}
+    while new:
+        new = {after for each in new for after in TRANSITIONS[each]} - reached
+        reached |= new
+    assert reached & ENDED
+
+
+@given(codes)
+def test_whatever_has_not_ended_can_crash_or_be_cancelled(code):
+    if code not in ENDED:
+        assert {StateCode.CRASHED, StateCode.CANCELLED} <= TRANSITIONS[code]

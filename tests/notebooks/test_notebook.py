@@ -1,0 +1,70 @@
+"""What people do in notebooks: functions of cells, tasks outside flows, redefinition, await."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+CELLS = [
+    """
+    from dataclasses import dataclass
+    from dataflow import flow, task
+
+    @dataclass
+    class Point:
+        x: int
+
+    @task
+    def shift(point):
+        return Point(point.x + STEP)
+
+    STEP = 1
+    """,
+    "print([p.x for p in shift.map([Point(1), Point(2)]).result()], shift(Point(5)).x)",
+    "STEP = 10",
+    "print(shift.submit(Point(1)).result(), isinstance(shift.submit(Point(1)).result(), Point))",
+    """
+    @flow
+    def moved(n: int = 3):
+        return shift.map([Point(i) for i in range(n)])
+
+    print([p.x for p in moved(2)])
+    """,
+    """
+    @task
+    async def wait(n):
+        import asyncio
+        await asyncio.sleep(0.01)
+        return n
+
+    @flow
+    async def waits():
+        import asyncio
+        return await asyncio.gather(wait(1), wait(2)), await wait.submit(3)
+
+    print(await waits())
+    """,
+    "moved.visualize.__doc__ and moved.trace(4)",
+]
+
+
+def test_a_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from textwrap import dedent
+
+    monkeypatch.setenv("DATAFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(dedent(cell).strip()) for cell in CELLS]
+    client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    printed = [
+        "".join(output.get("text", "") for output in cell.outputs if output.get("name") == "stdout")
+        for cell in notebook.cells
+    ]
+    assert printed[1] == "[2, 3] 6\n"
+    assert printed[3] == "Point(x=11) True\n"
+    assert printed[4] == "[10, 11]\n"
+    assert printed[5] == "([1, 2], 3)\n"
