@@ -8,12 +8,15 @@ from dataflow.errors import RunnerUnavailable
 from dataflow.settings import get_settings
 
 
-def connect(target: Any, *, security: Any = None, seconds: float | None = None) -> Any:
+def connect(
+    target: Any, *, security: Any = None, direct: bool | None = None, seconds: float | None = None
+) -> Any:
     """A ``distributed.Client`` that is nobody's default.
 
     Args:
         target: the address of a scheduler, or a cluster.
         security: its TLS settings, if it has any.
+        direct: whether values may come straight from the workers, not through the scheduler.
         seconds: how long the scheduler may take to answer; None: the settings' limit.
 
     Raises:
@@ -23,7 +26,13 @@ def connect(target: Any, *, security: Any = None, seconds: float | None = None) 
 
     limit = get_settings().dask_connect_seconds if seconds is None else seconds
     try:
-        return Client(target, timeout=limit, set_as_default=False, security=security)
+        return Client(  # type: ignore[no-untyped-call]
+            target,
+            timeout=limit,
+            set_as_default=False,
+            security=security,
+            direct_to_workers=direct,
+        )
     except Exception as error:
         where = target if isinstance(target, str) else getattr(target, "scheduler_address", target)
         raise RunnerUnavailable(

@@ -22,7 +22,7 @@ _PRELOADED = ["distributed", "distributed.nanny", "distributed.worker", "runners
 def main(descriptor: int) -> None:
     """Host a cluster for whoever is at the other end of a socket, until it hangs up."""
     control = socket.socket(fileno=descriptor)
-    forkserver.set_forkserver_preload(_PRELOADED)  # type: ignore[attr-defined]
+    forkserver.set_forkserver_preload(_PRELOADED)
     forkserver.ensure_running()  # it imports while we do
     try:
         asyncio.run(_host(control))
@@ -53,7 +53,7 @@ async def _open_cluster(
 
     distributed.utils._forkserver_preload_set = True  # the list above, not all that is installed
     dask.config.set(config)
-    cluster = await LocalCluster(asynchronous=True, **kwargs)
+    cluster = await LocalCluster(asynchronous=True, **kwargs)  # type: ignore[no-untyped-call]
     if adapt is not None:
         cluster.adapt(**adapt)
     return cluster

@@ -8,17 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from dataflow.errors import DefinitionError
-from dataflow.model.functions import (
-    described,
-    importable_name,
-    kind_of,
-    name_of_function,
-    portable,
-    require_callable,
-    signature_of,
-)
+from dataflow.model.declared import Declared, Hook, refuse_unknown_options
+from dataflow.model.functions import described, name_of_function
 from dataflow.model.retry_policy import Delays, RetryPolicy, make_retry_policy
-from dataflow.tasks import import_by_name
 
 if TYPE_CHECKING:
     from dataflow.futures import FutureList, TaskFuture
@@ -28,12 +20,11 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Hook = Callable[[Any, Any, Any], Any]
 _HOOKS = ("on_running", "on_completion", "on_failure", "on_cancellation", "on_crashed")
 _LATER = ("persist_result", "result_storage", "result_serializer", "cache_result_in_memory")
 
 
-class Flow(Generic[P, R]):
+class Flow(Declared, Generic[P, R]):
     """A function with the options of a flow; made by :func:`flow`, never changed afterwards.
 
     Attributes:
@@ -68,11 +59,9 @@ class Flow(Generic[P, R]):
         on_crashed: Iterable[Hook] | None = None,
         **later: Any,
     ) -> None:
-        require_callable(fn, "flow")
-        self._refuse_unknown(later)
-        self.fn = fn
-        self.kind = kind_of(fn)
-        self.signature = signature_of(fn)
+        refuse_unknown_options("flow", later, _LATER)
+        given = (on_running, on_completion, on_failure, on_cancellation, on_crashed)
+        self.declare(fn, "flow", dict(zip(_HOOKS, given, strict=True)))
         self.name = name or name_of_function(fn).replace("_", "-")
         self.description = described(fn, description)
         self.version = version
@@ -86,33 +75,10 @@ class Flow(Generic[P, R]):
         self.validates = validate_parameters
         self.log_prints = log_prints
         self.fail_on_unhandled = fail_on_unhandled
-        given = (on_running, on_completion, on_failure, on_cancellation, on_crashed)
-        self.hooks: dict[str, list[Hook]] = {
-            kind: list(hooks or ()) for kind, hooks in zip(_HOOKS, given, strict=True)
-        }
         self._retry_options = {"retries": retries, "retry_delay_seconds": retry_delay_seconds}
         self._later = {name: value for name, value in later.items() if value is not None}
         self._run_name = self._compile_run_name()
         functools.update_wrapper(self, fn, updated=())
-
-    @staticmethod
-    def _refuse_unknown(options: dict[str, Any]) -> None:
-        unknown = [name for name in options if name not in _LATER]
-        if unknown:
-            raise DefinitionError(
-                f"@flow has no option {unknown[0]!r}.",
-                hint="See help(dataflow.Flow) for the options there are.",
-            )
-        used = sorted(name for name, value in options.items() if value)
-        if used:
-            import warnings
-
-            warnings.warn(
-                f"Accepted, but without effect in this version: {', '.join(used)}. "
-                "Results are not persisted yet.",
-                UserWarning,
-                stacklevel=4,
-            )
 
     def _compile_run_name(self) -> Any:
         if self.flow_run_name is None:
@@ -275,62 +241,23 @@ class Flow(Generic[P, R]):
             **self._later,
         }
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """A flow in a class is a method: it is bound to the instance."""
-        bind = getattr(self.fn, "__get__", None)
-        if bind is None or (
-            instance is None and not isinstance(self.fn, (classmethod, staticmethod))
-        ):
-            return self
-        bound = _rebuild_flow(type(self), self.__dict__)
-        bound.fn = bind(instance, owner)
-        bound.signature = signature_of(bound.fn)
-        return bound
-
-    def on_running(self, hook: Hook) -> Hook:
-        """Decorate a hook that is called when a run begins."""
-        return self._add_hook("on_running", hook)
-
-    def on_completion(self, hook: Hook) -> Hook:
-        """Decorate a hook that is called when a run has completed."""
-        return self._add_hook("on_completion", hook)
-
-    def on_failure(self, hook: Hook) -> Hook:
-        """Decorate a hook that is called when a run has failed for good."""
-        return self._add_hook("on_failure", hook)
-
     def on_cancellation(self, hook: Hook) -> Hook:
         """Decorate a hook that is called when a run was cancelled."""
-        return self._add_hook("on_cancellation", hook)
+        return self.add_hook("on_cancellation", hook)
 
     def on_crashed(self, hook: Hook) -> Hook:
         """Decorate a hook that is called when a run has crashed."""
-        return self._add_hook("on_crashed", hook)
+        return self.add_hook("on_crashed", hook)
 
-    def _add_hook(self, kind: str, hook: Hook) -> Hook:
-        self.hooks[kind].append(hook)
-        return hook
-
-    def __reduce_ex__(self, _protocol: Any) -> Any:
-        module, name, found = importable_name(self.fn) or ("", "", None)
-        if found is self:
-            return import_by_name, (module, name)
-        state = dict(self.__dict__)
-        state.pop("__wrapped__", None)
-        state["fn"] = portable(self.fn)
-        state["task_runner"] = (
-            state["task_runner"] if isinstance(state["task_runner"], str) else None
-        )
-        return _rebuild_flow, (type(self), state)
+    def state_to_send(self) -> dict[str, Any]:
+        """What a worker needs; a runner object stays where it is."""
+        state = super().state_to_send()
+        if not isinstance(self.task_runner, str):
+            state["task_runner"] = None
+        return state
 
     def __repr__(self) -> str:
         return f"<Flow {self.name!r}{self.signature}>"
-
-
-def _rebuild_flow(kind: type[Flow[Any, Any]], state: dict[str, Any]) -> Flow[Any, Any]:
-    made = kind.__new__(kind)
-    made.__dict__.update(state)
-    return made
 
 
 class _Subflow:
@@ -342,8 +269,8 @@ class _Subflow:
         self.__signature__ = flow.signature
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        found = self.flow(*args, **kwargs)
-        if inspect.isawaitable(found):
+        found: Any = self.flow(*args, **kwargs)
+        if self.flow.kind.startswith("async"):
             from dataflow.worker.async_calls import run_coroutine
 
             return run_coroutine(found)

@@ -23,6 +23,7 @@ from dataflow.graph.nodes import BAD_CODES, MapNode, TaskNode
 from dataflow.ids import task_run_id
 from dataflow.model.inputs import Ref, Reference
 from dataflow.model.states import State, StateCode
+from dataflow.worker.columns import load_range
 
 R = TypeVar("R")
 
@@ -292,8 +293,9 @@ def _values(node: MapNode, bad: list[int]) -> list[Any]:
         if segment.column is None:
             continue
         count = segment.stop - segment.start
-        loaded = segment.column.load_all()
-        values[segment.start : segment.stop] = loaded[segment.offset : segment.offset + count]
+        values[segment.start : segment.stop] = load_range(
+            segment.column, segment.offset, segment.offset + count
+        )
     for element in bad:
         values[element] = results.exception_of(node, element)
     return values

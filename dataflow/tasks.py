@@ -8,20 +8,12 @@ for each element, which cost microseconds each.
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from dataflow.errors import DefinitionError, ParameterBindError, ReservedArgumentError
-from dataflow.model.functions import (
-    described,
-    importable_name,
-    kind_of,
-    name_of_function,
-    portable,
-    require_callable,
-    signature_of,
-)
+from dataflow.model.declared import Declared, Hook, refuse_unknown_options
+from dataflow.model.functions import described, name_of_function
 from dataflow.model.retry_policy import (
     Condition,
     Delays,
@@ -37,7 +29,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-Hook = Callable[[Any, Any, Any], Any]
 
 _RESERVED = ("return_state", "wait_for")
 _LATER = (
@@ -53,7 +44,7 @@ _LATER = (
 )
 
 
-class Task(Generic[P, R]):
+class Task(Declared, Generic[P, R]):
     """A function with the options of a task; made by :func:`task`, never changed afterwards.
 
     Attributes:
@@ -88,11 +79,9 @@ class Task(Generic[P, R]):
         batch_size: int | None = None,
         **later: Any,
     ) -> None:
-        require_callable(fn, "task")
-        _refuse_unknown(later)
-        self.fn = fn
-        self.kind = kind_of(fn)
-        self.signature = signature_of(fn)
+        refuse_unknown_options("task", later, _LATER)
+        hooks = {"on_running": on_running, "on_completion": on_completion, "on_failure": on_failure}
+        self.declare(fn, "task", hooks)
         self.name = name or name_of_function(fn)
         self.description = described(fn, description)
         self.tags = tuple(sorted(_checked_tags(tags)))
@@ -104,11 +93,6 @@ class Task(Generic[P, R]):
         self.log_prints = log_prints
         self.resources = dict(resources or {})
         self.batch_size = _positive("batch_size", batch_size)
-        self.hooks: dict[str, list[Hook]] = {
-            "on_running": list(on_running or ()),
-            "on_completion": list(on_completion or ()),
-            "on_failure": list(on_failure or ()),
-        }
         self.task_run_name = task_run_name
         self.later = {name: value for name, value in later.items() if value is not None}
         self._retry_options: dict[str, Any] = {
@@ -119,7 +103,7 @@ class Task(Generic[P, R]):
         }
         self._refuse_reserved()
         self.run_name = self._run_name()
-        self._prepare_binding()
+        self.rebound()
         functools.update_wrapper(self, fn, updated=())
 
     def _refuse_reserved(self) -> None:
@@ -138,7 +122,8 @@ class Task(Generic[P, R]):
 
         return compile_run_name(self.task_run_name, self.signature, f"task {self.name!r}")
 
-    def _prepare_binding(self) -> None:
+    def rebound(self) -> None:
+        """Prepare for binding arguments."""
         parameters = list(self.signature.parameters.values())
         positional = [
             p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
@@ -264,94 +249,8 @@ class Task(Generic[P, R]):
             **self.later,
         }
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """A task in a class is a method: it is bound to the instance (or the class)."""
-        bind = getattr(self.fn, "__get__", None)
-        if bind is None or (
-            instance is None and not isinstance(self.fn, (classmethod, staticmethod))
-        ):
-            return self
-        bound: Task[Any, Any] = _rebuild_task(type(self), self.__dict__)
-        bound.fn = bind(instance, owner)
-        bound.signature = signature_of(bound.fn)
-        bound._prepare_binding()
-        return bound
-
-    @property
-    def has_hooks(self) -> bool:
-        """Whether any hook is to be called."""
-        return any(self.hooks.values())
-
-    def on_running(self, hook: Hook) -> Hook:
-        """Decorate a hook that is called whenever a run of this task begins."""
-        self.hooks["on_running"].append(hook)
-        return hook
-
-    def on_completion(self, hook: Hook) -> Hook:
-        """Decorate a hook that is called when a run of this task has completed."""
-        self.hooks["on_completion"].append(hook)
-        return hook
-
-    def on_failure(self, hook: Hook) -> Hook:
-        """Decorate a hook that is called when a run of this task has failed for good."""
-        self.hooks["on_failure"].append(hook)
-        return hook
-
-    # --- how it travels --------------------------------------------------------------------------
-
-    def __reduce_ex__(self, _protocol: Any) -> Any:
-        module, name, found = importable_name(self.fn) or ("", "", None)
-        if found is self:
-            return import_by_name, (module, name)
-        state = dict(self.__dict__)
-        state["hooks"] = {kind: [] for kind in self.hooks}  # they run in the flow's process
-        state.pop("__wrapped__", None)
-        if isinstance(found, Task) and found.fn is self.fn:  # the same with other options
-            del state["fn"]
-            return _vary_task, (module, name, state)
-        state["fn"] = portable(self.fn)
-        return _rebuild_task, (type(self), state)
-
     def __repr__(self) -> str:
         return f"<Task {self.name!r}{self.signature}>"
-
-
-def import_by_name(module: str, name: str) -> Any:
-    """What a module has under a (dotted) name."""
-    found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
-
-
-def _vary_task(module: str, name: str, state: dict[str, Any]) -> Task[Any, Any]:
-    found = import_by_name(module, name)
-    return _rebuild_task(type(found), {**state, "fn": found.fn})
-
-
-def _rebuild_task(kind: type[Task[Any, Any]], state: dict[str, Any]) -> Task[Any, Any]:
-    made = kind.__new__(kind)
-    made.__dict__.update(state)
-    return made
-
-
-def _refuse_unknown(options: dict[str, Any]) -> None:
-    unknown = [name for name in options if name not in _LATER]
-    if unknown:
-        raise DefinitionError(
-            f"@task has no option {unknown[0]!r}.",
-            hint="See help(dataflow.Task) for the options there are.",
-        )
-    used = sorted(name for name, value in options.items() if value)
-    if used:
-        import warnings
-
-        warnings.warn(
-            f"Accepted, but without effect in this version: {', '.join(used)}. "
-            "Results are not persisted or cached yet.",
-            UserWarning,
-            stacklevel=4,
-        )
 
 
 def _checked_tags(tags: Iterable[str] | None) -> set[str]:

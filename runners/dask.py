@@ -8,24 +8,20 @@ nobody else needs, and what ``.result()`` asks for.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.settings import get_settings
-from runners.dask_boards import find_worker
-from runners.dask_session import DaskSession
+from runners.dask_session import Connection, DaskSession
 
 _DISPATCH_SECONDS = 0.010
-Connection = tuple[Any, "str | None", Callable[[], None]]
 
 
 class DaskTaskRunner:
@@ -88,6 +84,7 @@ class DaskTaskRunner:
             self._listener = listener
             session = self._session
             if session is None or session.closed or self._pid != os.getpid():
+                self._count_bytes()
                 self._pid = os.getpid()
                 self._session = DaskSession(self._connect, listener, self._resized)
                 atexit.register(_close_if_alive, weakref.ref(self))
@@ -102,14 +99,12 @@ class DaskTaskRunner:
     def submit(self, batch: Batch) -> None:
         """Have the cluster carry out a batch, when it is there."""
         with self._lock:
-            if self._session is None or self._session.closed:
+            while self._session is None or not self._session.submit(batch):
                 assert self._listener is not None
                 self.start(self._listener)
-            assert self._session is not None
-            self._session.submit(batch)
 
     def cancel(self, batch_ids: Iterable[int]) -> None:
-        """Withdraw batches; on this machine workers that are at them are ended."""
+        """Withdraw batches; a worker of ours that is at one of them is ended."""
         if self._session is not None:
             session = self._session
             threading.Thread(target=session.cancel, args=(list(batch_ids),), daemon=True).start()
@@ -128,9 +123,9 @@ class DaskTaskRunner:
     def close(self) -> None:
         """Leave the cluster, and end it if the runner made it."""
         with self._lock:
+            self._count_bytes()
             session, self._session = self._session, None
         if session is not None and self._pid == os.getpid():
-            self._bytes_before += session.bytes_through_flow
             session.close()
 
     # --- more ------------------------------------------------------------------------------------
@@ -140,6 +135,10 @@ class DaskTaskRunner:
         """Bytes of values that have come to the flow's process so far."""
         now = self._session.bytes_through_flow if self._session is not None else 0
         return self._bytes_before + now
+
+    def _count_bytes(self) -> None:
+        if self._session is not None:
+            self._bytes_before += self._session.bytes_through_flow
 
     def __enter__(self) -> DaskTaskRunner:
         return self
@@ -179,7 +178,7 @@ class DaskTaskRunner:
             raise
         if self._cluster is not None and self._adapt_kwargs is not None:
             self._cluster.adapt(**self._adapt_kwargs)
-        return client, None, _nothing
+        return Connection(client, grows=True)
 
     def _make_cluster(self) -> Connection:
         from cluster.connecting import connect
@@ -187,12 +186,14 @@ class DaskTaskRunner:
 
         if self._cluster_class is None:
             local = LocalDaskCluster(adapt=self._adapt_kwargs, **self._cluster_kwargs)
-            return connect(local.address), local.boards, local.close
+            grows = self._adapt_kwargs is not None
+            client = connect(local.address, direct=True)
+            return Connection(client, local.boards, local.close, ends_idle=True, grows=grows)
         made = _resolve(self._cluster_class)(**self._cluster_kwargs)
         try:
             if self._adapt_kwargs is not None:
                 made.adapt(**self._adapt_kwargs)
-            return connect(made), None, made.close
+            return Connection(connect(made), None, made.close, grows=True)
         except BaseException:
             made.close()
             raise
@@ -237,7 +238,3 @@ def _close_if_alive(reference: weakref.ref[DaskTaskRunner]) -> None:
     runner = reference()
     if runner is not None:
         runner.close()
-
-
-def _nothing() -> None:
-    """A cluster that was given is not ours to end."""

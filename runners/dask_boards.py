@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from pathlib import Path
 
 from dataflow.model.batches import Batch
@@ -20,14 +22,14 @@ def find_position(folder: str, batch: Batch) -> int | None:
     return -1
 
 
-def find_worker(folder: str, batch_id: int) -> int | None:
-    """The process id of the worker that is at a batch."""
+def kill_workers(folder: str, batch_ids: set[int]) -> None:
+    """End the worker processes that are at these batches; their nannies start new ones."""
     for path in Path(folder).iterdir():
         with contextlib.suppress(OSError):
             board = memoryview(path.read_bytes()[:BOARD_BYTES]).cast("q")
-            if board[2] == batch_id:
-                return int(path.name.partition("-")[0])
-    return None
+            if board[2] in batch_ids:
+                path.unlink()
+                os.kill(int(path.name.partition("-")[0]), signal.SIGKILL)
 
 
 def _is_concurrent(batch: Batch) -> bool:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dataflow.errors import ResultMissing
-from dataflow.worker.columns import PackedColumn
+from dataflow.model.batches import Column
+from dataflow.worker.columns import load_range, pack
 from runners.dask_worker import LeftColumn
 
 if TYPE_CHECKING:
     from runners.dask_session import DaskSession
 
-_KEEP_BYTES = 16_000_000
+_WHOLE_BYTES = 64_000
+_BLOCK_BYTES = 256_000
+_KEPT_BYTES = 16_000_000
 
 
 class RemoteColumn:
     """A column under a Dask key; the key is released when the last reference to this goes.
 
-    It crosses to the flow's process only when somebody asks for a value: small columns as a whole,
-    and once; of a large one the value that was asked for.
+    Values cross to the flow's process only when somebody asks for them: a small column as a whole,
+    of others what was asked for and small neighbours. What has crossed is kept, if it is not large.
 
     Args:
         session: the connection to the cluster that has it.
@@ -26,28 +28,24 @@ class RemoteColumn:
         left: how many values, and how large.
     """
 
-    __slots__ = ("__weakref__", "_fetched", "_left", "future", "session")
+    __slots__ = ("__weakref__", "_blocks", "_kept_bytes", "future", "left", "session")
 
     def __init__(self, session: DaskSession, future: Any, left: LeftColumn) -> None:
         self.session = session
         self.future = future
-        self._left = left
-        self._fetched: Any = None
+        self.left = left
+        self._blocks: list[tuple[int, int, Column]] = []
+        self._kept_bytes = 0
 
     @property
     def count(self) -> int:
         """How many values."""
-        return self._left.count
+        return self.left.count
 
     @property
     def nbytes(self) -> int:
         """How many bytes they take on the worker."""
-        return self._left.nbytes
-
-    @property
-    def is_large(self) -> bool:
-        """Whether a copy of it in this process should not be kept."""
-        return self.nbytes > _KEEP_BYTES
+        return self.left.nbytes
 
     def load(self, position: int) -> Any:
         """The value at ``position``.
@@ -55,9 +53,17 @@ class RemoteColumn:
         Raises:
             ResultMissing: the cluster does not have it any more.
         """
-        if self.is_large and self.count > 1 and self._left.exact:
-            return self.session.fetch_part(self, position).load(0)
-        return self._fetch().load(position)
+        start, _, column = self._block(position, self._stop_after(position))
+        return column.load(position - start)
+
+    def load_range(self, start: int, stop: int) -> list[Any]:
+        """The values from ``start`` to ``stop``.
+
+        Raises:
+            ResultMissing: the cluster does not have them any more.
+        """
+        first, _, column = self._block(start, stop)
+        return load_range(column, start - first, stop - first)
 
     def load_all(self) -> list[Any]:
         """All values.
@@ -65,19 +71,42 @@ class RemoteColumn:
         Raises:
             ResultMissing: the cluster does not have them any more.
         """
-        values: list[Any] = self._fetch().load_all()
-        return values
+        return self.load_range(0, self.count)
 
-    def _fetch(self) -> Any:
-        column = self._fetched
-        if column is None:
-            column = self.session.fetch(self)
-            if not self.is_large:
-                self._fetched = column
-        return column
+    def _stop_after(self, position: int) -> int:
+        """How far a block from ``position`` on goes."""
+        sizes, count = self.left.sizes, self.count
+        if not sizes:
+            return min(count, position + max(_BLOCK_BYTES * count // max(self.nbytes, 1), 1))
+        total, stop = sizes[position], position + 1
+        while stop < count and total + sizes[stop] <= _BLOCK_BYTES:
+            total += sizes[stop]
+            stop += 1
+        return stop
+
+    def _block(self, start: int, stop: int) -> tuple[int, int, Column]:
+        for block in reversed(self._blocks):
+            if block[0] <= start and stop <= block[1]:
+                return block
+        if self.nbytes <= _WHOLE_BYTES and not self.left.sizes:
+            start, stop = 0, self.count
+        block = (start, stop, self._fetch(start, stop))
+        self._keep(block)
+        return block
+
+    def _fetch(self, start: int, stop: int) -> Column:
+        if stop - start == self.count:
+            return self.session.fetch(self)
+        return self.session.fetch_part(self, start, stop)
+
+    def _keep(self, block: tuple[int, int, Column]) -> None:
+        nbytes = block[2].nbytes
+        if nbytes > _KEPT_BYTES:
+            return
+        self._blocks.append(block)
+        self._kept_bytes += nbytes
+        while self._kept_bytes > _KEPT_BYTES:
+            self._kept_bytes -= self._blocks.pop(0)[2].nbytes
 
     def __reduce__(self) -> tuple[Any, ...]:
-        column = self._fetch()
-        if not isinstance(column, PackedColumn):
-            raise ResultMissing("These values were lost with their Dask worker.")
-        return column.__reduce__()
+        return pack(self.load_all(), exact=bool(self.left.sizes)).__reduce__()

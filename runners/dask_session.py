@@ -7,13 +7,14 @@ takes what came back. Everything is keyed by the id of the batch.
 from __future__ import annotations
 
 import contextlib
+import logging
 import pickle
 import queue
 import threading
+import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count, groupby
 from typing import Any
@@ -24,15 +25,36 @@ from dataflow.model.batches import Batch, BatchReport, Column, TaskLike
 from dataflow.worker.carry_batch import failed_report
 from dataflow.worker.columns import ObjectColumn, PackedColumn, pack
 from runners import dask_worker
-from runners.dask_boards import find_position
+from runners.dask_boards import find_position, kill_workers
 from runners.dask_columns import RemoteColumn
 from runners.dask_worker import FromBatch, FromConstant, Kept, LeftColumn, Message
 from runners.messages import dump_batch, dump_task
 
 _CONSTANT_BYTES = 64_000
 _LARGE_MESSAGE_BYTES = 5_000_000
-_FETCHERS = 4
+_COPIES = 2
+_LOOK_SECONDS = 1.0
+_IDLE_SECONDS = 300.0
 _STOP = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A cluster that is ready.
+
+    Attributes:
+        client: connected to its scheduler; ours.
+        boards: the folder in which its workers, on this machine, write down what they are at.
+        close: ends the cluster, if it is ours.
+        ends_idle: whether it should end when it has not been used for a while.
+        grows: whether workers may come that are not there yet.
+    """
+
+    client: Any
+    boards: str | None = None
+    close: Callable[[], None] = lambda: None
+    ends_idle: bool = False
+    grows: bool = False
 
 
 @dataclass(slots=True)
@@ -47,14 +69,14 @@ class DaskSession:
     """A cluster in use.
 
     Args:
-        open_connection: starts or finds the cluster: ``(client, boards, close)``; runs in a thread.
+        open_connection: starts or finds the cluster; runs in a thread.
         listener: who is told what happens.
         resized: called with the number of threads whenever it changes.
     """
 
     def __init__(
         self,
-        open_connection: Callable[[], tuple[Any, str | None, Callable[[], None]]],
+        open_connection: Callable[[], Connection],
         listener: RunnerListener,
         resized: Callable[[int], None],
     ) -> None:
@@ -63,7 +85,8 @@ class DaskSession:
         self.closed = False
         self.bytes_through_flow = 0
         self._open_connection = open_connection
-        self._close_cluster: Callable[[], None] = lambda: None
+        self._close_cluster: Callable[[], None] = _nothing
+        self._ends_idle = self._grows = False
         self._resized = resized
         self._boards: str | None = None
         self._lock = threading.Lock()
@@ -72,9 +95,11 @@ class DaskSession:
         self._incoming: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._constants: dict[int, tuple[weakref.ref[Any], FromConstant, Any]] = {}
         self._task_constants: dict[bytes, tuple[FromConstant, Any]] = {}
-        self._topics: dict[str, Callable[[Any], None]] = {}
         self._numbers = count(1)
-        self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="dataflow dask fetch")
+        self._threads = 0
+        self._cancelled: set[int] = set()
+        self._remote: weakref.WeakSet[RemoteColumn] = weakref.WeakSet()
+        self._busy_at = time.monotonic()
         self._ready = threading.Event()
         self._sender = threading.Thread(target=self._send_all, name="dataflow dask", daemon=True)
         self._receiver = threading.Thread(
@@ -85,19 +110,27 @@ class DaskSession:
 
     # --- called by the runner --------------------------------------------------------------------
 
-    def submit(self, batch: Batch) -> None:
-        """Take a batch; it is sent when the cluster is there."""
-        self._outgoing.put(batch)
-
-    def cancel(self, batch_ids: Iterable[int]) -> list[int]:
-        """Withdraw batches; the ids of those that Dask had."""
+    def submit(self, batch: Batch) -> bool:
+        """Take a batch, to be sent when the cluster is there; False: the session has ended."""
         with self._lock:
-            flights = [self._flights.pop(batch_id, None) for batch_id in batch_ids]
-        futures = [flight.future for flight in flights if flight is not None and flight.future]
-        if futures:
+            if not self.closed:
+                self._outgoing.put(batch)
+            return not self.closed
+
+    def cancel(self, batch_ids: Iterable[int]) -> None:
+        """Withdraw batches. A worker that is at one is ended if it is ours, else interrupted."""
+        ids = list(batch_ids)
+        with self._lock:
+            self._cancelled.update(ids)
+            flights = [self._flights.pop(batch_id) for batch_id in ids if batch_id in self._flights]
+        futures = [flight.future for flight in flights if flight.future is not None]
+        if futures and self.client is not None:
             with contextlib.suppress(Exception):
-                self.client.cancel(futures, asynchronous=False, force=True)
-        return [flight.batch.id for flight in flights if flight is not None]
+                self.client.cancel(futures, force=True)
+                if self._boards is None:
+                    self.client.run(dask_worker.interrupt, self.client.id, ids, wait=False)
+                else:
+                    kill_workers(self._boards, set(ids))
 
     def close(self) -> None:
         """End the threads and the connection, and the cluster if it is ours."""
@@ -112,16 +145,14 @@ class DaskSession:
             self._sender.join(70)
         if current is not self._receiver:
             self._receiver.join(10)
-        self._fetchers.shutdown(wait=False, cancel_futures=True)
         self._end_connection()
 
     def _end_connection(self) -> None:
         self._ready.set()
         client, self.client = self.client, None
         if client is not None:
-            with contextlib.suppress(Exception):
-                for topic in self._topics:
-                    client.unsubscribe_topic(topic)
+            with contextlib.suppress(Exception), _quiet_client():
+                client.unsubscribe_topic(client.id)
                 client.close(timeout=2)
         self._close_cluster()
 
@@ -134,22 +165,24 @@ class DaskSession:
             ResultMissing: the cluster does not have it any more.
         """
         kept: Kept = self._gather(column.future)
-        found = kept.open()
+        found = kept.open(column.left.missing)
         self.bytes_through_flow += found.nbytes
         return found
 
-    def fetch_part(self, column: RemoteColumn, position: int) -> PackedColumn:
-        """Bring one value of a column to this process.
+    def fetch_part(self, column: RemoteColumn, start: int, stop: int) -> PackedColumn:
+        """Bring some values of a column to this process.
 
         Raises:
-            ResultMissing: the cluster does not have it any more.
+            ResultMissing: the cluster does not have them any more.
         """
-        future = self._run(dask_worker.part_of, "part", column.future, position)
-        part: PackedColumn = self._gather(future)
+        wanted = (column.future, start, stop, column.left.missing)
+        part: PackedColumn = self._gather(self._run(dask_worker.part_of, "part", *wanted))
         self.bytes_through_flow += part.nbytes
         return part
 
     def _run(self, function: Any, name: str, *arguments: Any) -> Any:
+        if self.client is None:
+            raise ResultMissing("The Dask cluster that had a value was closed.")
         key = (f"{name}-{self.client.id}", next(self._numbers))
         return self.client.submit(function, *arguments, key=key, pure=False)
 
@@ -172,10 +205,11 @@ class DaskSession:
 
     def _open(self) -> bool:
         try:
-            self.client, self._boards, self._close_cluster = self._open_connection()
-            self._topics = {self.client.id: self._event, "all": self._cluster_event}
-            for topic, handler in self._topics.items():
-                self.client.subscribe_topic(topic, handler)
+            connection = self._open_connection()
+            self.client, self._boards = connection.client, connection.boards
+            self._close_cluster = connection.close
+            self._ends_idle, self._grows = connection.ends_idle, connection.grows
+            self.client.subscribe_topic(self.client.id, self._event)
             self._count_threads()
         except Exception as error:
             self._break(error)
@@ -201,8 +235,10 @@ class DaskSession:
         threading.Thread(target=self._end_connection, daemon=True).start()
 
     def _count_threads(self) -> None:
+        """How large the cluster is now (its own events would tell, but to listen breaks it)."""
         if self.client is not None:
-            self._resized(sum(self.client.nthreads().values()))
+            self._threads = sum(self.client.nthreads().values())
+            self._resized(self._threads)
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -233,7 +269,10 @@ class DaskSession:
     def _send(self, batches: list[Batch]) -> None:
         encoded = []
         for batch in batches:
+            if batch.id in self._cancelled:
+                continue
             try:
+                self._check_resources(batch)
                 encoded.append((batch, *self._encode(batch)))
             except Exception as error:
                 self.listener.reported(failed_report(batch, error))
@@ -269,6 +308,26 @@ class DaskSession:
         if future.status != "finished":
             self._incoming.put(lambda: self._failed(batch_id, future))
 
+    def _check_resources(self, batch: Batch) -> None:
+        """Refuse what no worker can ever give; Dask would wait for ever.
+
+        Raises:
+            RunnerUnavailable: no worker has what the batch needs.
+        """
+        if not batch.resources or not self._threads or self._grows:
+            return
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        for worker in workers:
+            has = worker["resources"]
+            if all(has.get(name, 0) >= amount for name, amount in batch.resources.items()):
+                return
+        wanted = ", ".join(f"{name}: {amount:g}" for name, amount in batch.resources.items())
+        raise RunnerUnavailable(
+            f"No worker of the Dask cluster has what task {batch.tasks[0].name!r} needs "
+            f"({wanted}).",
+            hint='Start workers that have it, such as cluster_kwargs={"resources": {"GPU": 1}}.',
+        )
+
     # --- encoding --------------------------------------------------------------------------------
 
     def _encode(self, batch: Batch) -> tuple[bytes, list[Any]]:
@@ -280,6 +339,7 @@ class DaskSession:
         dependencies: list[Any] = []
         inputs: list[Any] = [self._input(column, dependencies) for column in batch.inputs]
         message = Message(
+            versions=dask_worker.versions_here(),
             topic=self.client.id,
             batch_id=batch.id,
             digests=digests,
@@ -296,9 +356,10 @@ class DaskSession:
         digest, payload = dump_task(task)
         if len(payload) < _CONSTANT_BYTES:
             return digest, payload
-        if digest not in self._task_constants:
-            self._task_constants[digest] = self._hold(payload)
-        return digest, self._task_constants[digest][0]
+        known = self._task_constants.get(digest)
+        if known is None or _is_gone(known[1]):
+            known = self._task_constants[digest] = self._hold(payload)
+        return digest, known[0]
 
     def _input(self, column: Any, dependencies: list[Any]) -> Any:
         """A column as it is sent: by reference if it is on the workers, or should be."""
@@ -310,7 +371,7 @@ class DaskSession:
         if not isinstance(column, PackedColumn) or column.nbytes < _CONSTANT_BYTES:
             return column
         known = self._constants.get(id(column))
-        if known is None or known[0]() is not column or known[2].status in ("cancelled", "error"):
+        if known is None or known[0]() is not column or _is_gone(known[2]):
             key = id(column)
             constant, future = self._hold(pickle.dumps(column, 5))
             reference = weakref.ref(column, lambda _: self._constants.pop(key, None))
@@ -318,9 +379,16 @@ class DaskSession:
         return known[1]
 
     def _hold(self, data: bytes) -> tuple[FromConstant, Any]:
-        if len(data) > _LARGE_MESSAGE_BYTES:
-            warnings.filterwarnings("ignore", message="Sending large graph")
-        future = self._run(dask_worker.hold, "constant", data)
+        """Put a constant on the cluster, before any batch that needs it is sent.
+
+        A Dask task could be made again if it was lost, but it waits for a free thread; so this is
+        one only while there are no workers, who then come because of it.
+        """
+        if self._threads:
+            future = self.client.scatter(data, hash=False, broadcast=_COPIES)
+        else:
+            future = self._run(dask_worker.hold, "constant", data)
+            self.client.gather(self._run(dask_worker.is_held, "held", future))
         return FromConstant(future.key), future
 
     # --- receiving (events in the client's own thread, the rest in ours) -------------------------
@@ -332,20 +400,40 @@ class DaskSession:
             batch_id, data = message["batch"], message["data"]
             self._incoming.put(lambda: self._heard(kind, batch_id, data))
 
-    def _cluster_event(self, event: Any) -> None:
-        _, message = event
-        if isinstance(message, dict) and message.get("action") in ("add-worker", "remove-worker"):
-            self._incoming.put(self._count_threads)
-
     def _receive_all(self) -> None:
+        looked = 0.0
         while True:
-            step = self._incoming.get()
+            try:
+                step = self._incoming.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                step = _nothing
             if step is _STOP:
                 return
-            try:
-                step()
-            except Exception as error:
-                self._break(error)
+            self._do(step)
+            if self._end_if_idle():
+                return
+            if self._flights and time.monotonic() - looked > _LOOK_SECONDS:
+                self._do(self._count_threads)
+                looked = time.monotonic()
+
+    def _end_if_idle(self) -> bool:
+        """End a cluster of ours that nobody has used for a while and that holds nothing."""
+        with self._lock:
+            now = time.monotonic()
+            if self._flights or self._remote or not self._outgoing.empty() or self.client is None:
+                self._busy_at = now
+            if self.closed or not self._ends_idle or now - self._busy_at < _IDLE_SECONDS:
+                return False
+            self.closed = True
+        self._outgoing.put(_STOP)
+        self._end_connection()
+        return True
+
+    def _do(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:
+            self._break(error)
 
     def _flight(self, batch_id: int) -> Flight | None:
         with self._lock:  # a report can be here before the sender has noted the future
@@ -360,7 +448,9 @@ class DaskSession:
         elif kind == "logs":
             self.listener.logged(batch_id, pickle.loads(data))
         else:
-            self._fetchers.submit(self._fetch_report, flight, kind == "alone")
+            threading.Thread(
+                target=self._fetch_report, args=(flight, kind == "alone"), daemon=True
+            ).start()
 
     def _fetch_report(self, flight: Flight, alone: bool) -> None:
         """Get a report that was too large for an event."""
@@ -382,6 +472,7 @@ class DaskSession:
                 return
         if isinstance(report.values, LeftColumn):
             report.values = RemoteColumn(self, flight.future, report.values)
+            self._remote.add(report.values)
         elif report.values is not None:
             self.bytes_through_flow += report.values.nbytes
         self.listener.reported(report)
@@ -411,6 +502,22 @@ class DaskSession:
             self.listener.reported(failed_report(batch, problem))
 
 
+@contextlib.contextmanager
+def _quiet_client() -> Iterator[None]:
+    """Dask's client logs with a traceback that it is closed while it tries to reconnect."""
+    logger = logging.getLogger("distributed.client")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _nothing() -> None:
+    """The time to look around has come."""
+
+
 def _kind(batch: Batch) -> tuple[Any, ...]:
     return batch.priority, sorted(batch.resources.items())
 
@@ -418,6 +525,10 @@ def _kind(batch: Batch) -> tuple[Any, ...]:
 def _key(batch: Batch) -> tuple[str, int]:
     """One prefix a task and one group a run, since the scheduler keeps prefixes for ever."""
     return f"{batch.tasks[0].name}-{batch.run.run_id}", batch.id
+
+
+def _is_gone(future: Any) -> bool:
+    return future.status in ("cancelled", "error", "lost")
 
 
 def _is_cancelled(error: BaseException) -> bool:

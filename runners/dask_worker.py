@@ -12,16 +12,20 @@ first, and a run asks there how far the first one went.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import pickle
+import socket
+import sys
 import threading
 import time
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Collection, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from dataflow.errors import ResultMissing
+from dataflow import __version__
+from dataflow.errors import ResultMissing, VersionMismatch
 from dataflow.model.batches import Batch, BatchReport, Column, Failure, LogLine, MapBody
 from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.carry_out import BatchCarrier
@@ -31,11 +35,12 @@ from runners.messages import unloadable_report
 
 EVENT_BYTES = 4_000
 INLINE_BYTES = 64_000
-_EXACT_BYTES = 1_000_000
+_EXACT_BYTES = 1_000  # a value
 _LOG_BYTES = 16_000
 _LOG_LINES = 50
 _LOG_SECONDS = 0.2
-_FETCH_SECONDS = 30.0
+_FETCH_SECONDS = 5.0
+_ASK_SECONDS = 60.0
 _MOST_CONSTANTS = 16
 _MOST_TASKS = 1000
 _UNLIMITED_SECONDS = 1e9
@@ -55,12 +60,18 @@ class FromConstant(NamedTuple):
 
 
 class LeftColumn:
-    """Stands in a report for values that were left on the worker."""
+    """Stands in a report for values that were left on the worker.
 
-    def __init__(self, count: int, nbytes: int, exact: bool) -> None:
-        self.count = count
-        self.nbytes = nbytes
-        self.exact = exact
+    Attributes:
+        sizes: bytes of each value, where each can be fetched alone; empty: they are all small.
+        missing: positions that have no value, because their calls failed.
+    """
+
+    def __init__(self, column: PackedColumn) -> None:
+        self.count = column.count
+        self.nbytes = column.nbytes
+        self.sizes = [part.nbytes for part in column.parts] if column.exact else []
+        self.missing: frozenset[int] = frozenset()
 
     def load(self, position: int) -> Any:
         """Not here."""
@@ -76,6 +87,7 @@ class Message:
     """A batch on its way: all that a worker needs, in plain bytes.
 
     Attributes:
+        versions: of Python and dataflow in the flow's process.
         topic: the id of the client that wants the report.
         digests, payloads: the tasks, as bytes or (large ones) as a constant to fetch.
         data: the pickled batch.
@@ -85,6 +97,7 @@ class Message:
         boards: the folder of the boards, for workers of the flow's own machine.
     """
 
+    versions: tuple[str, ...]
     topic: str
     batch_id: int
     digests: list[bytes]
@@ -121,15 +134,19 @@ class Kept:
     def __reduce__(self) -> tuple[Any, ...]:
         return Kept, (self.column, self.report, self.failed)
 
-    def open(self) -> Column:
-        """The values for one reader, who may change what it loads."""
+    def open(self, missing: Collection[int] = ()) -> Column:
+        """The values for one reader, who may change what it loads.
+
+        What is not ``missing`` is refused if its call failed: it did not when it ran first.
+        """
         assert self.column is not None
         column = PackedColumn(self.column.parts, self.column.count, self.column.exact)
-        return _HoledColumn(column, self.failed) if self.failed else column
+        unexpected = {at: failure for at, failure in self.failed.items() if at not in missing}
+        return _HoledColumn(column, unexpected) if unexpected else column
 
 
 class _HoledColumn:
-    """A column some of whose calls failed, though perhaps not when they ran first."""
+    """A column with calls that failed when they ran again."""
 
     def __init__(self, column: PackedColumn, failed: dict[int, Failure]) -> None:
         self.column = column
@@ -160,10 +177,30 @@ def run_batch(data: bytes, kept: Sequence[Kept]) -> Kept:
     worker = get_worker()
     message: Message = pickle.loads(data)
     board = _board(message)
+    place = (message.topic, message.batch_id)
+    _running[place] = threading.get_ident()
     try:
         return _carry_out(worker, message, kept, board)
     finally:
+        _running.pop(place, None)
         board[2] = 0
+
+
+class Interrupted(BaseException):
+    """Raised in a batch that was cancelled, at its next line of Python."""
+
+
+_running: dict[tuple[str, int], int] = {}
+
+
+def interrupt(topic: str, batch_ids: Collection[int]) -> None:
+    """End batches that this worker is at (sent to all workers)."""
+    for batch_id in batch_ids:
+        thread = _running.pop((topic, batch_id), None)
+        if thread is not None:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread), ctypes.py_object(Interrupted)
+            )
 
 
 def report_of(kept: Kept) -> bytes:
@@ -172,17 +209,22 @@ def report_of(kept: Kept) -> bytes:
     return kept.report
 
 
-def part_of(kept: Kept, position: int) -> PackedColumn:
-    """One value out of many."""
-    column = kept.open()
+def part_of(kept: Kept, start: int, stop: int, missing: Collection[int]) -> PackedColumn:
+    """Some values out of many."""
+    column = kept.open(missing)
     if isinstance(column, PackedColumn) and column.exact:
-        return PackedColumn([column.parts[position]], 1, exact=True)
-    return pack([column.load(position)], exact=True)
+        return PackedColumn(column.parts[start:stop], stop - start, exact=True)
+    return pack([column.load(position) for position in range(start, stop)], exact=False)
 
 
 def hold(data: bytes) -> bytes:
     """Keep a constant on some worker, from where the others fetch it."""
     return data
+
+
+def is_held(data: bytes) -> bool:
+    """That a constant has been put on some worker."""
+    return bool(data)
 
 
 # --- carrying out ---------------------------------------------------------------------------------
@@ -192,6 +234,7 @@ def _carry_out(
     worker: Any, message: Message, kept: Sequence[Kept], board: MutableSequence[int]
 ) -> Kept:
     try:
+        _check_versions(message)
         batch = _load_batch(worker, message, kept)
         if message.may_stop and message.stays:
             _repeat_first_run(worker, message, batch)
@@ -207,7 +250,26 @@ def _carry_out(
     report.logs = [*logs.left(), *report.logs]
     if message.may_stop and message.stays and len(report.states) < message.calls:
         _set_reached(worker, message, len(report.states))
-    return _deliver(worker, message, report, packer.column, _failed(carrier, report))
+    failed = _failed(carrier, report)
+    if isinstance(report.values, LeftColumn):
+        report.values.missing = frozenset(failed)
+    return _deliver(worker, message, report, packer.column, failed)
+
+
+def versions_here() -> tuple[str, ...]:
+    """What has to be the same for a batch to be understood."""
+    return f"Python {sys.version_info[0]}.{sys.version_info[1]}", f"dataflow {__version__}"
+
+
+def _check_versions(message: Message) -> None:
+    """Refuse batches of another version (a worker can come after all others were checked)."""
+    here = versions_here()
+    if message.versions != here:
+        raise VersionMismatch(
+            f"The Dask worker at {socket.gethostname()} has {', '.join(here)}, "
+            f"but the flow's process has {', '.join(message.versions)}.",
+            hint="Install the same versions in both places.",
+        )
 
 
 def _deliver(
@@ -240,10 +302,10 @@ class _Packer:
         column = pack(values, exact)
         if not self.stays and column.nbytes <= INLINE_BYTES:
             return column
-        if column.nbytes >= _EXACT_BYTES and not exact and len(values) > 1:
+        if len(values) > 1 and not exact and column.nbytes > _EXACT_BYTES * len(values):
             column = pack(values, exact=True)
         self.column = column
-        return LeftColumn(column.count, column.nbytes, column.exact)
+        return LeftColumn(column)
 
 
 def _failed(carrier: BatchCarrier, report: BatchReport) -> dict[int, Failure]:
@@ -295,7 +357,7 @@ def _set_reached(worker: Any, message: Message, reached: int) -> None:
 def _ask(worker: Any, question: Any, **arguments: Any) -> Any:
     from distributed.utils import sync
 
-    return sync(worker.loop, question, callback_timeout=_FETCH_SECONDS, **arguments)
+    return sync(worker.loop, question, callback_timeout=_ASK_SECONDS, **arguments)
 
 
 # --- what a batch needs ---------------------------------------------------------------------------
@@ -364,7 +426,7 @@ def _constant(worker: Any, key: Any) -> Column:
 
 
 def _fetch(worker: Any, key: Any) -> bytes:
-    """A constant, from whichever worker has it; it may have to be made again there."""
+    """A constant, from whichever worker has it."""
     deadline = time.monotonic() + _FETCH_SECONDS
     while True:
         answer = _ask(worker, worker.scheduler.gather, keys=[key])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from dataflow.errors import TransferError
+from dataflow.errors import InfrastructureError, TransferError
 from dataflow.model.batches import Batch, BatchReport, CallBody, RunInfo, TaskLike
 from dataflow.worker import pickling
 from dataflow.worker.carry_batch import failed_report
@@ -66,7 +66,9 @@ def unloadable_report(batch_id: int, count: int, error: Exception) -> BatchRepor
     return failed_report(batch, _load_error(error))
 
 
-def _load_error(error: Exception) -> TransferError:
+def _load_error(error: Exception) -> Exception:
+    if isinstance(error, InfrastructureError):
+        return error
     found = TransferError(
         f"A batch could not be loaded in the worker: {type(error).__name__}: {error}",
         hint="Is the module that it needs importable there?",

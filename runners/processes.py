@@ -29,18 +29,16 @@ import weakref
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import RunnerListener
-from dataflow.model.batches import Batch, BatchReport, Column, TaskLike
+from dataflow.model.batches import Batch, BatchReport, Column
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.settings import get_settings
-from dataflow.worker import pickling
 from dataflow.worker.carry_batch import failed_report
 from dataflow.worker.columns import FileColumn, PackedColumn, write_file
+from runners.messages import dump_batch, dump_task
 from runners.worker_process import HEADER
 from runners.zygote import ANSWER, BOARD_BYTES, DIED, FORKED
 
@@ -170,9 +168,6 @@ class _Pool:
         self.workers: list[_Worker] = []
         self.unforked: deque[_Worker] = deque()
         self.waiting: deque[Batch] = deque()
-        self.payloads: weakref.WeakKeyDictionary[Any, tuple[bytes, bytes]] = (
-            weakref.WeakKeyDictionary()
-        )
         self.shared: dict[int, tuple[weakref.ref[PackedColumn], FileColumn]] = {}
         self.files = 0
         self.limited = 0
@@ -289,19 +284,14 @@ class _Pool:
     def _encode(self, batch: Batch, worker: _Worker) -> bytes:
         payloads, digests = {}, []
         for task in batch.tasks:
-            digest, payload = self._payload(task)
+            digest, payload = dump_task(task)
             digests.append(digest)
             if digest not in worker.tasks:
                 payloads[digest] = payload
         inputs = [self._input(column) for column in batch.inputs]
-        data = _dump_batch(replace(batch, tasks=[], inputs=inputs), batch.tasks)
+        data = dump_batch(replace(batch, tasks=[], inputs=inputs), batch.tasks)
         worker.tasks.update(payloads)
         return pickle.dumps((batch.id, payloads, digests, data, batch.body.calls), 5)
-
-    def _payload(self, task: TaskLike) -> tuple[bytes, bytes]:
-        """A task as bytes; pickled anew for every batch unless it is found by import."""
-        payload = _dump_task(task)
-        return blake2b(payload, digest_size=16).digest(), payload
 
     def _input(self, column: Column) -> Column:
         """A column as it is sent: what is large goes into shared memory, once."""
@@ -533,31 +523,6 @@ def _cause(status: int) -> str:
     with contextlib.suppress(ValueError):
         return f"it was ended by {signal.Signals(-status).name}"
     return f"it was ended by signal {-status}"
-
-
-def _dump_task(task: TaskLike) -> bytes:
-    try:
-        return pickling.dumps(task)
-    except Exception as error:
-        raise pickling.transfer_error(
-            task.fn,
-            f"The function of task {task.name!r}",
-            error,
-            "Make what it uses inside the function, or use task_runner='threads'.",
-        ) from error
-
-
-def _dump_batch(batch: Batch, tasks: list[TaskLike]) -> bytes:
-    try:
-        return pickling.dumps(batch)
-    except Exception as error:
-        names = ", ".join(task.name for task in tasks)
-        raise pickling.transfer_error(
-            (batch.body, batch.run.parameters),
-            f"The arguments of task {names!r}",
-            error,
-            "Make it inside the task, or use task_runner='threads'.",
-        ) from error
 
 
 def _unlink(path: str) -> None:

@@ -20,9 +20,10 @@ import threading
 from collections.abc import MutableSequence
 from typing import Any
 
-from dataflow.model.batches import Batch, BatchReport, CallBody, LogLine, RunInfo
-from dataflow.worker.carry_batch import carrier_of, failed_report
+from dataflow.model.batches import Batch, BatchReport, LogLine
+from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.columns import PackedColumn, pack, write_file
+from runners.messages import unloadable_report
 
 HEADER = struct.Struct("<Q")
 FILE_BYTES = 1_000_000
@@ -71,14 +72,14 @@ class _Worker:
             self.board[2] = 0
 
     def carry_out(self, message: Any) -> BatchReport:
-        batch_id, payloads, digests, data, _count = message
+        batch_id, payloads, digests, data, count = message
         try:
             for digest, payload in payloads.items():
                 self.tasks[digest] = pickle.loads(payload)
             batch: Batch = pickle.loads(data)
             batch.tasks = [self.tasks[digest] for digest in digests]
         except Exception as error:
-            return _unloadable(message, error)
+            return unloadable_report(batch_id, count, error)
         self.logs.batch_id = batch_id
         carrier = carrier_of(batch, self.pack, self.logs.add, self.board)
         report = carrier.carry_out()
@@ -139,38 +140,6 @@ class _LogStream:
                 self.flush()
             except OSError:
                 return
-
-
-def _unloadable(message: Any, error: Exception) -> BatchReport:
-    """The report of a batch that could not be loaded: each call fails with the reason."""
-    batch_id, count = message[0], message[4]
-    calls = CallBody([0] * count, [0] * count, [0] * count, [((), {})] * count, [None] * count)
-    batch = Batch(
-        id=batch_id,
-        run=RunInfo("", "", ""),
-        tasks=[],
-        body=calls,
-        inputs=[],
-        attempts={},
-        budget_seconds=0.0,
-        short=False,
-        lengths=frozenset(),
-        exact=False,
-        values_stay=False,
-        resources={},
-    )
-    return failed_report(batch, _load_error(error))
-
-
-def _load_error(error: Exception) -> Exception:
-    from dataflow.errors import TransferError
-
-    found = TransferError(
-        f"A batch could not be loaded in the worker: {type(error).__name__}: {error}",
-        hint="Is the module that it needs importable there?",
-    )
-    found.__cause__ = error
-    return found
 
 
 def receive(connection: socket.socket) -> bytearray:

@@ -43,7 +43,7 @@ from dataflow.model.states import State, StateCode
 from dataflow.worker.async_calls import AsyncBatchCarrier
 from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import ObjectColumn
-from dataflow.worker.failures import describe
+from dataflow.worker.failures import describe, message_of
 
 _NO_KWARGS: dict[str, Any] = {}
 
@@ -146,7 +146,7 @@ class _Call:
         node = self.node
         self.error = UpstreamTaskError(
             f"Task run {node.key!r} did not run, because what it needs failed: "
-            f"{type(cause).__name__}: {cause}"
+            f"{type(cause).__name__}: {message_of(cause)}"
         )
         self.error.__cause__ = cause
         records = unbegun_records(node, range(1), StateCode.NOT_READY, describe(cause))

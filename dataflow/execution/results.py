@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from dataflow.clock import datetime_of
-from dataflow.errors import InternalError, ResultMissing, ResultTimeoutError, UpstreamTaskError
+from dataflow.errors import InternalError, ResultMissing, ResultTimeoutError
 from dataflow.execution.announcements import forget, when_ended, when_length_known
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode, TaskNode
 from dataflow.model.batches import Failure
 from dataflow.model.states import State, StateCode
 from dataflow.worker.call_context import occupies_slot
-from dataflow.worker.failures import revive
+from dataflow.worker.failures import not_ready_error, revive
 
 Register = Callable[[Callable[[], None]], bool]
 _HELP_SECONDS = 0.5
@@ -127,21 +127,10 @@ def exception_of(node: TaskNode | MapNode, element: int | None) -> BaseException
     failure = node.failure_of(element)
     if failure is None:
         return State.of_code(StateCode(code), message=_message(node, element)).as_error()
-    if code != StateCode.NOT_READY:
+    name = name_of(node, element)
+    if code != StateCode.NOT_READY or failure.source == name:  # its own: it cannot be mapped so
         return revive(failure)
-    return not_ready_error(name_of(node, element), failure)
-
-
-def not_ready_error(name: str, failure: Failure) -> UpstreamTaskError:
-    """The error of a task run that never began because of ``failure``."""
-    who = f"task run {failure.source!r}" if failure.source else "a task run that it needs"
-    error = UpstreamTaskError(
-        f"Task run {name!r} did not run, because {who} did not end well: "
-        f"{failure.type}: {failure.message}",
-        upstream=failure.source,
-    )
-    error.__cause__ = revive(failure)
-    return error
+    return not_ready_error(name, failure)
 
 
 def name_of(node: Any, element: int | None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -229,7 +229,7 @@ class RunState:
         if node.length is None:
             error = self._find_length(node)
             if error is not None:
-                self._map_not_ready(node, describe(error))
+                self._map_not_ready(node, replace(describe(error), source=node.name))
                 return
         assert node.length is not None
         if node.length == 0:
@@ -671,7 +671,10 @@ class RunState:
         if rest:
             for node in rest:
                 node.chain = rest
-            self._not_ready(rest[0], failure)
+            if _allows(rest[0], culprit):
+                culprit.graph.queue.add_chain(rest)
+            else:
+                self._not_ready(rest[0], failure)
 
     def _verdict_of_loss(
         self, task: Any, attempt: int, losses: int, cause: str, time_up: bool

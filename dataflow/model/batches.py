@@ -54,6 +54,16 @@ class Const(NamedTuple):
     value: Any
 
 
+class Failed(NamedTuple):
+    """The exception of a task run that failed, for a task that allows it.
+
+    ``skipped`` is the name of a task run that did not even begin because of that failure.
+    """
+
+    failure: Failure
+    skipped: str | None
+
+
 class Each(NamedTuple):
     """One value for each element of the batch, in its order."""
 
@@ -131,6 +141,7 @@ class EachNested(NamedTuple):
 
 Source = (
     Const
+    | Failed
     | Each
     | EachPickled
     | EachNested

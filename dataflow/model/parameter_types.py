@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 from dataflow.errors import ParameterTypeError
 from dataflow.model.parameters import (
     MISSING,
-    Parameter,
+    ParameterDescription,
     default_of,
     description_of,
     is_pydantic_field,
@@ -169,7 +169,11 @@ def _without_notes(annotation: Any) -> Any:
     """``Annotated`` without what only describes, so that it need not be converted."""
     if typing.get_origin(annotation) is not typing.Annotated:
         return annotation
-    rest = [each for each in annotation.__metadata__ if not isinstance(each, (Parameter, str))]
+    rest = [
+        each
+        for each in annotation.__metadata__
+        if not isinstance(each, (ParameterDescription, str))
+    ]
     inner = typing.get_args(annotation)[0]
     for each in rest:
         inner = typing.Annotated[inner, each]

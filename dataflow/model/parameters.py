@@ -14,6 +14,7 @@ import math
 import reprlib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -28,8 +29,20 @@ _MOST_CHARACTERS = 4_000
 _MOST_DEPTH = 12
 
 
-class Parameter:
-    """Describes a parameter of a flow: as its default, or in ``Annotated``.
+def Parameter(
+    default: Any = MISSING,
+    *,
+    description: str | None = None,
+    choices: Sequence[Any] | None = None,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    min_length: int | None = None,
+    max_length: int | None = None,
+    pattern: str | None = None,
+) -> Any:
+    """Describe a parameter of a flow: as its default, or in ``Annotated``.
 
     Args:
         default: the default value; without one the parameter is required.
@@ -38,39 +51,34 @@ class Parameter:
         ge, gt, le, lt: bounds of a number.
         min_length, max_length: bounds of a length.
         pattern: a regular expression that text must match.
+
+    Returns:
+        a description that type checkers take for a default of any type.
     """
+    given = (ge, gt, le, lt, min_length, max_length, pattern)
+    pairs = zip(_CONSTRAINTS, given, strict=True)
+    constraints = {name: value for name, value in pairs if value is not None}
+    allowed = None if choices is None else list(choices)
+    return ParameterDescription(default, description, allowed, constraints)
 
-    def __init__(
-        self,
-        default: Any = MISSING,
-        *,
-        description: str | None = None,
-        choices: Sequence[Any] | None = None,
-        ge: float | None = None,
-        gt: float | None = None,
-        le: float | None = None,
-        lt: float | None = None,
-        min_length: int | None = None,
-        max_length: int | None = None,
-        pattern: str | None = None,
-    ) -> None:
-        self.default = default
-        self.description = description
-        self.choices = list(choices) if choices is not None else None
-        given = (ge, gt, le, lt, min_length, max_length, pattern)
-        self.constraints: dict[str, Any] = {
-            name: value
-            for name, value in zip(_CONSTRAINTS, given, strict=True)
-            if value is not None
-        }
 
-    def __or__(self, other: Parameter) -> Parameter:
+@dataclass(frozen=True, eq=False)  # so that it can be hashed in ``Annotated[...] | None``
+class ParameterDescription:
+    """What a flow says about one of its parameters (see :func:`Parameter`)."""
+
+    default: Any = MISSING
+    description: str | None = None
+    choices: list[Any] | None = None
+    constraints: dict[str, Any] = field(default_factory=dict)
+
+    def __or__(self, other: ParameterDescription) -> ParameterDescription:
         """What both say together; where both say something, this one."""
-        both = Parameter(other.default if self.default is MISSING else self.default)
-        both.description = self.description or other.description
-        both.choices = self.choices if self.choices is not None else other.choices
-        both.constraints = other.constraints | self.constraints
-        return both
+        return ParameterDescription(
+            other.default if self.default is MISSING else self.default,
+            self.description or other.description,
+            other.choices if self.choices is None else self.choices,
+            other.constraints | self.constraints,
+        )
 
     def __repr__(self) -> str:
         shown = [] if self.default is MISSING else [repr(self.default)]
@@ -78,11 +86,11 @@ class Parameter:
         return f"Parameter({', '.join(shown)})"
 
 
-def description_of(parameter: inspect.Parameter, annotation: Any) -> Parameter | None:
-    """What a :class:`Parameter` says, as the default, in ``Annotated``, or both."""
-    found = parameter.default if isinstance(parameter.default, Parameter) else None
+def description_of(parameter: inspect.Parameter, annotation: Any) -> ParameterDescription | None:
+    """What a :func:`Parameter` says, as the default, in ``Annotated``, or both."""
+    found = parameter.default if isinstance(parameter.default, ParameterDescription) else None
     for extra in getattr(annotation, "__metadata__", ()):
-        if isinstance(extra, Parameter):
+        if isinstance(extra, ParameterDescription):
             found = found | extra if found is not None else extra
     return found
 
@@ -95,7 +103,7 @@ def is_pydantic_field(default: Any) -> bool:
 def default_of(parameter: inspect.Parameter) -> Any:
     """The default value of a parameter, however it was declared; ``MISSING`` without one."""
     default = parameter.default
-    if isinstance(default, Parameter):
+    if isinstance(default, ParameterDescription):
         default = default.default
     elif is_pydantic_field(default):
         return MISSING if default.is_required() else default.get_default(call_default_factory=True)
@@ -168,7 +176,7 @@ def _bind_error(
     said = " and ".join(problems) or f"cannot be called like this: {reason}"
     return ParameterBindError(
         f"{owner[:1].upper()}{owner[1:]} {said}.",
-        hint=_close_match(unknown, signature.parameters) or f"It takes {_shown(signature)}.",
+        hint=_close_match(kwargs, signature.parameters) or f"It takes {_shown(signature)}.",
         missing=missing,
         unknown=unknown,
     )
@@ -210,12 +218,11 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
 
 
-def _close_match(unknown: list[str], known: Iterable[str]) -> str | None:
+def _close_match(given: Iterable[str], known: Mapping[str, Any]) -> str | None:
     import difflib
 
-    known = list(known)
-    for name in unknown:
-        close = difflib.get_close_matches(name, known, 1)
+    for name in given:
+        close = [] if name in known else difflib.get_close_matches(name, known, 1)
         if close:
             return f"Did you mean {close[0]!r} instead of {name!r}?"
     return None

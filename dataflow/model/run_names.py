@@ -139,7 +139,10 @@ def _fields(text: str, template: str, owner: str) -> list[str]:
         for _, field, spec, conversion in string.Formatter().parse(text):
             if field is None:
                 continue
-            found.append(str(string.Formatter().get_field(field, (), _Names())[1]))
+            name = string.Formatter().get_field(field, (), _Names())[1]
+            if name == "":
+                raise IndexError
+            found.append(str(name))
             if conversion not in (None, "", "r", "s", "a"):
                 raise ValueError(f"'!{conversion}' is no conversion; there are !r, !s and !a")
             found += _fields(spec, template, owner) if spec else []
@@ -155,9 +158,8 @@ def _fields(text: str, template: str, owner: str) -> list[str]:
 def _check_field(field: str, template: str, signature: inspect.Signature, owner: str) -> None:
     if field in signature.parameters or (field.isidentifier() and _catch_all(signature)):
         return
-    named = f"names {field!r}" if field else "has a field without a name"
     raise DefinitionError(
-        f"The run name {template!r} of {owner} {named}, which is no parameter of it.",
+        f"The run name {template!r} of {owner} names {field!r}, which is no parameter of it.",
         hint=_suggestion(field, signature.parameters),
     )
 

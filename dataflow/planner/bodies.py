@@ -13,6 +13,7 @@ from dataflow.model.batches import (
     Each,
     EachNested,
     EachPickled,
+    Failed,
     Given,
     GivenEach,
     GivenList,
@@ -36,7 +37,7 @@ from dataflow.model.inputs import (
     Ref,
     Spread,
 )
-from dataflow.worker.failures import revive
+from dataflow.model.states import StateCode
 
 _NO_KWARGS: dict[str, Any] = {}
 
@@ -126,7 +127,8 @@ class BodyBuilder:
     def _value(self, node: Any, element: int | None) -> Source:
         code = node.code if isinstance(node, TaskNode) else node.settled[element]
         if code not in GOOD_CODES:  # allowed to fail: the task gets the exception
-            return Const(revive(node.failure_of(element)))
+            name = node.name if isinstance(node, TaskNode) else node.element_name(element)
+            return Failed(node.failure_of(element), name if code == StateCode.NOT_READY else None)
         column, position = node.place_of(element)
         return Given(self._column(column), position)
 

@@ -68,6 +68,8 @@ def fuse_map(node: MapNode, uses: Counter[int], threads: int) -> list[MapNode] |
     sources = {id(item.node): item.node for item in inputs if isinstance(item, Aligned)}
     if not sources or node.length is None or node.order:
         return None
+    if any(isinstance(item, Aligned) and item.allow_failure for item in inputs):
+        return None  # an element may have to run where the one before it never will
     if not all(_is_plain(item) for item in inputs if not isinstance(item, Aligned)):
         return None
     works = {id(source.work): source.work for source in sources.values()}
@@ -94,8 +96,11 @@ def _can_extend(stages: Any, node: MapNode) -> bool:
     """Whether these are the stages of a map that has not begun, and the node fits behind them."""
     if not isinstance(stages, list):
         return False
-    return all(_fit(stage.task, node.task) for stage in stages) and all(
-        stage.graph is node.graph for stage in stages
+    return all(
+        _fit(stage.task, node.task)
+        and stage.graph is node.graph
+        and stage.left == stage.length  # nothing of it has ended: it was cancelled, or cannot begin
+        for stage in stages
     )
 
 

@@ -7,6 +7,7 @@ from batch to batch.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Coroutine
 from typing import Any
@@ -33,14 +34,12 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
         runner = getattr(_threads, "runner", None)
         if runner is None:
             runner = _threads.runner = asyncio.Runner()
-        return runner.run(coroutine)
+        return runner.run(coroutine, context=contextvars.copy_context())
     return _run_beside(coroutine)
 
 
 def _run_beside(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """This thread's loop is busy with a flow's body: use a thread of its own."""
-    import contextvars
-
     outcome: list[Any] = []
     context = contextvars.copy_context()
 

@@ -112,9 +112,14 @@ class BatchCarrier:
     def expand(self) -> Calls:
         """The stream of this batch's calls."""
         batch = self.batch
-        inputs = Inputs(batch.inputs, self.values, self.failures)
+        inputs = Inputs(batch.inputs, self.values, self.failures, self.name_of)
         invokers = [self.invoker(task) for task in batch.tasks]
         return expand(batch, invokers, inputs, lambda: clock() > self.deadline)
+
+    def name_of(self, position: int) -> str:
+        """The name of the task run at a position of the batch."""
+        place = place_of(self.batch.tasks, self.batch.body, position)
+        return self.names.get(position) or place.default_name
 
     def invoker(self, task: TaskLike) -> Function:
         """The function that makes one call of a task, with all that its options ask for."""
@@ -232,8 +237,7 @@ class BatchCarrier:
         delay: float | None,
     ) -> None:
         """This attempt of a call was the last, or the last for now."""
-        place = place_of(self.batch.tasks, self.batch.body, position)
-        failure.source = self.names.get(position) or place.default_name
+        failure.source = self.name_of(position)
         self.failures[position] = failure
         if delay is not None:
             self.codes[position] = StateCode.AWAITING_RETRY
@@ -260,7 +264,7 @@ class BatchCarrier:
     def _wants_retry(self, policy: Any, task: TaskLike, code: int, error: BaseException) -> bool:
         from dataflow.worker.task_run import TaskRun
 
-        state: State[Any] = State.of_code(StateCode(code), message=str(error), data=error)
+        state: State[Any] = State.of_code(StateCode(code), message=failing.message_of(error), data=error)
         try:
             return bool(policy.condition(task, TaskRun.here(self.context), state))
         except Exception as problem:

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dataflow.errors import ResultMissing
+from dataflow.model.batches import Column
 from dataflow.worker import pickling
 
 _ALIGN = 64
@@ -73,8 +74,9 @@ class Part:
         """The object; arrays in it are copies that may be written to."""
         return pickle.loads(self.data, buffers=map(bytearray, self.buffers))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Part, (self.data, [pickle.PickleBuffer(buffer) for buffer in self.buffers])
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        wrap = pickle.PickleBuffer if protocol >= 5 else bytes  # Dask's scheduler asks for 4
+        return Part, (self.data, [wrap(buffer) for buffer in self.buffers])
 
 
 class PackedColumn:
@@ -204,6 +206,13 @@ class FileColumn:
             os.unlink(self.path)
         except FileNotFoundError:
             pass
+
+
+def load_range(column: Column, start: int, stop: int) -> list[Any]:
+    """The values from ``start`` to ``stop``, without loading others where the column can do so."""
+    load = getattr(column, "load_range", None)
+    values: list[Any] = column.load_all()[start:stop] if load is None else load(start, stop)
+    return values
 
 
 def pack(values: list[Any], exact: bool) -> PackedColumn:

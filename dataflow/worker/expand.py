@@ -22,6 +22,7 @@ from dataflow.model.batches import (
     Each,
     EachNested,
     EachPickled,
+    Failed,
     Failure,
     Given,
     GivenEach,
@@ -53,11 +54,16 @@ class Inputs:
     """Where sources are looked up: input columns, and the values of this batch so far."""
 
     def __init__(
-        self, columns: list[Column], values: list[Any], failures: dict[int, Failure]
+        self,
+        columns: list[Column],
+        values: list[Any],
+        failures: dict[int, Failure],
+        name_of: Callable[[int], str],
     ) -> None:
         self.columns = columns
         self.values = values
         self.failures = failures
+        self.name_of = name_of
 
     def find(self, source: Source, stage_start: int = 0) -> Any:
         """The value of a source that is the same for a whole call (not ``Each...``)."""
@@ -71,6 +77,8 @@ class Inputs:
             return list(self.span(source.ranges))
         if isinstance(source, Nested):
             return self.fill(source.template, source.sources)
+        if isinstance(source, Failed):
+            return _exception(source.failure, source.skipped)
         raise TypeError(f"no single value: {source!r}")
 
     def fill(self, template: Any, sources: Sequence[Source]) -> Any:
@@ -93,10 +101,16 @@ class Inputs:
         if failure is None:
             return self.values[position]
         if allow_failure:
-            from dataflow.worker.failures import revive
-
-            return revive(failure)
+            skipped = self.name_of(position) if failure.cause_position is not None else None
+            return _exception(failure, skipped)
         raise NotReady(position)
+
+
+def _exception(failure: Failure, skipped: str | None) -> BaseException:
+    """What a task that allows a failure gets; ``skipped`` names a run that never began."""
+    from dataflow.worker.failures import not_ready_error, revive
+
+    return revive(failure) if skipped is None else not_ready_error(skipped, failure)
 
 
 def expand(

@@ -10,8 +10,9 @@ import os
 import pickle
 import traceback
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
+from dataflow.errors import UpstreamTaskError
 from dataflow.model.batches import Failure
 from dataflow.worker import pickling
 
@@ -48,6 +49,14 @@ def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     return found or trace
 
 
+def message_of(error: BaseException) -> str:
+    """What an exception says; never raises."""
+    try:
+        return str(error)
+    except Exception:
+        return "(its message cannot be shown)"
+
+
 def describe(error: BaseException) -> Failure:
     """An exception in a form that crosses processes; never raises."""
     error.__traceback__ = user_frames(error.__traceback__)
@@ -55,10 +64,7 @@ def describe(error: BaseException) -> Failure:
         text = "".join(traceback.format_exception(error))
     except Exception:
         text = f"{type(error).__name__}: (its message cannot be shown)\n"
-    try:
-        message = str(error)
-    except Exception:
-        message = "(its message cannot be shown)"
+    message = message_of(error)
     name = type(error).__qualname__
     module = type(error).__module__
     if module not in ("builtins", "__main__"):
@@ -91,6 +97,18 @@ def revive(failure: Failure) -> BaseException:
         error.add_note(f"The exception itself could not be loaded here ({problem}). It was:")
         error.add_note(failure.traceback)
         return error
+
+
+def not_ready_error(name: str, failure: Failure) -> UpstreamTaskError:
+    """The error of a task run that never began because of ``failure``."""
+    who = f"task run {failure.source!r}" if failure.source else "a task run that it needs"
+    error = UpstreamTaskError(
+        f"Task run {name!r} did not run, because {who} did not end well: "
+        f"{failure.type}: {failure.message}",
+        upstream=failure.source,
+    )
+    error.__cause__ = revive(failure)
+    return error
 
 
 def _dump(error: BaseException, name: str, message: str) -> bytes:
@@ -145,7 +163,7 @@ def _pack(error: BaseException | None, seen: set[int], reduce: Any) -> Any:
 
     trace = user_frames(error.__traceback__)
     return (
-        reduce(error),
+        _parts_of(error, seen, reduce) if isinstance(error, BaseExceptionGroup) else reduce(error),
         None if trace is None else Traceback(trace).to_dict(),
         _pack(error.__cause__, seen, reduce),
         _pack(error.__context__, seen, reduce),
@@ -154,12 +172,37 @@ def _pack(error: BaseException | None, seen: set[int], reduce: Any) -> Any:
     )
 
 
+class _Group(NamedTuple):
+    """An exception group in parts: each member has its own traceback, and may be hard to pickle."""
+
+    kind: type[BaseExceptionGroup[Any]]
+    message: str
+    members: list[Any]
+    state: dict[str, Any]
+
+    def join(self) -> BaseException:
+        """The group again."""
+        members = [_unpack(member) for member in self.members]
+        group: BaseException = self.kind.__new__(self.kind, self.message, members)
+        group.__dict__.update(self.state)
+        return group
+
+
+def _parts_of(group: BaseExceptionGroup[Any], seen: set[int], reduce: Any) -> _Group:
+    members = [_pack(member, seen - {id(member)}, reduce) for member in group.exceptions]
+    state = {name: value for name, value in vars(group).items() if _can_cross(value)}
+    state.pop("__notes__", None)
+    return _Group(type(group), group.message, members, state)
+
+
 def _unpack(packed: Any) -> Any:
     if packed is None:
         return None
     from tblib import Traceback
 
     error, trace, cause, context, suppressed, notes = packed
+    if isinstance(error, _Group):
+        error = error.join()
     if trace is not None:
         error.__traceback__ = Traceback.from_dict(trace).as_traceback()
     error.__cause__ = _unpack(cause)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,7 @@ def test_help_exits_with_0(capsys):
 
 
 def test_help_is_there_at_once_and_imports_little(command):
+    """Processor time: others may be busy on the machine as well."""
     code = (
         "import sys\nfrom dataflow.cli import main\nmain(['--help'])\n"
         "heavy = {'rich', 'pydantic', 'sqlite3', 'asyncio', 'dataflow.flows', 'dataflow.records'}\n"
@@ -61,9 +62,10 @@ def test_help_is_there_at_once_and_imports_little(command):
     assert done.stdout.splitlines()[-1] == "[]"
     taken = []
     for _ in range(7):
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command("--help")
-        taken.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(taken) <= MAX_HELP_SECONDS
 
 

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from dataflow.model.annotations import quote, unmapped
 from dataflow.model.arguments import rebuild
+
+QUICK = settings(max_examples=50, deadline=None)
 
 
 class Mark:
@@ -60,6 +62,7 @@ def holds_mark(value: Any) -> bool:
     return isinstance(value, Mark)
 
 
+@QUICK
 @given(values)
 def test_marks_are_replaced_wherever_they_are(value):
     found = put(value)
@@ -67,6 +70,7 @@ def test_marks_are_replaced_wherever_they_are(value):
     assert not holds_mark(found)
 
 
+@QUICK
 @given(values)
 def test_the_given_containers_are_never_changed(value):
     before = repr(value)
@@ -74,6 +78,7 @@ def test_the_given_containers_are_never_changed(value):
     assert repr(value) == before
 
 
+@QUICK
 @given(plain_values)
 def test_without_marks_it_is_the_same_object(value):
     assert put(value) is value
@@ -176,7 +181,7 @@ def test_what_subclasses_know_is_kept():
     items = Names([Mark(1)])
     items.label = "mine"
     assert put(items).label == "mine"
-    table = defaultdict(list, a=Mark(1))
+    table: dict[str, Any] = defaultdict(list, a=Mark(1))
     assert put(table)["new"] == []
     counter = collections.Counter({Mark("a"): 2})
     assert put(counter) == collections.Counter(a=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflow.model.retry_policy import (
@@ -14,6 +14,8 @@ from dataflow.model.retry_policy import (
     exponential_backoff,
     make_retry_policy,
 )
+
+QUICK = settings(max_examples=50, deadline=None)
 
 seconds = st.floats(0, 1e6)
 shares = st.floats(0, 1)
@@ -27,6 +29,7 @@ def test_nothing_given_is_no_retries():
     assert policy.delay_before(1) == 0
 
 
+@QUICK
 @given(st.lists(seconds, max_size=MAX_DELAYS), st.integers(1, 100))
 def test_the_last_delay_is_repeated(delays, retry):
     policy = make_retry_policy(100, delays)
@@ -35,6 +38,7 @@ def test_the_last_delay_is_repeated(delays, retry):
     assert policy.has_delays == any(delays)
 
 
+@QUICK
 @given(seconds, st.floats(0, 10), shares)
 def test_jitter_only_lengthens(delay, factor, share):
     policy = make_retry_policy(1, delay, factor)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import pickle
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflow.errors import (
@@ -31,6 +32,8 @@ from dataflow.model.states import (
     check_transition,
     code_of,
 )
+
+QUICK = settings(max_examples=50, deadline=None)
 
 CONSTRUCTORS = {
     "Scheduled": StateType.SCHEDULED,
@@ -92,7 +95,7 @@ def test_a_name_of_another_type_does_not_count():
 def test_exactly_one_question_is_answered_with_yes():
     questions = "scheduled pending running paused cancelling completed failed crashed cancelled"
     for kind in StateType:
-        state = State(kind)
+        state: State[Any] = State(kind)
         answers = [name for name in questions.split() if getattr(state, f"is_{name}")()]
         assert answers == [kind.value.lower()]
 
@@ -113,6 +116,7 @@ def test_timestamps_are_aware():
     assert State(StateType.RUNNING, timestamp=given).timestamp == given
 
 
+@QUICK
 @given(codes, st.none() | st.text(), st.integers() | st.lists(st.text()), st.none() | st.text())
 def test_states_travel_and_are_equal(code, message, data, name):
     state = State.of_code(code, message=message, data=data, name=name)
@@ -211,6 +215,7 @@ def test_what_cannot_follow_is_refused(before, after):
     assert "comes" in str(caught.value.hint)
 
 
+@QUICK
 @given(codes)
 def test_every_code_has_a_row(code):
     check_transition(None, code)
@@ -219,6 +224,7 @@ def test_every_code_has_a_row(code):
         assert TRANSITIONS[code] <= {StateCode.ROLLED_BACK}
 
 
+@QUICK
 @given(codes)
 def test_every_run_can_end(code):
     reached, new = {code}, {code}
@@ -228,6 +234,7 @@ def test_every_run_can_end(code):
     assert reached & ENDED
 
 
+@QUICK
 @given(codes)
 def test_whatever_has_not_ended_can_crash_or_be_cancelled(code):
     if code not in ENDED:

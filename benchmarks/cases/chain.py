@@ -1,0 +1,19 @@
+"""A chain: each submit takes the result of the one before."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from benchmarks.rivals.protocol import Rival
+
+WARM = True
+
+
+def run(rival: Rival, n: int) -> dict[str, float]:
+    started = perf_counter()
+    value = rival.chain(n)
+    seconds = perf_counter() - started
+    assert value == n, "the chain lost a link"
+    return {"seconds_each": seconds / n}

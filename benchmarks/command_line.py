@@ -1,0 +1,107 @@
+"""The command `python -m benchmarks`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.peers import PEERS, choose_peers
+from benchmarks.report import as_markdown, describe_missed, quote_figures, write_report
+from benchmarks.session import SUITES, Options, run_session
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+ROUNDS, QUICK_ROUNDS = 5, 3
+QUICK_SCALE = 0.5
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a suite.
+
+    Returns:
+        The exit status: 1 when `--check` finds a target missed, 2 for misuse, else 0.
+    """
+    given = _parser().parse_args(arguments)
+    session = run_session(read_options(given), _tell)
+    print(as_markdown(session))
+    output = given.output or (None if given.quick else RESULTS)
+    if output is not None:
+        write_report(session, output)
+        _tell(f"written: {output} and {output.with_suffix('.json').name}")
+    if given.quote is not None:
+        quote_figures(session, given.quote)
+    for sentence in describe_missed(session):
+        _tell(sentence)
+    return 1 if given.check and session.missed else 0
+
+
+def read_options(given: argparse.Namespace) -> Options:
+    """What the arguments come to."""
+    return Options(
+        suite=given.suite,
+        peers=given.peers,
+        rounds=given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS),
+        scale=given.scale or (QUICK_SCALE if given.quick else 1.0),
+        workers=given.workers,
+        make_environments=given.make_environments,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="The same work on dataflow and on its peers, measured in one session.",
+    )
+    add = parser.add_argument
+    add("suite", choices=sorted(SUITES), help="what is measured")
+    add(
+        "--peers",
+        type=_peers,
+        default=("pool", "dask"),
+        metavar="NAME,...",
+        help=f"who is measured beside dataflow: {', '.join(PEERS)} (default: pool,dask)",
+    )
+    add(
+        "--make-environments",
+        action="store_true",
+        help="install peers that are missing, each in a virtual environment of its own",
+    )
+    add("--quick", action="store_true", help="fewer rounds and elements; writes no file by itself")
+    add("--rounds", type=_count, help=f"measurements of each (default: {ROUNDS})")
+    add("--scale", type=_factor, help="multiplies the numbers of elements")
+    add("--workers", type=_count, default=2, help="workers of each peer (default: 2)")
+    add(
+        "--output",
+        type=Path,
+        help=f"the Markdown file; JSON goes beside it (default: {RESULTS.name})",
+    )
+    add("--quote", type=Path, metavar="FILE", help="put the summary between the marks of this file")
+    add("--check", action="store_true", help="exit status 1 when a target is missed")
+    return parser
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    try:
+        choose_peers(names)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return tuple(names)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
+
+
+def _factor(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1000:
+        raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,94 @@
+"""The suite `overhead`: what a task costs that does nothing.
+
+Peers that take milliseconds for an element do fewer, so that each measurement is a second or two of
+work; the tables state every n.
+"""
+
+from __future__ import annotations
+
+from benchmarks.harness import Work
+from benchmarks.peers import Peer
+from benchmarks.rows import Row
+
+TITLE = "Overhead: tasks that do nothing"
+
+ROWS = (
+    Row("map", "`noop.map(range(n))`, per element", "µs", "seconds_each", 1e6),
+    Row("submits", "n submits, then each result, per submit", "µs", "seconds_each", 1e6),
+    Row("chain", "chain of n dependent submits, per link", "µs", "seconds_each", 1e6),
+    Row(
+        "first", "first flow of a fresh process, one submit", "s", "process_seconds", is_total=True
+    ),
+    Row("ten", "ten submits in a fresh process", "s", "process_seconds", is_total=True),
+    Row("import", "import, over a bare interpreter", "ms", "seconds", 1e3, is_total=True),
+    Row("memory", "memory that the map adds", "MB", "grown_bytes", 1e-6, work="map", is_total=True),
+)
+
+NOTES = (
+    "map, submits, chain: the whole flow, workers warm, every value read back through its future.",
+    "first, ten: wall time of the whole process, from its start to its end.",
+    "memory: peak resident memory of the flow's process during the map, over what it had before. "
+    "The scheduler of a `LocalCluster` is in that process.",
+    "dataflow keeps state and times of every element in its store, which each process makes anew. "
+    "The pool, Dask, Ray and Parsl keep nothing.",
+)
+
+_ALL = "*"
+_CASES: dict[str, tuple[str, bool, dict[str, int]]] = {
+    "map": (
+        "map_elements",
+        True,
+        {
+            "dataflow": 100_000,
+            "dataflow-dask": 100_000,
+            "pool": 20_000,
+            "pool-500": 100_000,
+            "dask": 1000,
+            "ray": 2500,
+            "parsl": 1500,
+            "prefect": 150,
+        },
+    ),
+    "submits": (
+        "single_submits",
+        True,
+        {
+            "dataflow": 100_000,
+            "dataflow-dask": 100_000,
+            "pool": 20_000,
+            "dask": 1000,
+            "ray": 2500,
+            "parsl": 1500,
+            "prefect": 150,
+        },
+    ),
+    "chain": (
+        "chain",
+        True,
+        {
+            "dataflow": 1000,
+            "dataflow-dask": 1000,
+            "pool": 1000,
+            "dask": 500,
+            "ray": 1000,
+            "parsl": 1000,
+            "prefect": 100,
+        },
+    ),
+    "first": ("fresh_submits", False, {_ALL: 1}),
+    "ten": ("fresh_submits", False, {_ALL: 10}),
+    "import": ("import_time", False, {_ALL: 1}),
+}
+_SAME_AS_ANOTHER = {"pool-500"}
+"""Peers that differ from another in the map alone."""
+
+
+def plan_work(peer: Peer, scale: float) -> list[Work]:
+    """What this peer does in a round; `scale` multiplies the numbers of warm elements."""
+    works = []
+    for name, (case, is_warm, sizes) in _CASES.items():
+        n = sizes.get(peer.key, 0 if peer.key in _SAME_AS_ANOTHER else sizes.get(_ALL, 0))
+        if n:
+            scaled = max(1, round(n * scale)) if is_warm else n
+            works.append(Work(name, case, scaled, is_warm))
+    return works

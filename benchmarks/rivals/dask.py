@@ -1,0 +1,64 @@
+"""Dask's own futures on a `LocalCluster` of processes, its scheduler in the measured process."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def identity(x: int) -> int:
+    return x
+
+
+def increment(x: int) -> int:
+    return x + 1
+
+
+class Rival:
+    client: Any = None
+    cluster: Any = None
+
+    def __init__(self, option: str, home: str, workers: int) -> None:
+        self.home, self.workers = home, workers
+
+    def load(self) -> None:
+        import distributed  # noqa: F401
+
+    def distributions(self) -> tuple[str, ...]:
+        return ("dask", "distributed")
+
+    def open(self) -> None:
+        import distributed
+
+        local_cluster: Any = distributed.LocalCluster
+        self.cluster = local_cluster(
+            n_workers=self.workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            local_directory=self.home,
+        )
+        client: Any = distributed.Client
+        self.client = client(self.cluster)
+
+    def map(self, n: int) -> list[int]:
+        futures = self.client.map(identity, range(n), pure=False)
+        values: list[int] = self.client.gather(futures)
+        return values
+
+    def submit(self, n: int) -> list[int]:
+        futures = [self.client.submit(identity, x, pure=False) for x in range(n)]
+        return [future.result() for future in futures]
+
+    def chain(self, n: int) -> int:
+        future = self.client.submit(increment, 0, pure=False)
+        for _ in range(n - 1):
+            future = self.client.submit(increment, future, pure=False)
+        value: int = future.result()
+        return value
+
+    def close(self) -> None:
+        if self.client is not None:
+            self.client.close()
+            self.cluster.close()

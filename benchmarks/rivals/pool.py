@@ -1,0 +1,56 @@
+"""`concurrent.futures.ProcessPoolExecutor`; the option is the chunk size of its map.
+
+It keeps no records and knows no dependencies: a chain waits for each result before it goes on.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
+
+def identity(x: int) -> int:
+    return x
+
+
+def increment(x: int) -> int:
+    return x + 1
+
+
+class Rival:
+    pool: ProcessPoolExecutor | None = None
+
+    def __init__(self, option: str, home: str, workers: int) -> None:
+        self.chunk_size, self.workers = int(option), workers
+
+    def load(self) -> None:
+        from concurrent.futures import ProcessPoolExecutor  # noqa: F401
+
+    def distributions(self) -> tuple[str, ...]:
+        return ()
+
+    def open(self) -> None:
+        from concurrent.futures import ProcessPoolExecutor
+
+        self.pool = ProcessPoolExecutor(self.workers)
+
+    def map(self, n: int) -> list[int]:
+        assert self.pool is not None
+        return list(self.pool.map(identity, range(n), chunksize=self.chunk_size))
+
+    def submit(self, n: int) -> list[int]:
+        assert self.pool is not None
+        futures = [self.pool.submit(identity, x) for x in range(n)]
+        return [future.result() for future in futures]
+
+    def chain(self, n: int) -> int:
+        assert self.pool is not None
+        value = 0
+        for _ in range(n):
+            value = self.pool.submit(increment, value).result()
+        return value
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown()

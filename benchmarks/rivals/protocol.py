@@ -1,0 +1,36 @@
+"""What every rival can do; each file beside this one has a class `Rival` that does."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Rival(Protocol):
+    """A way to carry out tasks, in the process that is measured.
+
+    Every value is checked by the case that asked for it, so none of these may skip the work.
+    """
+
+    def __init__(self, option: str, home: str, workers: int) -> None:
+        """Import nothing and start nothing; `home` is a folder for all that is left behind."""
+
+    def load(self) -> None:
+        """Import what a program that uses it imports."""
+
+    def distributions(self) -> tuple[str, ...]:
+        """Names of the installed distributions whose versions matter."""
+
+    def open(self) -> None:
+        """Start the workers, or begin to, as a program does before its first task."""
+
+    def map(self, n: int) -> list[int]:
+        """The identity over `range(n)` as one map: all values, read back."""
+
+    def submit(self, n: int) -> list[int]:
+        """The identity of each of `range(n)`, submitted one by one, then each value read back."""
+
+    def chain(self, n: int) -> int:
+        """`n` submits of an increment, each on the result of the last: the final value."""
+
+    def close(self) -> None:
+        """End all that was started; harmless when nothing was."""

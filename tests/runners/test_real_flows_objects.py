@@ -1,0 +1,307 @@
+"""What people really write, cases 14, 15, 18 and 19: live objects, changed arguments, loops."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+from dataflow import as_completed, flow, task, unmapped
+from dataflow.errors import TransferError
+from tests.runners.stored import counts_of, run_of
+
+pytestmark = pytest.mark.usefixtures("runner")
+
+
+@task
+def double(x):
+    return 2 * x
+
+
+@task
+def total(values):
+    return sum(values)
+
+
+# --- 14: live arguments that do not pickle -------------------------------------------------------
+
+
+class Engine:
+    """A database engine: it has a lock and cannot leave the process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def query(self, x: int) -> int:
+        with self.lock:
+            return x + 1
+
+
+@task
+def query(engine, x):
+    return engine.query(x)
+
+
+@task
+def query_settings(x, options=None):
+    return options["db"]["engine"].query(x)
+
+
+@flow
+def live_arguments():
+    engine = Engine()
+    return (
+        query.submit(engine, 1),
+        query.map(unmapped(engine), [1, 2]),
+        query_settings.submit(3, options={"db": {"engine": engine}}),
+    )
+
+
+@flow
+def live_arguments_called():
+    engine = Engine()
+    return query(engine, 1), query_settings(2, options={"db": {"engine": engine}})
+
+
+def test_live_arguments_stay_in_the_process(shares_objects: bool) -> None:
+    assert live_arguments_called() == (2, 3)
+    if shares_objects:
+        assert live_arguments() == (2, [2, 3], 4)
+        return
+    with pytest.raises(TransferError) as caught:
+        live_arguments()
+    message = str(caught.value)
+    assert "'query'" in message
+    assert "'engine'" in message
+    assert "threads" in message
+
+
+def _submit_one(kind: str) -> Any:
+    engine = Engine()
+    if kind == "nested":
+        return query_settings.submit(3, options={"db": {"engine": engine}})
+    if kind == "unmapped":
+        return query.map(unmapped(engine), [1, 2])
+    return query.map([engine, Engine()], [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("kind", "task_name", "parameter"),
+    [
+        ("nested", "query_settings", "options"),
+        ("unmapped", "query", "engine"),
+        ("mapped", "query", "engine[0]"),
+    ],
+)
+def test_the_error_names_task_and_parameter(
+    shares_objects: bool, kind: str, task_name: str, parameter: str
+) -> None:
+    @flow(name="live")
+    def live():
+        return _submit_one(kind)
+
+    if shares_objects:
+        assert live() in (4, [2, 3])
+        return
+    with pytest.raises(TransferError) as caught:
+        live()
+    assert f"{parameter!r}" in str(caught.value)
+    assert f"{task_name!r}" in str(caught.value)
+
+
+@flow
+def live_result():
+    bad = make_lock.submit()
+    good = double.submit(1)
+    return type(bad.result(raise_on_failure=False)).__name__, bad.state.name, good.result()
+
+
+@task
+def make_lock():
+    return threading.Lock()
+
+
+def test_a_result_that_cannot_leave_its_process(shares_objects: bool) -> None:
+    if shares_objects:
+        assert live_result() == ("lock", "Completed", 2)
+        return
+    assert live_result() == ("TransferError", "Failed", 2)
+    element = run_of(live_result).element("make_lock-0")
+    assert "make_lock" in (element.state.message or "")
+
+
+# --- 15: what cannot be hashed -------------------------------------------------------------------
+
+
+class Unhashable:
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("not to be compared")
+
+
+@task
+def take(value, *rest):
+    return type(value).__name__
+
+
+@flow
+def unhashable():
+    value = Unhashable()
+    return (
+        take.submit(value),
+        take.map([value, {"a": [value]}]),
+        take(value),
+        take.map(unmapped(value), [1]),
+    )
+
+
+def test_inputs_that_cannot_be_hashed_never_fail_a_task() -> None:
+    assert unhashable() == ("Unhashable", ["Unhashable", "dict"], "Unhashable", ["Unhashable"])
+
+
+# --- 18: arguments changed after submit ----------------------------------------------------------
+
+
+@flow
+def batches():
+    futures, batch = [], []
+    for number in range(20):
+        batch.append(number)
+        if len(batch) == 5:
+            futures.append(total.submit(batch))
+            batch = []
+    return futures
+
+
+@flow
+def batches_cleared():
+    futures, batch = [], []
+    for number in range(20):
+        batch.append(number)
+        if len(batch) == 5:
+            futures.append(total.submit(batch))
+            batch.clear()
+    return futures
+
+
+@flow
+def rows_changed():
+    row = {"n": 0, "parts": [1]}
+    futures = []
+    for number in range(5):
+        row["n"] = number
+        row["parts"].append(number)  # type: ignore[attr-defined]
+        futures.append(read.submit(row))
+    mapped = read.map([row, row])
+    row["n"] = 99
+    return futures, mapped
+
+
+@task
+def read(row):
+    return row["n"], len(row["parts"])
+
+
+def test_a_batch_list_that_is_made_anew() -> None:
+    assert batches() == [10, 35, 60, 85]
+
+
+def test_tasks_see_what_they_were_given_when_they_were_submitted(runner: str) -> None:
+    if runner == "threads":
+        pytest.skip("threads share the objects that they are given")
+    assert batches_cleared() == [10, 35, 60, 85]
+    expected = [(n, n + 2) for n in range(5)]
+    assert rows_changed() == (expected, [(4, 6), (4, 6)])
+
+
+@flow
+def map_source_changed():
+    source = [1, 2, 3]
+    futures = double.map(source)
+    source.append(4)
+    source[0] = 100
+    return futures
+
+
+def test_the_list_that_is_mapped_over_may_change_afterwards() -> None:
+    assert map_source_changed() == [2, 4, 6]
+
+
+# --- 19: loops, windows, futures as keys ---------------------------------------------------------
+
+
+@flow
+def keyed():
+    by_future = {double.submit(n): f"item {n}" for n in range(4)}
+    by_future.update({future: "mapped" for future in double.map([10])})
+    return {by_future[future]: future.result() for future in as_completed(by_future)}
+
+
+def test_futures_are_keys() -> None:
+    expected = {"item 0": 0, "item 1": 2, "item 2": 4, "item 3": 6, "mapped": 20}
+    assert keyed() == expected
+
+
+@flow
+def windows(count, window):
+    waiting: list[Any] = []
+    values: list[int] = []
+    for number in range(count):
+        waiting.append(double.submit(number))
+        if len(waiting) >= window:
+            values += [future.result() for future in waiting]
+            waiting.clear()
+    return values + [future.result() for future in waiting]
+
+
+@pytest.mark.parametrize("window", [1, 7, 50])
+def test_windows_that_bound_memory(window: int) -> None:
+    assert windows(60, window) == [2 * n for n in range(60)]
+
+
+@flow
+def chunks():
+    values: list[int] = []
+    for start in range(0, 200, 50):
+        values += double.map(range(start, start + 50)).result()
+    return values
+
+
+def test_chunk_loops() -> None:
+    assert chunks() == [2 * n for n in range(200)]
+
+
+@flow
+def sliding():
+    waiting = {double.submit(n) for n in range(3)}
+    rest = iter(range(3, 10))
+    found = []
+    while waiting:
+        ended = next(iter(as_completed(waiting)))
+        waiting.discard(ended)
+        found.append(ended.result())
+        waiting |= {double.submit(n) for n in itertools.islice(rest, 1)}
+    return sorted(found)
+
+
+def test_a_sliding_window_over_as_completed() -> None:
+    assert sliding() == [2 * n for n in range(10)]
+
+
+@flow
+def dropped():
+    future = double.submit(1)
+    handle = weakref.ref(future)
+    del future
+    futures = double.map(range(100))
+    del futures
+    return handle() is None
+
+
+def test_futures_may_be_dropped() -> None:
+    assert dropped() is True
+    assert counts_of(dropped) == {"double-0": {"Completed": 1}, "double-1": {"Completed": 100}}
