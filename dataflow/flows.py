@@ -111,7 +111,7 @@ class Flow(Declared, Generic[P, R]):
         """
         wait_for = kwargs.pop("wait_for", None)
         return_state = kwargs.pop("return_state", False)
-        from dataflow.execution.flow_run import run_flow, run_flow_async
+        from dataflow.execution.flow_run import run_flow
         from dataflow.execution.scope import current_scope
 
         scope = current_scope.get()
@@ -120,8 +120,11 @@ class Flow(Declared, Generic[P, R]):
 
             return trace_only(scope, "flow", self, args, kwargs, wait_for)
 
-        run = run_flow_async if self.kind.startswith("async") else run_flow
-        return run(self, args, kwargs, wait_for, return_state)
+        if self.kind.startswith("async"):
+            from dataflow.execution.async_flow_run import run_flow_async
+
+            return run_flow_async(self, args, kwargs, wait_for, return_state)
+        return run_flow(self, args, kwargs, wait_for, return_state)
 
     def submit(self, *args: Any, **kwargs: Any) -> TaskFuture[Any]:
         """Have the runner run this flow as a subflow on a worker; returns a future at once."""

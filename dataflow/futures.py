@@ -7,7 +7,6 @@ elements is not a million objects.
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 import time
@@ -404,6 +403,8 @@ def _next_ended(
 
 async def _ended(futures: list[TaskFuture[Any]]) -> None:
     """Wait on the running event loop until all of these have ended."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     waiting: asyncio.Future[None] = loop.create_future()
     left = [len(futures)]
@@ -422,6 +423,6 @@ async def _ended(futures: list[TaskFuture[Any]]) -> None:
         await waiting
 
 
-def _finish(waiting: asyncio.Future[None]) -> None:
+def _finish(waiting: Any) -> None:
     if not waiting.done():
         waiting.set_result(None)

@@ -10,7 +10,6 @@ from dataflow.graph.dry_run import dry_graph
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.model.batches import RunInfo
 from dataflow.planner.plan import Plan, plan_graph
-from dataflow.worker.async_calls import run_coroutine
 from dataflow.worker.call_context import current_call
 
 
@@ -31,6 +30,8 @@ def trace_flow(flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow
         call_args, call_kwargs = flow.call_arguments(parameters)
         found = flow.fn(*call_args, **call_kwargs)
         if flow.kind == "async":
+            from dataflow.worker.async_calls import run_coroutine
+
             run_coroutine(found)
         elif flow.kind == "generator":
             list(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from dataflow.execution import results
-from dataflow.execution.call_in_place import call_task, call_task_async, origin_of
+from dataflow.execution.call_in_place import call_task, origin_of
 from dataflow.execution.scope import RunScope, active_scope
 from dataflow.futures import FutureList, TaskFuture
 from dataflow.graph.trace import trace_map, trace_submit
@@ -22,6 +22,8 @@ def call(
     """``task(...)``."""
     if not task.kind.startswith("async"):
         return call_task(task, args, kwargs, wait_for, return_state)
+    from dataflow.execution.async_call_in_place import call_task_async
+
     coroutine = call_task_async(task, args, kwargs, wait_for, return_state)
     if _is_in_async_code():
         return coroutine

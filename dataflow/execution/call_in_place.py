@@ -6,7 +6,6 @@ waited for here instead of by the run loop.
 
 from __future__ import annotations
 
-import asyncio
 import time
 import weakref
 from collections.abc import Iterator
@@ -40,10 +39,9 @@ from dataflow.model.arguments import ATOMS, rebuild
 from dataflow.model.batches import Batch, BatchReport, CallBody, LogLine
 from dataflow.model.inputs import Ref, Reference
 from dataflow.model.states import State, StateCode
-from dataflow.worker.async_calls import AsyncBatchCarrier
 from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import ObjectColumn
-from dataflow.worker.failures import describe, message_of
+from dataflow.worker.failures import describe, text_of
 
 _NO_KWARGS: dict[str, Any] = {}
 
@@ -61,28 +59,11 @@ def call_task(
     scope = active_scope()
     if scope.graph.is_dry:
         return trace_only(scope, "call", task, args, kwargs, wait_for)
-    call = _Call(scope, task, args, kwargs, wait_for)
+    call = Call(scope, task, args, kwargs, wait_for)
     if task.kind == "generator" and call.error is None and not return_state:
         return call.iterate()
     if call.error is None:
         call.carry_out()
-    return call.outcome(return_state)
-
-
-async def call_task_async(
-    task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
-) -> Any:
-    """Call an ``async`` task; as :func:`call_task`, on the running event loop."""
-    scope = active_scope()
-    if scope.graph.is_dry:
-        return trace_only(scope, "call", task, args, kwargs, wait_for)
-    call = (
-        await asyncio.to_thread(_Call, scope, task, args, kwargs, wait_for)
-        if _must_wait(args, kwargs, wait_for)
-        else _Call(scope, task, args, kwargs, wait_for)
-    )
-    if call.error is None:
-        await call.carry_out_async()
     return call.outcome(return_state)
 
 
@@ -94,12 +75,7 @@ def trace_only(
     return Placeholder(trace_call(scope.graph, kind, task, upstream, tuple(find_refs(order))))
 
 
-def _must_wait(args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> bool:
-    refs = [*find_refs((args, kwargs)), *find_refs(wait_for)]
-    return any(not ref.node.ended(ref.element) for ref in refs)
-
-
-class _Call:
+class Call:
     """One bare call."""
 
     def __init__(
@@ -146,7 +122,7 @@ class _Call:
         node = self.node
         self.error = UpstreamTaskError(
             f"Task run {node.key!r} did not run, because what it needs failed: "
-            f"{type(cause).__name__}: {message_of(cause)}"
+            f"{type(cause).__name__}: {text_of(cause)}"
         )
         self.error.__cause__ = cause
         records = unbegun_records(node, range(1), StateCode.NOT_READY, describe(cause))
@@ -157,29 +133,18 @@ class _Call:
     def carry_out(self) -> None:
         """Make the call, again after each delay while it is to be retried."""
         while True:
-            self._begin()
-            report = BatchCarrier(self.batch, _keep, self._log).carry_out()
-            delay = self._take(report)
+            self.begin()
+            report = BatchCarrier(self.batch, keep, self.log).carry_out()
+            delay = self.take(report)
             if delay is None:
                 return
             time.sleep(delay)
 
-    async def carry_out_async(self) -> None:
-        """The same for a coroutine."""
-        while True:
-            self._begin()
-            carrier = AsyncBatchCarrier(self.batch, _keep, self._log)
-            report = await carrier.carry_out_here()
-            delay = self._take(report)
-            if delay is None:
-                return
-            await asyncio.sleep(delay)
-
     def iterate(self) -> Iterator[Any]:
         """A generator as it is called in place: its items one by one, its run open meanwhile."""
         ((args, kwargs),) = self.batch.body.arguments  # type: ignore[union-attr]
-        self._begin()
-        carrier = BatchCarrier(self.batch, _keep, self._log)
+        self.begin()
+        carrier = BatchCarrier(self.batch, keep, self.log)
         carrier.capture()
         items = iter(self.task.fn(*args, **kwargs))
         value, error = None, None
@@ -197,19 +162,21 @@ class _Call:
                 yield item
             except GeneratorExit:  # nobody wants the rest
                 break
-        self._take(carrier.whole_report(value, error))
+        self.take(carrier.whole_report(value, error))
         self.outcome(return_state=False)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """An attempt begins."""
         if self.task.has_hooks:
             run_task_hooks(self.task, self.node, None, StateCode.RUNNING)
 
-    def _log(self, line: LogLine) -> None:
+    def log(self, line: LogLine) -> None:
+        """Record a line that the call logged."""
         records = log_records(self.scope.info.run_id, self.batch.body, [line], self.logged)
         self.logged += 1
         self.scope.loop.writer.write(records, [])
 
-    def _take(self, report: BatchReport) -> float | None:
+    def take(self, report: BatchReport) -> float | None:
         """Record what came of it; the seconds until the next attempt, if there is one."""
         run_id = self.scope.info.run_id
         records: list[Any] = [] if self.report is not None else [node_record(self.node)]
@@ -271,7 +238,8 @@ class _Call:
         return error if error is not None else self.state().as_error()
 
 
-def _keep(values: list[Any], exact: bool) -> ObjectColumn:
+def keep(values: list[Any], exact: bool) -> ObjectColumn:
+    """A column of values that stay the objects that they are."""
     return ObjectColumn(values)
 
 

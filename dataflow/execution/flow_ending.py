@@ -13,7 +13,7 @@ from dataflow.model.annotations import Annotation
 from dataflow.model.arguments import rebuild
 from dataflow.model.inputs import Ref, Reference
 from dataflow.model.states import State, StateCode, StateType
-from dataflow.worker.failures import message_of
+from dataflow.worker.failures import text_of
 
 _MOST_NAMED = 20
 _KINDS = (Reference, State, Annotation)
@@ -21,7 +21,7 @@ _KINDS = (Reference, State, Annotation)
 
 def state_of_exception(error: BaseException) -> State[Any]:
     """The state of a flow whose body raised."""
-    message = f"Flow run encountered an exception: {type(error).__name__}: {message_of(error)}"
+    message = f"Flow run encountered an exception: {type(error).__name__}: {text_of(error)}"
     return State.of_code(StateCode.FAILED, message=message, data=error)
 
 

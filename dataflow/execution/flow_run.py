@@ -1,15 +1,15 @@
 """A flow run: parameters, body, end.
 
 ``FlowRun`` is the course of one call of a flow, without the calling of the body itself, which
-differs between functions and coroutines (:func:`run_flow`, :func:`run_flow_async`).
+differs between functions (:func:`run_flow`) and coroutines (``async_flow_run``).
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -206,7 +206,7 @@ class FlowRun:
 
     def _interrupted(self, error: BaseException) -> State[Any]:
         """Ctrl-C, SIGTERM or sys.exit: end what is under way, say so."""
-        asked = isinstance(error, (KeyboardInterrupt, Terminated, asyncio.CancelledError))
+        asked = isinstance(error, (KeyboardInterrupt, Terminated)) or _is_cancellation(error)
         code = StateCode.CANCELLED if asked else StateCode.CRASHED
         self.scope.loop.cancel(self.scope.graph, int(code))
         with contextlib.suppress(Exception):
@@ -260,6 +260,12 @@ def _as_json(parameters: dict[str, Any]) -> str:
     return parameters_to_json(parameters)
 
 
+def _is_cancellation(error: BaseException) -> bool:
+    """Whether this is how an event loop cancels a coroutine (asyncio may not even be loaded)."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
+
+
 class Terminated(BaseException):
     """SIGTERM arrived while a flow ran."""
 
@@ -301,7 +307,7 @@ def run_flow(
             state = _run_body(run)
         except Terminated:
             raise SystemExit(143) from None
-    return _outcome(state, return_state)
+    return outcome(state, return_state)
 
 
 def _run_body(run: FlowRun) -> State[Any]:
@@ -357,61 +363,8 @@ def _listed(body: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-async def run_flow_async(
-    flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
-) -> Any:
-    """Run an ``async`` flow on the running event loop; as :func:`run_flow`."""
-    run = FlowRun(flow, args, kwargs, wait_for)
-    state = None
-    try:
-        while True:
-            state = await _attempt_async(run)
-            delay = run.retry_delay(state)
-            if delay is None:
-                break
-            await asyncio.sleep(delay)
-            run.begin_again()
-    except BaseException as error:
-        state = await asyncio.to_thread(run.state_after_error, error)
-        raise
-    finally:
-        if state is not None:
-            run.end(state)
-    return _outcome(state, return_state)
-
-
-async def _attempt_async(run: FlowRun) -> State[Any]:
-    if run.error is not None:
-        return state_of_exception(run.error)
-    try:
-        with run.context():
-            result = await _await_body(run)
-            return await asyncio.to_thread(run.state_after, result)
-    except Exception as error:
-        return await asyncio.to_thread(run.state_after_error, error)
-
-
-async def _await_body(run: FlowRun) -> Any:
-    args, kwargs = run.flow.call_arguments(run.parameters)
-    found = run.flow.fn(*args, **kwargs)
-    if hasattr(found, "__aiter__"):
-        return [item async for item in found]
-    seconds = run.flow.timeout_seconds
-    if seconds is None:
-        return await found
-    try:
-        async with asyncio.timeout(seconds) as limit:
-            return await found
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        run.scope.loop.cancel(run.scope.graph)
-        raise FlowRunTimeoutError(
-            f"Flow run {run.scope.info.name!r} exceeded its timeout of {seconds:g} second(s)."
-        ) from None
-
-
-def _outcome(state: State[Any], return_state: bool) -> Any:
+def outcome(state: State[Any], return_state: bool) -> Any:
+    """What the caller of a flow gets: the state, the value, or the exception raised."""
     if return_state:
         return state
     if state.is_completed():

@@ -13,7 +13,6 @@ from typing import Any
 from dataflow.execution.results import name_of
 from dataflow.ids import task_run_id
 from dataflow.model.states import State, StateCode, StateType
-from dataflow.worker.async_calls import run_coroutine
 from dataflow.worker.task_run import TaskRun
 
 Say = Callable[[int, str], None]
@@ -65,6 +64,8 @@ def call_hooks(hooks: Iterable[Callable[..., Any]], args: tuple[Any, ...], say: 
         try:
             found = hook(*args)
             if inspect.isawaitable(found):
+                from dataflow.worker.async_calls import run_coroutine
+
                 run_coroutine(_await(found))
         except Exception as error:
             say(logging.ERROR, f"Hook {name!r} raised {type(error).__name__}: {error}")

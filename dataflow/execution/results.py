@@ -12,7 +12,6 @@ from dataflow.errors import InternalError, ResultMissing, ResultTimeoutError
 from dataflow.execution.announcements import forget, when_ended, when_length_known
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode, TaskNode
-from dataflow.model.batches import Failure
 from dataflow.model.states import State, StateCode
 from dataflow.worker.call_context import occupies_slot
 from dataflow.worker.failures import not_ready_error, revive

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, MutableSequence
 
 from dataflow.model.batches import Batch, BatchReport, LogLine
-from dataflow.worker.async_calls import AsyncBatchCarrier
 from dataflow.worker.call_context import occupies_slot
 from dataflow.worker.carry_out import BatchCarrier, Pack
 from dataflow.worker.columns import ObjectColumn
@@ -18,9 +17,11 @@ def carrier_of(
     board: MutableSequence[int] | None = None,
 ) -> BatchCarrier:
     """What carries out a batch (see :class:`BatchCarrier` for the arguments)."""
-    is_async = any(task.kind.startswith("async") for task in batch.tasks)
-    kind = AsyncBatchCarrier if is_async else BatchCarrier
-    return kind(batch, pack, log_line, board)
+    if not any(task.kind.startswith("async") for task in batch.tasks):
+        return BatchCarrier(batch, pack, log_line, board)
+    from dataflow.worker.async_calls import AsyncBatchCarrier
+
+    return AsyncBatchCarrier(batch, pack, log_line, board)
 
 
 def carry_out_in_process(batch: Batch, logged: Callable[[int, list[LogLine]], None]) -> BatchReport:

@@ -264,7 +264,9 @@ class BatchCarrier:
     def _wants_retry(self, policy: Any, task: TaskLike, code: int, error: BaseException) -> bool:
         from dataflow.worker.task_run import TaskRun
 
-        state: State[Any] = State.of_code(StateCode(code), message=failing.message_of(error), data=error)
+        state: State[Any] = State.of_code(
+            StateCode(code), message=failing.text_of(error), data=error
+        )
         try:
             return bool(policy.condition(task, TaskRun.here(self.context), state))
         except Exception as problem:

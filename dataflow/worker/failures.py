@@ -49,7 +49,7 @@ def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     return found or trace
 
 
-def message_of(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
     """What an exception says; never raises."""
     try:
         return str(error)
@@ -64,7 +64,7 @@ def describe(error: BaseException) -> Failure:
         text = "".join(traceback.format_exception(error))
     except Exception:
         text = f"{type(error).__name__}: (its message cannot be shown)\n"
-    message = message_of(error)
+    message = text_of(error)
     name = type(error).__qualname__
     module = type(error).__module__
     if module not in ("builtins", "__main__"):

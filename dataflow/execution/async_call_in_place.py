@@ -1,0 +1,45 @@
+"""A bare call of an ``async`` task: as in ``call_in_place``, on the event loop that is running."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from dataflow.execution.call_in_place import Call, keep, trace_only
+from dataflow.execution.scope import active_scope
+from dataflow.graph.trace import find_refs
+from dataflow.worker.async_calls import AsyncBatchCarrier
+
+
+async def call_task_async(
+    task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
+) -> Any:
+    """Call an ``async`` task; as :func:`call_task`, on the running event loop."""
+    scope = active_scope()
+    if scope.graph.is_dry:
+        return trace_only(scope, "call", task, args, kwargs, wait_for)
+    call = (
+        await asyncio.to_thread(Call, scope, task, args, kwargs, wait_for)
+        if _must_wait(args, kwargs, wait_for)
+        else Call(scope, task, args, kwargs, wait_for)
+    )
+    if call.error is None:
+        await _carry_out(call)
+    return call.outcome(return_state)
+
+
+def _must_wait(args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> bool:
+    refs = [*find_refs((args, kwargs)), *find_refs(wait_for)]
+    return any(not ref.node.ended(ref.element) for ref in refs)
+
+
+async def _carry_out(call: Call) -> None:
+    """Make the call, again after each delay while it is to be retried."""
+    while True:
+        call.begin()
+        carrier = AsyncBatchCarrier(call.batch, keep, call.log)
+        report = await carrier.carry_out_here()
+        delay = call.take(report)
+        if delay is None:
+            return
+        await asyncio.sleep(delay)

@@ -1,0 +1,65 @@
+"""Flow runs whose body is a coroutine. What may take long is waited for beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from dataflow.errors import FlowRunTimeoutError
+from dataflow.execution.flow_ending import state_of_exception
+from dataflow.execution.flow_run import FlowRun, outcome
+from dataflow.model.states import State
+
+
+async def run_flow_async(
+    flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
+) -> Any:
+    """Run an ``async`` flow on the running event loop; as :func:`run_flow`."""
+    run = FlowRun(flow, args, kwargs, wait_for)
+    state = None
+    try:
+        while True:
+            state = await _attempt_async(run)
+            delay = run.retry_delay(state)
+            if delay is None:
+                break
+            await asyncio.sleep(delay)
+            run.begin_again()
+    except BaseException as error:
+        state = await asyncio.to_thread(run.state_after_error, error)
+        raise
+    finally:
+        if state is not None:
+            run.end(state)
+    return outcome(state, return_state)
+
+
+async def _attempt_async(run: FlowRun) -> State[Any]:
+    if run.error is not None:
+        return state_of_exception(run.error)
+    try:
+        with run.context():
+            result = await _await_body(run)
+            return await asyncio.to_thread(run.state_after, result)
+    except Exception as error:
+        return await asyncio.to_thread(run.state_after_error, error)
+
+
+async def _await_body(run: FlowRun) -> Any:
+    args, kwargs = run.flow.call_arguments(run.parameters)
+    found = run.flow.fn(*args, **kwargs)
+    if hasattr(found, "__aiter__"):
+        return [item async for item in found]
+    seconds = run.flow.timeout_seconds
+    if seconds is None:
+        return await found
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await found
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        run.scope.loop.cancel(run.scope.graph)
+        raise FlowRunTimeoutError(
+            f"Flow run {run.scope.info.name!r} exceeded its timeout of {seconds:g} second(s)."
+        ) from None
