@@ -1,15 +1,10 @@
 """Columns of values: what the calls of a batch returned, kept together.
 
-A column is made once, by the worker, and read many times, by other batches and by futures. It is
-
-* :class:`ObjectColumn`: the objects themselves, where everything is in one process;
-* :class:`PackedColumn`: pickles, with large buffers (arrays) beside them, uncopied;
-* :class:`FileColumn`: the same in a memory-mapped file, so that large values are copied once into
-  shared memory and read in place, and never pass through the flow's process (what every element of
-  a map gets, ``unmapped``, is *shared*: loaded once by each worker);
-* a runner's own kind, whose values live where the runner says (see ``runners.dask``).
-
-A column is one pickle of all its values, or, when ``exact``, one pickle for each.
+A column is made once, by the worker, and read many times, by other batches and by futures: as the
+objects themselves (:class:`ObjectColumn`), as pickles with large buffers beside them, uncopied
+(:class:`PackedColumn`), as the same in a memory-mapped file (:class:`FileColumn`), or as a runner's
+own kind, whose values live where the runner says. It is one pickle of all its values, or, when
+``exact``, one pickle for each.
 """
 
 from __future__ import annotations
@@ -124,8 +119,10 @@ class PackedColumn:
 class FileColumn:
     """A packed column in a file, read through a private memory map.
 
-    The map is copy-on-write: arrays in it can be written to without a copy made beforehand, and
-    nobody else sees what was written.
+    Large values are copied once into shared memory and read in place; they never pass through the
+    flow's process. The map is copy-on-write: arrays in it can be written to without a copy made
+    beforehand, and nobody else sees what was written. What every element of a map gets
+    (``unmapped``) is *shared*: loaded once by each worker.
     """
 
     __slots__ = ("__weakref__", "_count", "exact", "layout", "path", "shared", "size")

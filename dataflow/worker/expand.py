@@ -207,7 +207,7 @@ def _each(source: Source, indices: Sequence[int], inputs: Inputs) -> Iterable[An
             items = items.array
         return (items[index] for index in indices)
     if isinstance(source, EachNested):
-        return (inputs.fill(value, source.sources) for value in source.values)
+        return map(inputs.fill, source.values, source.sources)
     return repeat(inputs.find(source))
 
 

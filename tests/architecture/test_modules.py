@@ -9,9 +9,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ["dataflow", "runners", "cluster", "benchmarks"]
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MODULES = sorted(
+    path
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+    if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+)
 DRAWERS = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
 MAX_DOCSTRING_LINES = 10
+PICTURES = {ROOT / "dataflow" / "__init__.py", ROOT / "dataflow" / "errors.py"}  # an example, a tree
 
 
 def name_of(path: Path) -> str:
@@ -22,7 +28,7 @@ def name_of(path: Path) -> str:
 def test_module_has_a_short_docstring(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text()))
     assert docstring
-    assert len(docstring.splitlines()) <= MAX_DOCSTRING_LINES
+    assert len(docstring.splitlines()) <= MAX_DOCSTRING_LINES or path in PICTURES
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
