@@ -167,17 +167,19 @@ class DaskTaskRunner:
 
         if self._address is None and self._client is None and self._cluster is None:
             return self._make_cluster()
-        if self._client is not None:
+        if self._address is not None:
+            client = connect(self._address)
+        elif self._client is not None:
             client = connect(self._client.scheduler.address, security=self._client.security)
         else:
-            client = connect(self._address or self._cluster)
+            client = _connect_to_cluster(self._cluster)
         try:
             check_versions(client)
         except BaseException:
             client.close()
             raise
         if self._cluster is not None and self._adapt_kwargs is not None:
-            self._cluster.adapt(**self._adapt_kwargs)
+            self._cluster.adapt(**self._adaptive())
         return Connection(client, grows=True)
 
     def _make_cluster(self) -> Connection:
@@ -185,18 +187,27 @@ class DaskTaskRunner:
         from cluster.local import LocalDaskCluster
 
         if self._cluster_class is None:
-            local = LocalDaskCluster(adapt=self._adapt_kwargs, **self._cluster_kwargs)
             grows = self._adapt_kwargs is not None
+            adapt = self._adaptive() if grows else None
+            local = LocalDaskCluster(adapt=adapt, **self._cluster_kwargs)
             client = connect(local.address, direct=True)
             return Connection(client, local.boards, local.close, ends_idle=True, grows=grows)
         made = _resolve(self._cluster_class)(**self._cluster_kwargs)
         try:
             if self._adapt_kwargs is not None:
-                made.adapt(**self._adapt_kwargs)
-            return Connection(connect(made), None, made.close, grows=True)
+                made.adapt(**self._adaptive())
+            return Connection(_connect_to_cluster(made), None, made.close, grows=True)
         except BaseException:
             made.close()
             raise
+
+    def _adaptive(self) -> dict[str, Any]:
+        """The arguments of ``adapt``: as many workers as there are batches, not one in 5 s.
+
+        Dask sees only the batches that are under way, and those are short.
+        """
+        seconds = self.costs.target_seconds / 2
+        return {"target_duration": f"{seconds * 1000:.0f}ms", **(self._adapt_kwargs or {})}
 
     def _expected_threads(self) -> int:
         """How many threads the cluster will have, as far as that is known before it is there."""
@@ -232,6 +243,13 @@ def _resolve(cluster_class: Any) -> Any:
     if not separator:
         module, _, name = cluster_class.rpartition(".")
     return getattr(import_module(module), name)
+
+
+def _connect_to_cluster(cluster: Any) -> Any:
+    """A client with an event loop of its own: the cluster's ends when its owner closes it."""
+    from cluster.connecting import connect
+
+    return connect(cluster.scheduler_address, security=getattr(cluster, "security", None))
 
 
 def _close_if_alive(reference: weakref.ref[DaskTaskRunner]) -> None:

@@ -128,7 +128,7 @@ class DaskSession:
             with contextlib.suppress(Exception):
                 self.client.cancel(futures, force=True)
                 if self._boards is None:
-                    self.client.run(dask_worker.interrupt, self.client.id, ids, wait=False)
+                    self.client.run(dask_worker.interrupt, self.client.id, ids)
                 else:
                     kill_workers(self._boards, set(ids))
 

@@ -1,9 +1,9 @@
 """What can begin on one runner, and which of it goes into the next batch.
 
 Single calls of like tasks wait together, as chains; each map (with the maps fused onto it) is a
-work of its own. They take turns: whoever has the fewest batches under way is next, and later stages
-come before earlier ones, so that values do not pile up and a short branch beside a long map ends as
-if it were alone.
+work of its own. They take turns: whoever has the fewest batches under way is next, so that a short
+branch beside a long map ends as if it were alone; among equals the one with the longest path to the
+end, and then later stages before earlier ones, so that values do not pile up.
 """
 
 from __future__ import annotations
@@ -65,9 +65,10 @@ class CallWork:
         return bool(self.chains)
 
     @property
-    def order(self) -> int:
-        """Later nodes are preferred."""
-        return -self.chains[0][0].id
+    def order(self) -> tuple[int, int]:
+        """What has the longest path behind it comes first, then what was traced later."""
+        head = self.chains[0][0]
+        return -head.height, -head.id
 
     def take(self, slots: int, costs: Any, book: CostBook) -> tuple[list[Chain], float | None]:
         """The chains of the next batch, and the mean seconds of a chain (None: unknown)."""
@@ -109,9 +110,9 @@ class MapWork:
         return bool(self.ranges)
 
     @property
-    def order(self) -> int:
-        """Later nodes are preferred."""
-        return -self.stages[0].id
+    def order(self) -> tuple[int, int]:
+        """What has the longest path behind it comes first, then what was traced later."""
+        return -self.stages[0].height, -self.stages[0].id
 
     @property
     def left(self) -> int:

@@ -219,7 +219,7 @@ class RunLoop:
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), message))
 
     def _take(self, graph: FlowGraph) -> None:
-        fresh = graph.take_fresh()
+        fresh, _held = graph.take_fresh()
         if fresh:
             self.state.traced(fresh)
 

@@ -35,10 +35,11 @@ from dataflow.execution.records_of import (
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import ENDED_CODES, GOOD_CODES, MapNode, Node, Segment, TaskNode
 from dataflow.model.batches import BatchReport, Failure
-from dataflow.model.inputs import Aligned, Chunked, Gathered, Listed, Ref, Spread
+from dataflow.model.inputs import Aligned, Chunked, Fixed, Gathered, Listed, Ref, Spread, refs_in
 from dataflow.model.records import AttemptRecord, NodeLengthRecord, Record
 from dataflow.model.states import StateCode
 from dataflow.planner.fusion import count_uses, fuse_chain, fuse_map
+from dataflow.planner.priorities import rank_by_longest_path
 from dataflow.worker.carry_out import length_of
 from dataflow.worker.failures import describe
 from dataflow.worker.timeouts import timed_out as time_is_up
@@ -93,6 +94,7 @@ class RunState:
     def traced(self, nodes: list[Node]) -> None:
         """New nodes of one graph, in the order in which they were traced."""
         uses = count_uses(nodes)
+        rank_by_longest_path(nodes)
         self.outbox.records.extend(map(node_record, nodes))
         for node in nodes:
             if isinstance(node, TaskNode):
@@ -177,6 +179,9 @@ class RunState:
             if stages is not None:
                 node.work = stages
                 return
+        for ref in node.upstream:  # it does not run with them, so their values have to be kept
+            if isinstance(ref.node, MapNode):
+                ref.node.keep = True
         failed = None
         for ref in self._whole_refs(node):
             failed = self._wait_for(node, ref, None) or failed
@@ -193,21 +198,14 @@ class RunState:
 
     @staticmethod
     def _whole_refs(node: MapNode) -> list[Ref]:
-        """What all elements wait for: everything but what is lined up element by element."""
-        aligned: set[Any] = set()
-        single: set[Any] = set()
+        """What all elements wait for: everything but what each has of its own."""
+        refs = dict.fromkeys(node.order)
         for item in (*node.args, *node.kwargs.values()):
-            if isinstance(item, Aligned):
-                aligned.add(id(item.node))
-            elif isinstance(item, Gathered):
-                single.update(item.refs)
-        refs = dict.fromkeys((*node.upstream, *node.order))
-        return [
-            ref
-            for ref in refs
-            if ref in node.order
-            or not (ref in single or (ref.element is None and id(ref.node) in aligned))
-        ]
+            if isinstance(item, Fixed):
+                refs.update(dict.fromkeys(refs_in(item.refs)))
+            elif isinstance(item, Spread):
+                refs[Ref(item.ref.node, item.ref.element)] = None
+        return list(refs)
 
     def _wait_for_length(self, node: MapNode) -> Failure | None:
         """Ask for the lengths of what a map goes over; they come with the values."""
@@ -276,11 +274,12 @@ class RunState:
         """Count what each element of a map still misses; the elements that can never begin."""
         failed: list[tuple[int, Failure]] = []
         for item in (*node.args, *node.kwargs.values()):
-            if isinstance(item, Gathered):
-                for element, ref in enumerate(item.refs):
-                    failure = self._wait_for(node, ref, element)
-                    if failure is not None:
-                        failed.append((element, failure))
+            if isinstance(item, (Gathered, Listed)):
+                for element, target in enumerate(item.refs):
+                    for ref in refs_in(target):
+                        failure = self._wait_for(node, ref, element)
+                        if failure is not None:
+                            failed.append((element, failure))
             elif isinstance(item, Aligned):
                 failed += self._wait_for_aligned(node, item)
         return failed

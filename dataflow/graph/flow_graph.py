@@ -33,6 +33,7 @@ class FlowGraph:
         self.copies_arguments = copies_arguments
         self.nodes: list[Node] = []
         self.fresh: list[Node] = []
+        self.held: list[Any] = []  # what fresh nodes need and nobody else may hold any more
         self.closed = False
         self.is_dry = False  # only traced, never run
         self.error: BaseException | None = None  # why nothing of it will go on
@@ -49,19 +50,25 @@ class FlowGraph:
         numbers[task_name] = number + 1
         return number
 
-    def add(self, node: Node) -> None:
-        """Append a node and give it its id."""
+    def add(self, node: Node, held: Iterable[Any] = ()) -> None:
+        """Append a node and give it its id.
+
+        ``held`` lives until the node is taken: a map drops values that no list of futures can ask
+        for, and the run loop does not know yet that this node needs them.
+        """
         with self.lock:
             node.id = len(self.nodes)
             self.nodes.append(node)
             if not isinstance(node, CallNode):  # calls in place are never planned
                 self.fresh.append(node)
+                self.held.extend(held)
 
-    def take_fresh(self) -> list[Node]:
-        """The nodes that were added since the last call."""
+    def take_fresh(self) -> tuple[list[Node], list[Any]]:
+        """The nodes that were added since the last call, and what is held for them."""
         with self.lock:
-            fresh, self.fresh = self.fresh, []
-            return fresh
+            taken = self.fresh, self.held
+            self.fresh, self.held = [], []
+            return taken
 
     def __len__(self) -> int:
         return len(self.nodes)

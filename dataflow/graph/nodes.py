@@ -32,6 +32,7 @@ class TaskNode:
         upstream, order: the references whose values it takes, and those it only waits for.
         created_ns, tags: when it was traced, and the tags in force then.
         waiting: how many nodes it still waits for.
+        height: how many steps follow it on the longest path to the end of the graph.
         dependents: the nodes that wait for it.
         chain: the calls that are carried out in one go with this one, which is their first.
         code, place, failure: how it ended for the run loop.
@@ -54,6 +55,7 @@ class TaskNode:
         "ended_ns",
         "failure",
         "graph",
+        "height",
         "id",
         "links",
         "losses",
@@ -94,6 +96,7 @@ class TaskNode:
         self.created_ns = created_ns
         self.tags = current_tags.get()
         self.waiting = 0
+        self.height = 0
         self.dependents: list[Any] | None = None
         self.chain: list[TaskNode] | None = None
         self.code = _PENDING
@@ -196,6 +199,7 @@ class MapNode:
         "failures",
         "graph",
         "handle",
+        "height",
         "id",
         "index",
         "keep",
@@ -245,6 +249,7 @@ class MapNode:
         self.created_ns = created_ns
         self.tags = current_tags.get()
         self.waiting = 0
+        self.height = 0
         self.dependents: list[Any] | None = None
         self.element_dependents: dict[int, list[Any]] = {}
         self.aligned_dependents: list[tuple[MapNode, bool]] = []

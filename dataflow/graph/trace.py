@@ -73,7 +73,7 @@ def trace_submit(
             break
     else:
         if not kwargs or all(type(value) in ATOMS for value in kwargs.values()):
-            return _add(graph, task, arguments, None, (), wait_for)
+            return _add(graph, task, arguments, None, (), wait_for, ())
     found = _Finder(graph)
     args = tuple(found.strip(number, value) for number, value in enumerate(args))
     kwargs = {name: found.strip(name, value) for name, value in kwargs.items()}
@@ -81,7 +81,7 @@ def trace_submit(
     arguments = (args, kwargs)
     if graph.copies_arguments and not found.only_atoms:
         arguments = _snapshot(task, args, kwargs)
-    return _add(graph, task, arguments, links, upstream, wait_for)
+    return _add(graph, task, arguments, links, upstream, wait_for, found.held)
 
 
 def check_open(graph: FlowGraph, task: Any) -> None:
@@ -104,12 +104,13 @@ def _add(
     links: Any,
     upstream: tuple[Ref, ...],
     wait_for: Any,
+    held: Sequence[Any],
 ) -> TaskNode:
     order = () if wait_for is None else tuple(find_refs(wait_for))
     node = TaskNode(
         graph, task, graph.next_number(task.name), arguments, links, upstream, order, now_ns()
     )
-    graph.add(node)
+    graph.add(node, held)
     return node
 
 
@@ -119,6 +120,7 @@ class _Finder:
     def __init__(self, graph: FlowGraph | None = None, allow: bool = False) -> None:
         self.graph = graph
         self.refs: list[Ref] = []
+        self.held: list[Reference] = []
         self.only_atoms = True
         self._direct: list[tuple[int | str, Any]] = []
         self._holes: list[Any] = []
@@ -182,6 +184,7 @@ class _Finder:
     def _take(self, value: Reference, allow: bool = False) -> Any:
         """A reference (or the list of references) behind a future (or a list of futures)."""
         allow = allow or self._allow
+        self.held.append(value)
         return self.allowing(value.refs(), allow)
 
     def allowing(self, target: Any, allow: bool) -> Any:
@@ -282,7 +285,7 @@ def trace_map(
         length,
         now_ns(),
     )
-    graph.add(node)
+    graph.add(node, (args, kwargs))
     return node
 
 
@@ -334,7 +337,7 @@ class _Mapper:
         target = value.refs()
         if isinstance(target, list):
             self.lengths[name] = len(target)
-            return self._gathered(target, allow)
+            return self._gathered(name, list(value), allow)  # type: ignore[call-overload]
         if target.element is None and isinstance(target.node, MapNode):
             self.refs.append(target)
             if target.node.length is None:
@@ -346,30 +349,40 @@ class _Mapper:
         self.spread.append(name)
         return Spread(Ref(target.node, target.element, allow))
 
-    def _gathered(self, items: list[Any], allow: bool) -> MapInput:
-        if all(isinstance(item, Ref) for item in items):
-            refs = [Ref(item.node, item.element, True) if allow else item for item in items]
-            whole = _whole_map(refs)
-            if whole is not None:
-                self.refs.append(Ref(whole))
-                return Aligned(whole, allow)
-            self.refs.extend(refs)
-            return Gathered(refs)
-        finder = _Finder(self.graph)
-        values = [finder.allowing(item, allow) for item in items]
-        return self._holed(values)
-
-    def _holed(self, values: list[Any]) -> MapInput:
-        refs: list[Ref] = []
-        filled = []
-        for value in values:
-            if isinstance(value, Ref):
-                filled.append(Hole(len(refs)))
-                refs.append(value)
-            else:
-                filled.append(value)
+    def _gathered(self, name: str, values: Sequence[Reference], allow: bool) -> MapInput:
+        items = [value.refs() for value in values]
+        if not all(isinstance(item, Ref) for item in items):
+            return self._holed(name, values, allow)
+        refs: list[Any] = items
+        if allow:
+            refs = [Ref(item.node, item.element, True) for item in refs]
+        whole = _whole_map(refs)
+        if whole is not None:
+            self.refs.append(Ref(whole))
+            return Aligned(whole, allow)
         self.refs.extend(refs)
-        return Listed(filled, tuple(refs))
+        return Gathered(refs)
+
+    def _holed(self, name: str, values: Sequence[Any], allow: bool) -> MapInput:
+        """Elements with references inside them: each waits for its own only."""
+        stripped, targets = [], []
+        for value in values:
+            finder = _Finder(self.graph, allow)
+            stripped.append(finder.strip_inside(value))
+            targets.append(finder.holes)
+            self.refs.extend(finder.refs)
+        if self.graph.copies_arguments:
+            stripped = self._snapshot(name, stripped)
+        return Listed(stripped, targets)
+
+    def _snapshot(self, name: str, values: list[Any]) -> list[Any]:
+        try:
+            found: list[Any] = pickling.loads(pickling.dumps(values))
+        except Exception:
+            for index, value in enumerate(values):
+                _check_argument(self.task, f"{name}[{index}]", value)
+            raise
+        return found
 
     def _column(self, name: str, values: Sequence[Any], allow: bool) -> MapInput:
         if isinstance(values, range):
@@ -378,14 +391,13 @@ class _Mapper:
         if kinds <= ATOMS:
             return Listed(values)
         if all(issubclass(kind, Reference) for kind in kinds):
-            return self._gathered([value.refs() for value in values], allow)
+            return self._gathered(name, values, allow)
         if len(values) > 1 and all(value is values[0] for value in values):
-            return self._fixed(name, quote(values[0]) if values else None)
+            return self._fixed(name, allow_failure(values[0]) if allow else values[0])
         finder = _Finder(self.graph, allow)
         stripped = finder.strip_inside(values)
-        if finder.refs:
-            self.refs.extend(finder.refs)
-            return Listed(stripped, finder.holes)
+        if finder.holes:
+            return self._holed(name, values, allow)
         return self._copied(name, stripped)
 
     def _copied(self, name: str, values: Sequence[Any]) -> MapInput:
@@ -417,7 +429,7 @@ class _Mapper:
         except Exception:
             _check_argument(self.task, name, stripped)
             raise
-        if finder.refs:
+        if finder.holes:
             return Fixed(column.load(0), finder.holes)
         return Packed(column)
 

@@ -136,7 +136,7 @@ class EachNested(NamedTuple):
     """One value for each element, some of them containers with holes."""
 
     values: Sequence[Any]
-    sources: tuple[Any, ...]
+    sources: Sequence[tuple[Any, ...]]
 
 
 Source = (

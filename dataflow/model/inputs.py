@@ -6,7 +6,7 @@ walks through arguments knows futures by the :class:`Reference` class alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 
@@ -28,6 +28,15 @@ class Ref(NamedTuple):
     allow_failure: bool = False
 
 
+def refs_in(target: Any) -> Iterator[Ref]:
+    """The references in what fills a hole: one, or a list of references and values."""
+    if isinstance(target, Ref):
+        yield target
+    elif isinstance(target, (list, tuple)):
+        for item in target:
+            yield from refs_in(item)
+
+
 class Fixed(NamedTuple):
     """A map argument that is the same for every element; ``refs`` fill its holes."""
 
@@ -42,10 +51,13 @@ class Packed(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A map argument with one value an element; ``refs`` fill the holes in them, if any."""
+    """A map argument with one value an element.
+
+    ``refs``, if there are any, has for each element what fills its holes: references, or lists.
+    """
 
     values: Sequence[Any]
-    refs: tuple[Ref, ...] = ()
+    refs: Sequence[tuple[Any, ...]] = ()
 
 
 class Chunked(NamedTuple):

@@ -158,7 +158,8 @@ class BodyBuilder:
         if isinstance(item, Listed):
             values = item.values[start:stop]
             if item.refs:
-                return EachNested(values, tuple(map(self._source, item.refs)))
+                targets = item.refs[start:stop]
+                return EachNested(values, [tuple(map(self._source, each)) for each in targets])
             return Each(values)
         if isinstance(item, Chunked):
             first = start // item.size

@@ -375,3 +375,91 @@ def test_runs_have_ids_of_their_own() -> None:
     first, second = runs_by_itself(), runs_by_itself()
     assert first != second
     assert {run.id for run in records.runs()} == {first, second}
+
+
+# --- elements wait for their own -----------------------------------------------------------------
+
+
+@task
+def count(values):
+    return len(values)
+
+
+@task
+def slow(x):
+    import time
+
+    time.sleep(0.1)
+    return x
+
+
+@flow
+def mixed_elements():
+    broken, good = fail.submit(1), double.submit(1)
+    nested = count.map([[broken], [good, good], [], double.map([1, 2, 3])])
+    mixed = double.map([broken, 5, good])
+    names = [[state.name for state in futures.states()] for futures in (nested, mixed) if _wait(futures)]
+    return names, nested[1:].result(), mixed[1:].result()
+
+
+def _wait(futures):
+    futures.wait()
+    return True
+
+
+def test_an_element_fails_with_what_it_holds_and_no_other() -> None:
+    assert mixed_elements() == (
+        [["NotReady", "Completed", "Completed", "Completed"], ["NotReady", *["Completed"] * 2]],
+        [2, 0, 3],
+        [10, 4],
+    )
+
+
+@flow
+def slices_and_copies():
+    futures = double.map(range(4))
+    row = [double.submit(5), 1]
+    return (
+        count.map([futures[:1], futures[1:]]),
+        same.map([row] * 3),
+        same.map([double.map([]), futures[:1]]),
+        same.map([[], [futures[0]]]),
+    )
+
+
+def test_lists_of_lists_of_futures() -> None:
+    assert slices_and_copies() == ([1, 3], [[10, 1]] * 3, [[], [0]], [[], [0]])
+
+
+@flow
+def both_ways():
+    late, quick = slow.submit(7), double.submit(1)
+    mapped = slow.map(range(8))
+    return (
+        add.map([quick, late], unmapped(late)),
+        total_of.map(mapped, unmapped(mapped)),
+    )
+
+
+@task
+def total_of(x, values):
+    return x + sum(values)
+
+
+def test_an_input_that_is_mapped_over_and_given_whole() -> None:
+    assert both_ways() == ([9, 14], [n + 28 for n in range(8)])
+
+
+@flow
+def branches():
+    late = slow.submit(1)
+    first = double.map(range(200))
+    second = add.map(first, 1)
+    third = add.map(first, 2, wait_for=late)
+    del first
+    second.wait()
+    return second, third
+
+
+def test_a_branch_that_begins_later_finds_its_values() -> None:
+    assert branches() == ([2 * n + 1 for n in range(200)], [2 * n + 2 for n in range(200)])

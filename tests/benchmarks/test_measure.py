@@ -1,0 +1,84 @@
+"""The measured process, and the interface of the rivals."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness import Harness, Work
+from benchmarks.measure import PROGRAM
+from benchmarks.peers import OURS, PEERS, Peer
+from benchmarks.rivals.protocol import Rival
+
+ALL = (*OURS, *(peer for group in PEERS.values() for peer in group))
+REPOSITORY = Path(__file__).resolve().parents[2]
+MAP = Work("map", "map_elements", 30, is_warm=True)
+FIRST = Work("first", "fresh_submits", 2, is_warm=False)
+
+
+@pytest.mark.parametrize("peer", ALL, ids=lambda peer: peer.key)
+def test_every_rival_has_the_same_interface(peer, tmp_path):
+    rival = importlib.import_module(f"benchmarks.rivals.{peer.rival}").Rival
+    for name, function in inspect.getmembers(Rival, inspect.isfunction):
+        if name in vars(Rival) and not name.startswith("_"):
+            mine, wanted = inspect.signature(getattr(rival, name)), inspect.signature(function)
+            assert str(mine) == str(wanted), name
+
+
+def test_measuring_imports_next_to_nothing():
+    rivals = ", ".join(sorted({f"benchmarks.rivals.{peer.rival}" for peer in ALL}))
+    program = (
+        "import sys; before = set(sys.modules); "
+        f"import benchmarks.measure, benchmarks.cases.import_time, {rivals}; "
+        "new = set(sys.modules) - before; "
+        "print(*sorted(name for name in new if not name.startswith('benchmarks')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert set(done.stdout.split()) <= {"__future__", "time"}
+    assert "import main" in PROGRAM
+
+
+def test_our_own_case_runs():
+    told: list[str] = []
+    results = Harness(2, told.append).measure({OURS[0]: [MAP, FIRST]}, 1, {})[OURS[0]]
+    assert (results.unavailable, results.failures) == (None, {})
+    assert "dataflow-runtime" in results.versions
+    assert 0 < results.values["map", "seconds_each"][0] < 1
+    assert 0 < results.values["first", "process_seconds"][0] < 30
+
+
+def test_warm_cases_share_a_process_where_starting_is_slow():
+    slow = Peer("slow", "Slow", "pool", "1", shares_process=True)
+    works = [MAP, Work("chain", "chain", 5, is_warm=True)]
+    results = Harness(2, lambda _: None).measure({slow: works}, 2, {})[slow]
+    assert len(results.values["map", "seconds_each"]) == 2
+    assert len(results.values["chain", "seconds_each"]) == 2
+    assert ("map", "process_seconds") not in results.values
+
+
+def test_a_peer_that_is_not_there_is_a_result():
+    absent = Peer("absent", "Absent", "no_such_rival", requirements=("absent",))
+    results = Harness(2, lambda _: None).measure({absent: [MAP]}, 1, {})[absent]
+    assert results.unavailable == "not found; `--make-environments` installs it"
+
+
+def test_a_case_that_fails_is_a_result_and_is_not_tried_again():
+    peer = PEERS["pool"][1]
+    told: list[str] = []
+    broken = Work("map", "no_such_case", 1, is_warm=True)
+    results = Harness(2, told.append).measure({peer: [broken, FIRST]}, 2, {})[peer]
+    assert "no_such_case" in results.failures["map"]
+    assert len(results.values["first", "process_seconds"]) == 2
+    assert sum("no_such_case" in line for line in told) == 1
