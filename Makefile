@@ -38,7 +38,7 @@ format: $(VENV)/.test-installed
 	$(BIN)/ruff format $(wildcard $(SOURCES))
 
 bench: $(VENV)/.test-installed
-	$(BIN)/python -m benchmarks overhead
+	$(BIN)/python -m benchmarks overhead --quick --peers pool,dask
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

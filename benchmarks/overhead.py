@@ -13,7 +13,8 @@ from benchmarks.rows import Row
 TITLE = "Overhead: tasks that do nothing"
 
 ROWS = (
-    Row("map", "`noop.map(range(n))`, per element", "µs", "seconds_each", 1e6),
+    Row("map", "`noop.map(range(n))`, values read at once, per element", "µs", "seconds_each", 1e6),
+    Row("map_each", "the same, each future read in turn, per element", "µs", "seconds_each", 1e6),
     Row("submits", "n submits, then each result, per submit", "µs", "seconds_each", 1e6),
     Row("chain", "chain of n dependent submits, per link", "µs", "seconds_each", 1e6),
     Row(
@@ -21,15 +22,35 @@ ROWS = (
     ),
     Row("ten", "ten submits in a fresh process", "s", "process_seconds", is_total=True),
     Row("import", "import, over a bare interpreter", "ms", "seconds", 1e3, is_total=True),
-    Row("memory", "memory that the map adds", "MB", "grown_bytes", 1e-6, work="map", is_total=True),
+    Row(
+        "memory",
+        "memory added by the map, values read at once",
+        "MB",
+        "grown_bytes",
+        1e-6,
+        work="map",
+        is_total=True,
+    ),
+    Row(
+        "memory_each",
+        "memory added by the map, each future read in turn",
+        "MB",
+        "grown_bytes",
+        1e-6,
+        work="map_each",
+        is_total=True,
+    ),
 )
 
 NOTES = (
-    "map, submits, chain: the whole flow, workers warm, every value read back through its future.",
+    "map, submits, chain: the whole flow, workers warm; every value is read back and checked. "
+    "Read at once: `FutureList.result()`, `gather`, `ray.get` of the list. Read in turn: "
+    "`future.result()` of each, which makes the future objects too; a pool's map has none.",
     "first, ten: wall time of the whole process, from its start to its end.",
     "memory: peak resident memory of the flow's process during the map, over what it had before. "
     "The scheduler of a `LocalCluster` is in that process.",
-    "dataflow keeps state and times of every element in its store, which each process makes anew. "
+    "dataflow keeps state and times of every element in its store, which each process makes anew; "
+    "after the clock has stopped, the store is asked whether all are there. "
     "The pool, Dask, Ray and Parsl keep nothing.",
 )
 
@@ -46,6 +67,17 @@ _CASES: dict[str, tuple[str, bool, dict[str, int]]] = {
             "dask": 1000,
             "ray": 2500,
             "parsl": 1500,
+            "prefect": 150,
+        },
+    ),
+    "map_each": (
+        "map_futures",
+        True,
+        {
+            "dataflow": 100_000,
+            "dataflow-dask": 100_000,
+            "dask": 1000,
+            "ray": 2500,
             "prefect": 150,
         },
     ),

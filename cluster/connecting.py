@@ -51,8 +51,8 @@ def connect(
 
 async def _knock(address: str, security: Any, seconds: float) -> None:
     """See whether anybody answers: a client that never connected takes 20 s to be closed."""
-    from distributed.comm import connect as open_comm
+    from distributed.comm.core import connect as open_comm
 
     arguments = security.get_connection_args("client") if security is not None else {}
-    comm = await open_comm(address, timeout=seconds, **arguments)
+    comm = await open_comm(address, timeout=seconds, **arguments)  # type: ignore[no-untyped-call]
     await comm.close()

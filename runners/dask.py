@@ -19,7 +19,8 @@ from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.settings import get_settings
-from runners.dask_session import Connection, DaskSession
+from runners.dask_connection import Connection
+from runners.dask_session import DaskSession
 
 _DISPATCH_SECONDS = 0.010
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.model.batches import Column
 from dataflow.worker.columns import load_range, pack
-from runners.dask_worker import LeftColumn
+from runners.dask_kept import LeftColumn
 
 if TYPE_CHECKING:
     from runners.dask_session import DaskSession

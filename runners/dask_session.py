@@ -12,49 +12,27 @@ import pickle
 import queue
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Any
 
 from dataflow.errors import DataflowError, ResultMissing, RunnerUnavailable
 from dataflow.execution.runner_protocol import RunnerListener
-from dataflow.model.batches import Batch, BatchReport, Column, TaskLike
+from dataflow.model.batches import Batch, BatchReport, Column
 from dataflow.worker.carry_batch import failed_report
-from dataflow.worker.columns import ObjectColumn, PackedColumn, pack
+from dataflow.worker.columns import PackedColumn
 from runners import dask_worker
 from runners.dask_boards import find_position, kill_workers
 from runners.dask_columns import RemoteColumn
-from runners.dask_worker import FromBatch, FromConstant, Kept, LeftColumn, Message
-from runners.messages import dump_batch, dump_task
+from runners.dask_connection import Connection
+from runners.dask_encoding import LARGE_BYTES, Encoder, allow_large_messages
+from runners.dask_kept import Kept, LeftColumn
 
-_CONSTANT_BYTES = 64_000
-_LARGE_MESSAGE_BYTES = 5_000_000
-_COPIES = 2
 _LOOK_SECONDS = 1.0
 _IDLE_SECONDS = 300.0
 _STOP = None
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A cluster that is ready.
-
-    Attributes:
-        client: connected to its scheduler; ours.
-        boards: the folder in which its workers, on this machine, write down what they are at.
-        close: ends the cluster, if it is ours.
-        ends_idle: whether it should end when it has not been used for a while.
-        grows: whether workers may come that are not there yet.
-    """
-
-    client: Any
-    boards: str | None = None
-    close: Callable[[], None] = lambda: None
-    ends_idle: bool = False
-    grows: bool = False
 
 
 @dataclass(slots=True)
@@ -71,7 +49,11 @@ class DaskSession:
     Args:
         open_connection: starts or finds the cluster; runs in a thread.
         listener: who is told what happens.
-        resized: called with the number of threads whenever it changes.
+        resized: called with the number of threads whenever it may have changed.
+
+    Attributes:
+        closed: whether it has ended; a new one is needed then.
+        bytes_through_flow: bytes of values that came to this process.
     """
 
     def __init__(
@@ -81,26 +63,21 @@ class DaskSession:
         resized: Callable[[int], None],
     ) -> None:
         self.listener = listener
-        self.client: Any = None
         self.closed = False
         self.bytes_through_flow = 0
         self._open_connection = open_connection
-        self._close_cluster: Callable[[], None] = _nothing
-        self._ends_idle = self._grows = False
         self._resized = resized
-        self._boards: str | None = None
+        self._connection: Connection | None = None
+        self._encoder: Encoder | None = None
         self._lock = threading.Lock()
         self._flights: dict[int, Flight] = {}
-        self._outgoing: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
-        self._incoming: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._constants: dict[int, tuple[weakref.ref[Any], FromConstant, Any]] = {}
-        self._task_constants: dict[bytes, tuple[FromConstant, Any]] = {}
-        self._numbers = count(1)
-        self._threads = 0
         self._cancelled: set[int] = set()
         self._remote: weakref.WeakSet[RemoteColumn] = weakref.WeakSet()
+        self._outgoing: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._incoming: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._numbers = count(1)
+        self._threads = 0
         self._busy_at = time.monotonic()
-        self._ready = threading.Event()
         self._sender = threading.Thread(target=self._send_all, name="dataflow dask", daemon=True)
         self._receiver = threading.Thread(
             target=self._receive_all, name="dataflow dask reports", daemon=True
@@ -124,13 +101,15 @@ class DaskSession:
             self._cancelled.update(ids)
             flights = [self._flights.pop(batch_id) for batch_id in ids if batch_id in self._flights]
         futures = [flight.future for flight in flights if flight.future is not None]
-        if futures and self.client is not None:
-            with contextlib.suppress(Exception):
-                self.client.cancel(futures, force=True)
-                if self._boards is None:
-                    self.client.run(dask_worker.interrupt, self.client.id, ids)
-                else:
-                    kill_workers(self._boards, set(ids))
+        connection = self._connection
+        if not futures or connection is None:
+            return
+        with contextlib.suppress(Exception):
+            connection.client.cancel(futures, force=True)
+            if connection.boards is None:
+                connection.client.run(dask_worker.interrupt, connection.client.id, ids)
+            else:
+                kill_workers(connection.boards, set(ids))
 
     def close(self) -> None:
         """End the threads and the connection, and the cluster if it is ours."""
@@ -138,23 +117,24 @@ class DaskSession:
             if self.closed:
                 return
             self.closed = True
-        self._outgoing.put(_STOP)
-        self._incoming.put(_STOP)
-        current = threading.current_thread()
-        if current is not self._sender:
-            self._sender.join(70)
-        if current is not self._receiver:
-            self._receiver.join(10)
+        self._stop_threads()
+        for thread in (self._sender, self._receiver):
+            if thread is not threading.current_thread():
+                thread.join(10)
         self._end_connection()
 
+    def _stop_threads(self) -> None:
+        self._outgoing.put(_STOP)
+        self._incoming.put(_STOP)
+
     def _end_connection(self) -> None:
-        self._ready.set()
-        client, self.client = self.client, None
-        if client is not None:
-            with contextlib.suppress(Exception), _quiet_client():
-                client.unsubscribe_topic(client.id)
-                client.close(timeout=2)
-        self._close_cluster()
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        with contextlib.suppress(Exception), _quiet_client():
+            connection.client.unsubscribe_topic(connection.client.id)
+            connection.client.close(timeout=2)
+        connection.close()
 
     # --- values ----------------------------------------------------------------------------------
 
@@ -181,43 +161,54 @@ class DaskSession:
         return part
 
     def _run(self, function: Any, name: str, *arguments: Any) -> Any:
-        if self.client is None:
-            raise ResultMissing("The Dask cluster that had a value was closed.")
-        key = (f"{name}-{self.client.id}", next(self._numbers))
-        return self.client.submit(function, *arguments, key=key, pure=False)
+        """Submit a Dask task of ours that is no batch; its future."""
+        client = self._client()
+        key = (f"{name}-{client.id}", next(self._numbers))
+        return client.submit(function, *arguments, key=key, pure=False)
+
+    def _client(self) -> Any:
+        if self._connection is None:
+            raise ResultMissing(
+                "A value is gone: the Dask cluster that had it was closed.",
+                hint="Ask for values before the runner is closed.",
+            )
+        return self._connection.client
 
     def _gather(self, future: Any) -> Any:
         try:
-            if self.client is None:
-                raise ConnectionError("the cluster was closed")
-            return self.client.gather(future)
+            return self._client().gather(future)
         except DataflowError:
             raise
         except BaseException as error:
-            if not isinstance(error, Exception) and not _is_cancelled(error):
+            if not isinstance(error, Exception) and not _is_loss(error):
                 raise
             raise ResultMissing(
                 f"A value on the Dask cluster is gone ({type(error).__name__}: {error}).",
                 hint="Values live as long as their cluster: ask for them before it is closed.",
             ) from error
 
-    # --- opening ---------------------------------------------------------------------------------
+    # --- opening and breaking --------------------------------------------------------------------
 
     def _open(self) -> bool:
         try:
             connection = self._open_connection()
-            self.client, self._boards = connection.client, connection.boards
-            self._close_cluster = connection.close
-            self._ends_idle, self._grows = connection.ends_idle, connection.grows
-            self.client.subscribe_topic(self.client.id, self._event)
-            self._count_threads()
         except Exception as error:
             self._break(error)
             return False
-        self._ready.set()
-        return True
+        self._connection = connection
+        if self.closed:  # meanwhile, and whoever closed it found no connection to end
+            self._end_connection()
+            return False
+        client = connection.client
+        self._encoder = Encoder(
+            self, client, connection.boards, lambda: self._threads > 0, self._run
+        )
+        client.subscribe_topic(client.id, self._event)
+        self._do(self._count_threads)
+        return not self.closed
 
     def _break(self, error: Exception) -> None:
+        """The cluster cannot be used any more."""
         if not isinstance(error, DataflowError):
             problem = RunnerUnavailable(
                 f"The Dask cluster cannot be used: {type(error).__name__}: {error}"
@@ -230,14 +221,19 @@ class DaskSession:
             self.closed = True
             self._flights.clear()
         self.listener.broken(error)
-        self._incoming.put(_STOP)
-        self._outgoing.put(_STOP)
+        self._stop_threads()
         threading.Thread(target=self._end_connection, daemon=True).start()
+
+    def _do(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:
+            self._break(error)
 
     def _count_threads(self) -> None:
         """How large the cluster is now (its own events would tell, but to listen breaks it)."""
-        if self.client is not None:
-            self._threads = sum(self.client.nthreads().values())
+        if self._connection is not None:
+            self._threads = sum(self._connection.client.nthreads().values())
             self._resized(self._threads)
 
     # --- sending ---------------------------------------------------------------------------------
@@ -249,10 +245,7 @@ class DaskSession:
             batches = self._take_waiting()
             if batches is None:
                 return
-            try:
-                self._send(batches)
-            except Exception as error:
-                self._break(error)
+            self._do(lambda batches=batches: self._send(batches))  # type: ignore[misc]
 
     def _take_waiting(self) -> list[Batch] | None:
         """All batches that wait, at least one; None: no more will come."""
@@ -267,13 +260,14 @@ class DaskSession:
         return None
 
     def _send(self, batches: list[Batch]) -> None:
+        assert self._encoder is not None and self._connection is not None
         encoded = []
         for batch in batches:
             if batch.id in self._cancelled:
                 continue
             try:
-                self._check_resources(batch)
-                encoded.append((batch, *self._encode(batch)))
+                self._connection.check_resources(batch)
+                encoded.append((batch, *self._encoder.encode(batch)))
             except Exception as error:
                 self.listener.reported(failed_report(batch, error))
         encoded.sort(key=lambda entry: _kind(entry[0]))
@@ -281,13 +275,15 @@ class DaskSession:
             self._send_alike(list(group))
 
     def _send_alike(self, group: list[tuple[Batch, bytes, list[Any]]]) -> None:
+        """Send batches of one priority that need the same resources: one message for all."""
         batches, messages, dependencies = map(list, zip(*group, strict=True))
-        if sum(map(len, messages)) > _LARGE_MESSAGE_BYTES:
-            warnings.filterwarnings("ignore", message="Sending large graph")
+        if sum(map(len, messages)) > LARGE_BYTES:
+            allow_large_messages()
+        client = self._client()
         with self._lock:
             for batch in batches:
                 self._flights[batch.id] = Flight(batch)
-            futures = self.client.map(
+            futures = client.map(
                 dask_worker.run_batch,
                 messages,
                 dependencies,
@@ -299,7 +295,7 @@ class DaskSession:
             for batch, future in zip(batches, futures, strict=True):
                 self._flights[batch.id].future = future
         for batch, future in zip(batches, futures, strict=True):
-            self.client.loop.add_callback(self._watch, batch.id, future)
+            client.loop.add_callback(self._watch, batch.id, future)
 
     async def _watch(self, batch_id: int, future: Any) -> None:
         """Wait for Dask to be done with a batch (callbacks of futures outlive their executor)."""
@@ -307,89 +303,6 @@ class DaskSession:
             await future._state.wait()
         if future.status != "finished":
             self._incoming.put(lambda: self._failed(batch_id, future))
-
-    def _check_resources(self, batch: Batch) -> None:
-        """Refuse what no worker can ever give; Dask would wait for ever.
-
-        Raises:
-            RunnerUnavailable: no worker has what the batch needs.
-        """
-        if not batch.resources or not self._threads or self._grows:
-            return
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        for worker in workers:
-            has = worker["resources"]
-            if all(has.get(name, 0) >= amount for name, amount in batch.resources.items()):
-                return
-        wanted = ", ".join(f"{name}: {amount:g}" for name, amount in batch.resources.items())
-        raise RunnerUnavailable(
-            f"No worker of the Dask cluster has what task {batch.tasks[0].name!r} needs "
-            f"({wanted}).",
-            hint='Start workers that have it, such as cluster_kwargs={"resources": {"GPU": 1}}.',
-        )
-
-    # --- encoding --------------------------------------------------------------------------------
-
-    def _encode(self, batch: Batch) -> tuple[bytes, list[Any]]:
-        digests, payloads = [], {}
-        for task in batch.tasks:
-            digest, payload = self._task_payload(task)
-            digests.append(digest)
-            payloads[digest] = payload
-        dependencies: list[Any] = []
-        inputs: list[Any] = [self._input(column, dependencies) for column in batch.inputs]
-        message = Message(
-            versions=dask_worker.versions_here(),
-            topic=self.client.id,
-            batch_id=batch.id,
-            digests=digests,
-            payloads=payloads,
-            data=dump_batch(replace(batch, tasks=[], inputs=inputs), batch.tasks),
-            calls=batch.body.calls,
-            stays=batch.values_stay,
-            may_stop=batch.body.calls > 1,
-            boards=self._boards,
-        )
-        return pickle.dumps(message, 5), dependencies
-
-    def _task_payload(self, task: TaskLike) -> tuple[bytes, bytes | FromConstant]:
-        digest, payload = dump_task(task)
-        if len(payload) < _CONSTANT_BYTES:
-            return digest, payload
-        known = self._task_constants.get(digest)
-        if known is None or _is_gone(known[1]):
-            known = self._task_constants[digest] = self._hold(payload)
-        return digest, known[0]
-
-    def _input(self, column: Any, dependencies: list[Any]) -> Any:
-        """A column as it is sent: by reference if it is on the workers, or should be."""
-        if isinstance(column, RemoteColumn) and column.session is self:
-            dependencies.append(column.future)
-            return FromBatch(len(dependencies) - 1)
-        if not isinstance(column, (PackedColumn, ObjectColumn)):
-            column = pack(column.load_all(), exact=True)
-        if not isinstance(column, PackedColumn) or column.nbytes < _CONSTANT_BYTES:
-            return column
-        known = self._constants.get(id(column))
-        if known is None or known[0]() is not column or _is_gone(known[2]):
-            key = id(column)
-            constant, future = self._hold(pickle.dumps(column, 5))
-            reference = weakref.ref(column, lambda _: self._constants.pop(key, None))
-            known = self._constants[key] = (reference, constant, future)
-        return known[1]
-
-    def _hold(self, data: bytes) -> tuple[FromConstant, Any]:
-        """Put a constant on the cluster, before any batch that needs it is sent.
-
-        A Dask task could be made again if it was lost, but it waits for a free thread; so this is
-        one only while there are no workers, who then come because of it.
-        """
-        if self._threads:
-            future = self.client.scatter(data, hash=False, broadcast=_COPIES)
-        else:
-            future = self._run(dask_worker.hold, "constant", data)
-            self.client.gather(self._run(dask_worker.is_held, "held", future))
-        return FromConstant(future.key), future
 
     # --- receiving (events in the client's own thread, the rest in ours) -------------------------
 
@@ -420,24 +333,17 @@ class DaskSession:
         """End a cluster of ours that nobody has used for a while and that holds nothing."""
         with self._lock:
             now = time.monotonic()
-            if self._flights or self._remote or not self._outgoing.empty() or self.client is None:
+            if self._flights or self._remote or not self._outgoing.empty():
                 self._busy_at = now
-            if self.closed or not self._ends_idle or now - self._busy_at < _IDLE_SECONDS:
+            connection = self._connection
+            if self.closed or connection is None or not connection.ends_idle:
+                return False
+            if now - self._busy_at < _IDLE_SECONDS:
                 return False
             self.closed = True
-        self._outgoing.put(_STOP)
+        self._stop_threads()
         self._end_connection()
         return True
-
-    def _do(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Exception as error:
-            self._break(error)
-
-    def _flight(self, batch_id: int) -> Flight | None:
-        with self._lock:  # a report can be here before the sender has noted the future
-            return self._flights.get(batch_id)
 
     def _heard(self, kind: str, batch_id: int, data: bytes) -> None:
         flight = self._flight(batch_id)
@@ -451,6 +357,10 @@ class DaskSession:
             threading.Thread(
                 target=self._fetch_report, args=(flight, kind == "alone"), daemon=True
             ).start()
+
+    def _flight(self, batch_id: int) -> Flight | None:
+        with self._lock:  # a report can be here before the sender has noted the future
+            return self._flights.get(batch_id)
 
     def _fetch_report(self, flight: Flight, alone: bool) -> None:
         """Get a report that was too large for an event."""
@@ -477,6 +387,8 @@ class DaskSession:
             self.bytes_through_flow += report.values.nbytes
         self.listener.reported(report)
 
+    # --- what went wrong -------------------------------------------------------------------------
+
     def _failed(self, batch_id: int, future: Any) -> None:
         """Dask is done with a batch, and it did not go well."""
         flight = self._flight(batch_id)
@@ -485,21 +397,44 @@ class DaskSession:
 
     def _lost(self, flight: Flight, error: BaseException | None) -> None:
         """Dask gave a batch up."""
-        if self.client is None or self.client.status != "running":
+        connection, batch = self._connection, flight.batch
+        if connection is None or connection.client.status != "running":
             self._break(RunnerUnavailable("The connection to the Dask scheduler was lost."))
             return
-        batch = flight.batch
         with self._lock:
             if self._flights.pop(batch.id, None) is None:
                 return
         if error is None or _is_loss(error):
             position = None
-            if self._boards is not None and getattr(error, "task", None) == _key(batch):
-                position = find_position(self._boards, batch)
+            if connection.boards is not None and getattr(error, "task", None) == _key(batch):
+                position = find_position(connection.boards, batch)
             self.listener.lost(batch.id, position, _cause(error), False)
         else:
             problem = error if isinstance(error, Exception) else RuntimeError(repr(error))
             self.listener.reported(failed_report(batch, problem))
+
+
+def _kind(batch: Batch) -> tuple[Any, ...]:
+    return -batch.priority, sorted(batch.resources.items())
+
+
+def _key(batch: Batch) -> tuple[str, int]:
+    """One prefix a task and one group a run, since the scheduler keeps prefixes for ever."""
+    return f"{batch.tasks[0].name}-{batch.run.run_id}", batch.id
+
+
+_LOSSES = {"KilledWorker", "CancelledError", "ConstantMissing", "CommClosedError"}
+
+
+def _is_loss(error: BaseException) -> bool:
+    return not _LOSSES.isdisjoint(kind.__name__ for kind in type(error).__mro__)
+
+
+def _cause(error: BaseException | None) -> str:
+    worker = getattr(error, "last_worker", None)
+    if worker is not None:
+        return f"Dask worker {worker.address} died"
+    return "Dask gave it up" if error is None else f"Dask gave it up: {error}"
 
 
 @contextlib.contextmanager
@@ -516,32 +451,3 @@ def _quiet_client() -> Iterator[None]:
 
 def _nothing() -> None:
     """The time to look around has come."""
-
-
-def _kind(batch: Batch) -> tuple[Any, ...]:
-    return batch.priority, sorted(batch.resources.items())
-
-
-def _key(batch: Batch) -> tuple[str, int]:
-    """One prefix a task and one group a run, since the scheduler keeps prefixes for ever."""
-    return f"{batch.tasks[0].name}-{batch.run.run_id}", batch.id
-
-
-def _is_gone(future: Any) -> bool:
-    return future.status in ("cancelled", "error", "lost")
-
-
-def _is_cancelled(error: BaseException) -> bool:
-    return type(error).__name__ in ("CancelledError", "FutureCancelledError")
-
-
-def _is_loss(error: BaseException) -> bool:
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"KilledWorker", "CancelledError", "_ConstantMissing", "CommClosedError"})
-
-
-def _cause(error: BaseException | None) -> str:
-    worker = getattr(error, "last_worker", None)
-    if worker is not None:
-        return f"Dask worker {worker.address} died"
-    return "Dask gave it up" if error is None else f"Dask gave it up: {error}"

@@ -47,6 +47,10 @@ class Rival:
         values: list[int] = self.client.gather(futures)
         return values
 
+    def map_each(self, n: int) -> list[int]:
+        futures = self.client.map(identity, range(n), pure=False)
+        return [future.result() for future in futures]
+
     def submit(self, n: int) -> list[int]:
         futures = [self.client.submit(identity, x, pure=False) for x in range(n)]
         return [future.result() for future in futures]
@@ -57,6 +61,9 @@ class Rival:
             future = self.client.submit(increment, future, pure=False)
         value: int = future.result()
         return value
+
+    def check_records(self, n: int) -> None:
+        """It keeps none."""
 
     def close(self) -> None:
         if self.client is not None:

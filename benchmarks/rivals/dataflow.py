@@ -53,6 +53,10 @@ class Rival:
             return one.map(range(n)).result()
 
         @flow(task_runner=self.runner)
+        def mapped_each(n: int) -> list[int]:
+            return [future.result() for future in one.map(range(n))]
+
+        @flow(task_runner=self.runner)
         def submitted(n: int) -> list[int]:
             futures = [one.submit(x) for x in range(n)]
             return [future.result() for future in futures]
@@ -64,10 +68,19 @@ class Rival:
                 future = more.submit(future)
             return future.result()
 
-        self.flows: dict[str, Any] = {"map": mapped, "submit": submitted, "chain": chained}
+        self.flows: dict[str, Any] = {
+            "map": mapped,
+            "map_each": mapped_each,
+            "submit": submitted,
+            "chain": chained,
+        }
 
     def map(self, n: int) -> list[int]:
         values: list[int] = self.flows["map"](n)
+        return values
+
+    def map_each(self, n: int) -> list[int]:
+        values: list[int] = self.flows["map_each"](n)
         return values
 
     def submit(self, n: int) -> list[int]:
@@ -77,6 +90,13 @@ class Rival:
     def chain(self, n: int) -> int:
         value: int = self.flows["chain"](n)
         return value
+
+    def check_records(self, n: int) -> None:
+        from dataflow import records
+
+        counts = [node.counts for node in records.runs(limit=1)[0].nodes()]
+        completed = sum(count.get("Completed", 0) for count in counts)
+        assert completed == n, f"{completed} of {n} elements are recorded as completed"
 
     def close(self) -> None:
         """A program that ends does nothing more than this either."""

@@ -54,6 +54,9 @@ class Rival:
     def map(self, n: int) -> list[int]:
         return self.submit(n)
 
+    def map_each(self, n: int) -> list[int]:
+        return self.submit(n)
+
     def submit(self, n: int) -> list[int]:
         futures = [self.identity(x) for x in range(n)]
         return [future.result() for future in futures]
@@ -64,6 +67,9 @@ class Rival:
             future = self.increment(future)
         value: int = future.result()
         return value
+
+    def check_records(self, n: int) -> None:
+        """It keeps none."""
 
     def close(self) -> None:
         if self.kernel is not None:

@@ -51,6 +51,9 @@ class Rival:
         def mapped(n: int) -> Any:
             return one.map(range(n)).result()
 
+        def mapped_each(n: int) -> Any:
+            return [future.result() for future in one.map(range(n))]
+
         def submitted(n: int) -> Any:
             futures = [one.submit(x) for x in range(n)]
             return [future.result() for future in futures]
@@ -65,10 +68,14 @@ class Rival:
             return self.flow(task_runner=ThreadPoolTaskRunner(max_workers=self.workers))(body)
 
         self.mapped, self.submitted = as_flow(mapped), as_flow(submitted)
-        self.chained = as_flow(chained)
+        self.mapped_each, self.chained = as_flow(mapped_each), as_flow(chained)
 
     def map(self, n: int) -> list[int]:
         values: list[int] = self.mapped(n)
+        return values
+
+    def map_each(self, n: int) -> list[int]:
+        values: list[int] = self.mapped_each(n)
         return values
 
     def submit(self, n: int) -> list[int]:
@@ -78,6 +85,9 @@ class Rival:
     def chain(self, n: int) -> int:
         value: int = self.chained(n)
         return value
+
+    def check_records(self, n: int) -> None:
+        """Its server keeps them; they are not read here."""
 
     def close(self) -> None:
         """The server ends with the process."""

@@ -24,13 +24,23 @@ class Rival(Protocol):
         """Start the workers, or begin to, as a program does before its first task."""
 
     def map(self, n: int) -> list[int]:
-        """The identity over `range(n)` as one map: all values, read back."""
+        """The identity over `range(n)` as one map: all values, by its quickest way to read them."""
+
+    def map_each(self, n: int) -> list[int]:
+        """The same map, but the result of every single future is asked for, one by one."""
 
     def submit(self, n: int) -> list[int]:
         """The identity of each of `range(n)`, submitted one by one, then each value read back."""
 
     def chain(self, n: int) -> int:
         """`n` submits of an increment, each on the result of the last: the final value."""
+
+    def check_records(self, n: int) -> None:
+        """After the clock has stopped: all n elements of the last work are recorded as completed.
+
+        Raises:
+            AssertionError: some are not. A rival that keeps no records has nothing to check.
+        """
 
     def close(self) -> None:
         """End all that was started; harmless when nothing was."""

@@ -46,6 +46,9 @@ class Rival:
         values: list[int] = self.ray.get([self.identity.remote(x) for x in range(n)])
         return values
 
+    def map_each(self, n: int) -> list[int]:
+        return self.submit(n)
+
     def submit(self, n: int) -> list[int]:
         references = [self.identity.remote(x) for x in range(n)]
         return [self.ray.get(reference) for reference in references]
@@ -56,6 +59,9 @@ class Rival:
             reference = self.increment.remote(reference)
         value: int = self.ray.get(reference)
         return value
+
+    def check_records(self, n: int) -> None:
+        """It keeps none."""
 
     def close(self) -> None:
         if self.ray is not None and self.ray.is_initialized():

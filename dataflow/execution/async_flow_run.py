@@ -18,6 +18,7 @@ async def run_flow_async(
     run = FlowRun(flow, args, kwargs, wait_for)
     state = None
     try:
+        run.begin()
         while True:
             state = await _attempt_async(run)
             delay = run.retry_delay(state)
@@ -26,7 +27,8 @@ async def run_flow_async(
             await asyncio.sleep(delay)
             run.begin_again()
     except BaseException as error:
-        state = await asyncio.to_thread(run.state_after_error, error)
+        if run.has_begun:
+            state = await asyncio.to_thread(run.state_after_error, error)
         raise
     finally:
         if state is not None:

@@ -28,11 +28,11 @@ def state_of_exception(error: BaseException) -> State[Any]:
 def state_of_result(scope: RunScope, result: Any, fail_on_unhandled: bool) -> State[Any]:
     """The state of a flow whose body returned ``result``, and whose tasks have all ended."""
     if isinstance(result, State):
-        return result
+        return _final(result)
     states: list[State[Any]] = []
     value = rebuild(result, _KINDS, lambda item: _value(item, states))
     if isinstance(result, Reference) and len(states) == 1 and isinstance(result.refs(), Ref):
-        return states[0]
+        return _final(states[0])
     if states:
         return _state_of_states(states, value)
     if fail_on_unhandled:
@@ -40,6 +40,13 @@ def state_of_result(scope: RunScope, result: Any, fail_on_unhandled: bool) -> St
         if unhandled:
             return _unhandled_state(scope, unhandled)
     return State.of_code(StateCode.COMPLETED, data=value)
+
+
+def _final(state: State[Any]) -> State[Any]:
+    """A flow is Failed where its result is a task run that could not even begin."""
+    if state.code is not StateCode.NOT_READY:
+        return state
+    return State.of_code(StateCode.FAILED, message=state.message, data=state.data)
 
 
 def _value(item: Any, states: list[State[Any]]) -> Any:

@@ -81,7 +81,33 @@ class FlowRun:
             except Exception as error:
                 self.error = error
         self.attempt = 1
-        self.scope = self._begin()
+        self._scope: RunScope | None = None
+
+    @property
+    def scope(self) -> RunScope:
+        """The run, once it has begun."""
+        assert self._scope is not None
+        return self._scope
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a run that has to be ended."""
+        return self._scope is not None
+
+    def begin(self) -> None:
+        """Record that the run begins.
+
+        Raises:
+            StoreError: it cannot be recorded; then nothing runs.
+            RunnerNotFound: its runner does not exist.
+        """
+        self._scope = self._open()
+        if self.node is not None and self.parent is not None:
+            record = node_record(self.node, self.scope.info.run_id)
+            self.parent.loop.writer.write([record], [])
+        name = self.scope.info.name
+        self.scope.say(logging.INFO, f"Beginning flow run {name!r} for flow {self.flow.name!r}")
+        self._announce_start(self.scope)
 
     def _add_to_parent(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
@@ -98,7 +124,7 @@ class FlowRun:
         self.upstream_error = resolver.failed
         return args, kwargs
 
-    def _begin(self) -> RunScope:
+    def _open(self) -> RunScope:
         flow, parent = self.flow, self.parent
         runner = (
             parent.runner
@@ -118,7 +144,7 @@ class FlowRun:
             log_level=log_level(),
             log_prints=log_prints,
         )
-        scope = begin_run(
+        return begin_run(
             info,
             runner,
             parent,
@@ -128,11 +154,6 @@ class FlowRun:
             log_prints=log_prints,
             code_path=flow.code_path,
         )
-        if self.node is not None and parent is not None:
-            parent.loop.writer.write([node_record(self.node, info.run_id)], [])
-        scope.say(logging.INFO, f"Beginning flow run {info.name!r} for flow {flow.name!r}")
-        self._announce_start(scope)
-        return scope
 
     def _name(self) -> str | None:
         """The name that the flow's template gives; a bad one fails the run, not our books."""
@@ -219,6 +240,7 @@ class FlowRun:
         """Record how it ended; call the hooks."""
         hook_thread.drain()
         level = logging.INFO if state.is_completed() else logging.ERROR
+        level = logging.WARNING if state.is_cancelled() else level
         said = f": {state.message}" if state.message else ""
         self.scope.say(level, f"Finished in state {state.name}{said}")
         try:
@@ -313,6 +335,7 @@ def run_flow(
 def _run_body(run: FlowRun) -> State[Any]:
     state = None
     try:
+        run.begin()
         while True:
             state = _attempt(run)
             delay = run.retry_delay(state)
@@ -321,7 +344,7 @@ def _run_body(run: FlowRun) -> State[Any]:
             time.sleep(delay)
             run.begin_again()
     except BaseException as error:
-        state = run.state_after_error(error)
+        state = run.state_after_error(error) if run.has_begun else None
         raise
     finally:
         if state is not None:

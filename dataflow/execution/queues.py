@@ -70,12 +70,14 @@ class CallWork:
         head = self.chains[0][0]
         return -head.height, -head.id
 
-    def take(self, slots: int, costs: Any, book: CostBook) -> tuple[list[Chain], float | None]:
+    def take(
+        self, slots: int, free: int, costs: Any, book: CostBook
+    ) -> tuple[list[Chain], float | None]:
         """The chains of the next batch, and the mean seconds of a chain (None: unknown)."""
         mean = _chain_seconds(self.chains[0], book)
         left = len(self.chains)
         if self.task.kind.startswith("async"):
-            size = async_batch_size(left, slots)
+            size = async_batch_size(left, free)
         else:
             size = batch_size(left, slots, mean, costs)
         size = min(size, self.task.batch_size or size)
@@ -129,11 +131,13 @@ class MapWork:
             total += seconds
         return total
 
-    def take(self, slots: int, costs: Any, book: CostBook) -> tuple[int, int, float | None]:
+    def take(
+        self, slots: int, free: int, costs: Any, book: CostBook
+    ) -> tuple[int, int, float | None]:
         """The range of the next batch, and the mean seconds of an element."""
         mean = self.mean_seconds(book)
         if self.task.kind.startswith("async"):
-            size = async_batch_size(self.left, slots)
+            size = async_batch_size(self.left, free)
         else:
             size = batch_size(self.left, slots, mean, costs)
         size = min(size, self.task.batch_size or size)
@@ -231,8 +235,13 @@ class RunnerQueue:
                 self.flights[flight.batch.id] = flight
                 return flight
 
+    def _room(self) -> tuple[int, int]:
+        """All slots, and those that are free: at least one of each."""
+        slots = max(self.runner.slots, 1)
+        return slots, max(slots - len(self.flights), 1)
+
     def _call_flight(self, work: CallWork) -> Flight | None:
-        chains, mean = work.take(max(self.runner.slots, 1), self.runner.costs, self.book)
+        chains, mean = work.take(*self._room(), self.runner.costs, self.book)
         if not work.chains:
             self.calls = {key: other for key, other in self.calls.items() if other is not work}
         if not chains:
@@ -249,7 +258,7 @@ class RunnerQueue:
         return Flight(batch, work, chains=chains)
 
     def _map_flight(self, work: MapWork) -> Flight | None:
-        start, stop, mean = work.take(max(self.runner.slots, 1), self.runner.costs, self.book)
+        start, stop, mean = work.take(*self._room(), self.runner.costs, self.book)
         stages = work.stages
         if not work.ranges:
             del self.maps[id(work)]

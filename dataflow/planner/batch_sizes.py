@@ -47,9 +47,9 @@ def batch_size(left: int, slots: int, mean_seconds: float | None, costs: RunnerC
     return min(max(share, min(least, -(-left // slots))), most, left)
 
 
-def async_batch_size(left: int, slots: int, cap: int = MAX_ASYNC_ELEMENTS) -> int:
-    """How many ``async`` elements share an event loop: an equal share, up to a cap."""
-    return max(min(-(-left // slots), cap), 1)
+def async_batch_size(left: int, free: int, cap: int = MAX_ASYNC_ELEMENTS) -> int:
+    """How many ``async`` elements share an event loop: what each free slot gets, up to a cap."""
+    return max(min(-(-left // free), cap), 1)
 
 
 def budget_seconds(mean_seconds: float | None, costs: RunnerCosts) -> float:

@@ -16,6 +16,7 @@ import dataflow
 GROUPS = {
     "dataflow.runners": {"inline", "threads", "processes", "dask"},
     "dataflow.clusters": {"local"},
+    "dataflow.displays": {"progress"},
 }
 
 

@@ -13,11 +13,13 @@ import pytest
 from benchmarks.harness import Harness, Work
 from benchmarks.measure import PROGRAM
 from benchmarks.peers import OURS, PEERS, Peer
+from benchmarks.rivals import dataflow as dataflow_rival
 from benchmarks.rivals.protocol import Rival
 
 ALL = (*OURS, *(peer for group in PEERS.values() for peer in group))
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAP = Work("map", "map_elements", 30, is_warm=True)
+MAP_EACH = Work("map_each", "map_futures", 30, is_warm=True)
 FIRST = Work("first", "fresh_submits", 2, is_warm=False)
 
 
@@ -52,10 +54,11 @@ def test_measuring_imports_next_to_nothing():
 
 def test_our_own_case_runs():
     told: list[str] = []
-    results = Harness(2, told.append).measure({OURS[0]: [MAP, FIRST]}, 1, {})[OURS[0]]
+    results = Harness(2, told.append).measure({OURS[0]: [MAP, MAP_EACH, FIRST]}, 1, {})[OURS[0]]
     assert (results.unavailable, results.failures) == (None, {})
     assert "dataflow-runtime" in results.versions
     assert 0 < results.values["map", "seconds_each"][0] < 1
+    assert 0 < results.values["map_each", "seconds_each"][0] < 1
     assert 0 < results.values["first", "process_seconds"][0] < 30
 
 
@@ -82,3 +85,13 @@ def test_a_case_that_fails_is_a_result_and_is_not_tried_again():
     assert "no_such_case" in results.failures["map"]
     assert len(results.values["first", "process_seconds"]) == 2
     assert sum("no_such_case" in line for line in told) == 1
+
+
+def test_elements_that_are_not_recorded_are_noticed(monkeypatch, tmp_path):
+    monkeypatch.setenv("DATAFLOW_HOME", str(tmp_path))
+    rival = dataflow_rival.Rival("processes", str(tmp_path), 1)
+    rival.open()
+    rival.map(5)
+    rival.check_records(5)
+    with pytest.raises(AssertionError, match="5 of 6 elements"):
+        rival.check_records(6)

@@ -52,7 +52,8 @@ class SimulatedRun:
 
     def trace(self) -> None:
         """The run loop takes what was traced."""
-        self.state.traced(self.graph.take_fresh())
+        fresh, _held = self.graph.take_fresh()
+        self.state.traced(fresh)
         self.turn()
 
     def turn(self) -> None:

@@ -1,0 +1,124 @@
+"""Batches are put into messages for Dask; what is large and the same for many goes ahead, once."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from dataflow.model.batches import Batch, TaskLike
+from dataflow.worker.columns import ObjectColumn, PackedColumn, pack
+from runners import dask_worker
+from runners.dask_columns import RemoteColumn
+from runners.dask_messages import FromBatch, FromConstant, Message, versions_here
+from runners.messages import dump_batch, dump_task
+
+_CONSTANT_BYTES = 64_000
+_COPIES = 2
+LARGE_BYTES = 5_000_000
+
+
+class Encoder:
+    """Makes the messages of one session.
+
+    Args:
+        owner: the session whose columns are already on the cluster.
+        client: connected to the cluster.
+        boards: where workers write down what they are at.
+        has_workers: whether any worker is there.
+        submit: runs a function as a Dask task: ``(function, name, *arguments)``.
+    """
+
+    def __init__(
+        self,
+        owner: Any,
+        client: Any,
+        boards: str | None,
+        has_workers: Callable[[], bool],
+        submit: Callable[..., Any],
+    ) -> None:
+        self.owner = owner
+        self.client = client
+        self.boards = boards
+        self._has_workers = has_workers
+        self._submit = submit
+        self._constants: dict[int, tuple[weakref.ref[Any], FromConstant, Any]] = {}
+        self._task_constants: dict[bytes, tuple[FromConstant, Any]] = {}
+
+    def encode(self, batch: Batch) -> tuple[bytes, list[Any]]:
+        """The message of a batch, and the Dask futures that it depends on.
+
+        Raises:
+            TransferError: something in it cannot be pickled.
+        """
+        digests, payloads = [], {}
+        for task in batch.tasks:
+            digest, payload = self._task_payload(task)
+            digests.append(digest)
+            payloads[digest] = payload
+        dependencies: list[Any] = []
+        inputs: list[Any] = [self._input(column, dependencies) for column in batch.inputs]
+        message = Message(
+            versions=versions_here(),
+            topic=self.client.id,
+            batch_id=batch.id,
+            digests=digests,
+            payloads=payloads,
+            data=dump_batch(replace(batch, tasks=[], inputs=inputs), batch.tasks),
+            calls=batch.body.calls,
+            stays=batch.values_stay,
+            may_stop=batch.body.calls > 1,
+            boards=self.boards,
+        )
+        return pickle.dumps(message, 5), dependencies
+
+    def _task_payload(self, task: TaskLike) -> tuple[bytes, bytes | FromConstant]:
+        digest, payload = dump_task(task)
+        if len(payload) < _CONSTANT_BYTES:
+            return digest, payload
+        known = self._task_constants.get(digest)
+        if known is None or _is_gone(known[1]):
+            known = self._task_constants[digest] = self._hold(payload)
+        return digest, known[0]
+
+    def _input(self, column: Any, dependencies: list[Any]) -> Any:
+        """A column as it is sent: by reference if it is on the workers, or should be."""
+        if isinstance(column, RemoteColumn) and column.session is self.owner:
+            dependencies.append(column.future)
+            return FromBatch(len(dependencies) - 1)
+        if not isinstance(column, (PackedColumn, ObjectColumn)):
+            column = pack(column.load_all(), exact=True)
+        if not isinstance(column, PackedColumn) or column.nbytes < _CONSTANT_BYTES:
+            return column
+        known = self._constants.get(id(column))
+        if known is None or known[0]() is not column or _is_gone(known[2]):
+            key = id(column)
+            constant, future = self._hold(pickle.dumps(column, 5))
+            reference = weakref.ref(column, lambda _: self._constants.pop(key, None))
+            known = self._constants[key] = (reference, constant, future)
+        return known[1]
+
+    def _hold(self, data: bytes) -> tuple[FromConstant, Any]:
+        """Put a constant on the cluster, before any batch that needs it is sent.
+
+        A Dask task could be made again if it was lost, but it waits for a free thread; so this is
+        one only while there are no workers, who then come because of it.
+        """
+        if self._has_workers():
+            future = self.client.scatter(data, hash=False, broadcast=_COPIES)
+        else:
+            future = self._submit(dask_worker.hold, "constant", data)
+            self.client.gather(self._submit(dask_worker.is_held, "held", future))
+        return FromConstant(future.key), future
+
+
+def allow_large_messages() -> None:
+    """Dask warns of large graphs; ours are as large as the user's arguments."""
+    warnings.filterwarnings("ignore", message="Sending large graph")
+
+
+def _is_gone(future: Any) -> bool:
+    return future.status in ("cancelled", "error", "lost")
