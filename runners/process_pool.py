@@ -1,0 +1,480 @@
+"""The processes of a pool, and the thread that listens to them.
+
+Workers are forked from a zygote (``runners.zygote``) and speak over socket pairs. A worker that
+dies is replaced, and what it had is reported lost, with the call that it was at, which it keeps
+writing down in memory shared with us. A call that does not end at its time limit is ended with its
+worker.
+
+Values of a megabyte and more are left in shared memory files: the flow's process only passes their
+names on.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import mmap
+import os
+import pickle
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections import deque
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dataflow.errors import RunnerUnavailable
+from dataflow.execution.runner_protocol import RunnerListener
+from dataflow.model.batches import Batch, BatchReport, Column
+from dataflow.worker.carry_batch import failed_report
+from dataflow.worker.columns import FileColumn, PackedColumn, write_file
+from runners.messages import dump_batch, dump_task
+from runners.worker_process import HEADER
+from runners.zygote import ANSWER, BOARD_BYTES, DIED, FORKED
+
+_DEPTH = 2
+_SHARE_BYTES = 64_000
+_GRACE_SECONDS = 0.5
+_WATCH_SECONDS = 0.1
+_IDLE_SECONDS = 60.0
+_ZYGOTE = (
+    "import sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; "
+    "from runners.zygote import main; main({fd}, {folder!r})"
+)
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A worker process and what it has been given."""
+
+    connection: socket.socket
+    board: memoryview
+    pid: int = 0
+    batches: dict[int, Batch] = field(default_factory=dict)
+    tasks: set[bytes] = field(default_factory=set)
+    outgoing: deque[memoryview] = field(default_factory=deque)
+    incoming: bytearray = field(default_factory=bytearray)
+    timed_out: bool = False
+    hung_up: bool = False
+
+
+class ProcessPool:
+    """Worker processes and what they have been given.
+
+    Args:
+        size: how many processes.
+        listener: who is told what comes back.
+    """
+
+    def __init__(self, size: int, listener: RunnerListener) -> None:
+        self.pid = os.getpid()
+        self.size = size
+        self.listener = listener
+        self.closed = False
+        self.folder = _make_folder()
+        self.lock = threading.RLock()
+        self.workers: list[_Worker] = []
+        self.unforked: deque[_Worker] = deque()
+        self.waiting: deque[Batch] = deque()
+        self.shared: dict[int, tuple[weakref.ref[PackedColumn], FileColumn]] = {}
+        self.files = 0
+        self.limited = 0
+        self.moved = 0
+        self.idle_since: float | None = time.monotonic()
+        self.selector = selectors.DefaultSelector()
+        self.wake_read, self.wake_write = os.pipe()
+        os.set_blocking(self.wake_read, False)
+        os.set_blocking(self.wake_write, False)
+        self.selector.register(self.wake_read, selectors.EVENT_READ, None)
+        self._start_zygote()
+        for _ in range(size):
+            self._fork()
+        self.thread = threading.Thread(target=self._serve, name="dataflow pool", daemon=True)
+        self.thread.start()
+        atexit.register(self.close)  # before the folder's removal: it was registered earlier
+
+    # --- processes -------------------------------------------------------------------------------
+
+    def _start_zygote(self) -> None:
+        ours, theirs = socket.socketpair()
+        code = _ZYGOTE.format(
+            path=[p or str(Path.cwd()) for p in sys.path],
+            argv=sys.argv,
+            fd=theirs.fileno(),
+            folder=self.folder,
+        )
+        self.zygote = subprocess.Popen(
+            [sys.executable, "-c", code],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=False,
+        )
+        theirs.close()
+        self.control = ours
+        self.answers = bytearray()
+        self.selector.register(ours, selectors.EVENT_READ, self)
+
+    def _fork(self) -> None:
+        """Ask for another worker; batches can be sent to it at once, they wait in its socket."""
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            with contextlib.suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        ours.setblocking(False)
+        with tempfile.TemporaryFile(dir=self.folder) as file:
+            file.truncate(BOARD_BYTES)
+            board = memoryview(mmap.mmap(file.fileno(), BOARD_BYTES)).cast("q")
+            socket.send_fds(self.control, [FORKED], [theirs.fileno(), file.fileno()])
+        theirs.close()
+        worker = _Worker(ours, board)
+        self.workers.append(worker)
+        self.unforked.append(worker)
+        self.selector.register(ours, selectors.EVENT_READ, worker)
+
+    def worker_pids(self) -> list[int]:
+        """The process ids of the workers that are known to run."""
+        with self.lock:
+            return [worker.pid for worker in self.workers if worker.pid]
+
+    def close(self) -> None:
+        """End all processes; values that are still referred to keep their files until we exit."""
+        if self.pid != os.getpid():
+            return
+        with self.lock:
+            if self.closed:
+                return
+            self.closed = True
+        self._wake()
+        if threading.current_thread() is not self.thread:
+            self.thread.join(5)
+        self._end_processes()
+
+    def _end_processes(self) -> None:
+        self.control.close()
+        for worker in self.workers:
+            worker.connection.close()
+        try:
+            self.zygote.wait(2)
+        except subprocess.TimeoutExpired:
+            self.zygote.kill()
+            self.zygote.wait()
+        with contextlib.suppress(OSError):
+            Path(self.folder).rmdir()
+
+    # --- sending ---------------------------------------------------------------------------------
+
+    def submit(self, batch: Batch) -> bool:
+        """Take a batch; False if the pool has ended."""
+        with self.lock:
+            if self.closed:
+                return False
+            self.idle_since = None
+            self.waiting.append(batch)
+            self._assign()
+            return True
+
+    def _assign(self) -> None:
+        """Give waiting batches to the workers that have least to do."""
+        while self.waiting and self.workers:
+            worker = min(self.workers, key=lambda worker: len(worker.batches))
+            if len(worker.batches) >= _DEPTH:
+                return
+            batch = self.waiting.popleft()
+            try:
+                message = self._encode(batch, worker)
+            except Exception as error:
+                self.listener.reported(failed_report(batch, error))
+                continue
+            worker.batches[batch.id] = batch
+            self.limited += _has_limit(batch)
+            self._send(worker, message)
+
+    def _encode(self, batch: Batch, worker: _Worker) -> bytes:
+        payloads, digests = {}, []
+        for task in batch.tasks:
+            digest, payload = dump_task(task)
+            digests.append(digest)
+            if digest not in worker.tasks:
+                payloads[digest] = payload
+        inputs = [self._input(column) for column in batch.inputs]
+        data = dump_batch(replace(batch, tasks=[], inputs=inputs), batch.tasks)
+        worker.tasks.update(payloads)
+        return pickle.dumps((batch.id, payloads, digests, data, batch.body.calls), 5)
+
+    def _input(self, column: Column) -> Column:
+        """A column as it is sent: what is large goes into shared memory, once."""
+        if not isinstance(column, PackedColumn) or column.nbytes < _SHARE_BYTES:
+            return column
+        known = self.shared.get(id(column))
+        if known is not None and known[0]() is column:
+            return known[1]
+        self.files += 1
+        file = write_file(column, f"{self.folder}/shared-{self.files}", shared=column.exact)
+        key = id(column)
+        self.shared[key] = (weakref.ref(column, lambda _: self._forget(key)), file)
+        return file
+
+    def _forget(self, key: int) -> None:
+        _, file = self.shared.pop(key)
+        file.delete()
+
+    def _send(self, worker: _Worker, message: bytes) -> None:
+        data = memoryview(HEADER.pack(len(message)) + message)
+        self.moved += len(data)
+        if not worker.outgoing:
+            data = data[_send_some(worker.connection, data) :]
+        if data:
+            worker.outgoing.append(data)
+            self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError, OSError):
+            os.write(self.wake_write, b"x")
+
+    def cancel(self, batch_ids: set[int]) -> None:
+        """Drop these batches; end the workers that are at them."""
+        with self.lock:
+            self.waiting = deque(batch for batch in self.waiting if batch.id not in batch_ids)
+            for worker in self.workers:
+                if batch_ids & worker.batches.keys():
+                    _kill(worker)
+
+    # --- receiving -------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        try:
+            while not self.closed:
+                self._turn()
+        except Exception as error:
+            if not self.closed:
+                problem = RunnerUnavailable(f"The process pool failed: {error!r}")
+                problem.__cause__ = error
+                self.listener.broken(problem)
+        finally:
+            self.selector.close()
+            os.close(self.wake_read)
+            os.close(self.wake_write)
+
+    def _turn(self) -> None:
+        with self.lock:
+            for worker in self.workers:
+                self._watch(worker)
+            timeout = _WATCH_SECONDS if self.limited else _IDLE_SECONDS
+        for key, events in self.selector.select(timeout):
+            if key.data is None:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self.wake_read, 4096)
+            elif key.data is self:
+                self._hear_zygote()
+            else:
+                self._hear(key.data, events)
+        if self.limited:
+            self._end_overdue()
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        """Nobody needs processes that have had nothing to do for a minute."""
+        with self.lock:
+            if self.waiting or any(worker.batches for worker in self.workers):
+                self.idle_since = None
+                return
+            now = time.monotonic()
+            self.idle_since = self.idle_since or now
+            if now - self.idle_since < _IDLE_SECONDS:
+                return
+            self.closed = True
+        self._end_processes()
+
+    def _watch(self, worker: _Worker) -> None:
+        """Wait for what this worker's socket is good for now."""
+        if worker.hung_up:
+            if worker.connection in self.selector.get_map():
+                self.selector.unregister(worker.connection)
+            return
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.outgoing else 0)
+        if self.selector.get_key(worker.connection).events != wanted:
+            self.selector.modify(worker.connection, wanted, worker)
+
+    def _hear(self, worker: _Worker, events: int) -> None:
+        if worker not in self.workers:  # lost a moment ago, by what the zygote said
+            return
+        if events & selectors.EVENT_WRITE:
+            with self.lock:
+                while worker.outgoing:
+                    sent = _send_some(worker.connection, worker.outgoing[0])
+                    if sent < len(worker.outgoing[0]):
+                        worker.outgoing[0] = worker.outgoing[0][sent:]
+                        break
+                    worker.outgoing.popleft()
+        if events & selectors.EVENT_READ:
+            try:
+                data = worker.connection.recv(1 << 20)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                data = b""
+            if data:
+                worker.incoming += data
+                self.moved += len(data)
+                self._take_messages(worker)
+            else:
+                self._lose(worker)
+
+    def _take_messages(self, worker: _Worker) -> None:
+        incoming = worker.incoming
+        at = 0
+        while len(incoming) - at >= HEADER.size:
+            (size,) = HEADER.unpack_from(incoming, at)
+            start = at + HEADER.size
+            if len(incoming) - start < size:
+                break
+            at = start + size
+            kind, *content = pickle.loads(bytes(incoming[start:at]))
+            if kind == "report":
+                self._take_report(worker, content[0])
+            else:
+                self.listener.logged(*content)
+        del incoming[:at]
+
+    def _take_report(self, worker: _Worker, data: bytes) -> None:
+        report: BatchReport = pickle.loads(data)
+        if isinstance(report.values, FileColumn):
+            weakref.finalize(report.values, _unlink, report.values.path)
+        with self.lock:
+            batch = worker.batches.pop(report.batch_id, None)
+            if batch is not None:
+                self.limited -= _has_limit(batch)
+            self._assign()
+        self.listener.reported(report)
+
+    def _hear_zygote(self) -> None:
+        data = self.control.recv(4096)
+        if not data:
+            raise RuntimeError(f"the process that forks workers ended ({self.zygote.poll()})")
+        self.answers += data
+        while len(self.answers) >= ANSWER.size:
+            kind, pid, status = ANSWER.unpack_from(self.answers)
+            del self.answers[: ANSWER.size]
+            if kind == FORKED:
+                self.unforked.popleft().pid = pid
+            elif kind == DIED:
+                self._died(pid, status)
+
+    def _died(self, pid: int, status: int) -> None:
+        for worker in list(self.workers):
+            if worker.pid == pid:
+                self._drain(worker)
+                self._lose(worker, _cause(status))
+
+    def _drain(self, worker: _Worker) -> None:
+        """Take what a worker sent before it died."""
+        with contextlib.suppress(OSError):
+            while data := worker.connection.recv(1 << 20):
+                worker.incoming += data
+        self._take_messages(worker)
+
+    def _lose(self, worker: _Worker, cause: str | None = None) -> None:
+        """A worker is gone: say what it had, start another."""
+        if cause is None:  # its socket closed first: the zygote tells why it ended, a moment later
+            worker.hung_up = True
+            return
+        with self.lock:
+            if worker not in self.workers:
+                return
+            self.workers.remove(worker)
+            if worker.connection in self.selector.get_map():
+                self.selector.unregister(worker.connection)
+            worker.connection.close()
+            self.limited -= sum(map(_has_limit, worker.batches.values()))
+            at_batch, position = worker.board[2], worker.board[1]
+            self._fork()
+            self._assign()
+        for batch_id in worker.batches:
+            at = position if batch_id == at_batch else -1
+            self.listener.lost(batch_id, at, cause, worker.timed_out and at >= 0)
+
+    def _end_overdue(self) -> None:
+        """End workers whose call did not end at its time limit, because it never leaves C."""
+        now = time.monotonic_ns()
+        for worker in self.workers:
+            deadline = worker.board[0]
+            if 0 < deadline < now - int(_GRACE_SECONDS * 1e9) and worker.batches:
+                worker.timed_out = True
+                _kill(worker)
+
+
+def _send_some(connection: socket.socket, data: memoryview) -> int:
+    """Send what the socket takes now."""
+    sent = 0
+    try:
+        while sent < len(data):
+            sent += connection.send(data[sent:])
+    except BlockingIOError:
+        pass
+    except ConnectionError:
+        return len(data)  # it is gone; the reading side finds out
+    return sent
+
+
+def _has_limit(batch: Batch) -> bool:
+    return any(task.timeout_seconds is not None for task in batch.tasks)
+
+
+def _kill(worker: _Worker) -> None:
+    if worker.pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGKILL)
+
+
+def _cause(status: int) -> str:
+    if status >= 0:
+        return f"it exited with status {status}"
+    with contextlib.suppress(ValueError):
+        return f"it was ended by {signal.Signals(-status).name}"
+    return f"it was ended by signal {-status}"
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(OSError):
+        Path(path).unlink()
+
+
+def _make_folder() -> str:
+    """A folder for shared values, in memory where the system has such a place."""
+    memory = Path("/dev/shm")
+    parent = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
+    place = parent or Path(tempfile.gettempdir())
+    _remove_abandoned(place)
+    folder = tempfile.mkdtemp(prefix=f"dataflow-{os.getpid()}-", dir=place)
+    atexit.register(_remove_own, folder, os.getpid())
+    return folder
+
+
+def _remove_own(folder: str, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove the folders of processes that were killed."""
+    for folder in place.glob("dataflow-*-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdigit() and not _is_alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
