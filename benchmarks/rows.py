@@ -86,7 +86,9 @@ def make_table(
         for peer, works in plan.items():
             for work in works:
                 if work.name == (row.work or row.key):
-                    table[row.key][peer.key] = _figure(row, work, results[peer])
+                    figure = _figure(row, work, results[peer])
+                    if figure.values or figure.failure:
+                        table[row.key][peer.key] = figure
     return table
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from dataflow.errors import MissingContextError
 from dataflow.execution.flow_run import FlowRunInfo
-from dataflow.execution.scope import current_scope
-from dataflow.worker.call_context import current_call
+from dataflow.worker.call_context import current_call, current_scope
 from dataflow.worker.task_run import TaskRun
 
 

@@ -112,7 +112,7 @@ class Flow(Declared, Generic[P, R]):
         wait_for = kwargs.pop("wait_for", None)
         return_state = kwargs.pop("return_state", False)
         from dataflow.execution.flow_run import run_flow
-        from dataflow.execution.scope import current_scope
+        from dataflow.worker.call_context import current_scope
 
         scope = current_scope.get()
         if scope is not None and scope.graph.is_dry:

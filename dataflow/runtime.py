@@ -9,10 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from dataflow.clock import datetime_of
-from dataflow.execution.scope import current_scope
 from dataflow.ids import task_run_id
 from dataflow.model.batches import RunInfo
-from dataflow.worker.call_context import CallContext, current_call
+from dataflow.worker.call_context import CallContext, current_call, current_scope
 
 
 def _run() -> RunInfo | None:

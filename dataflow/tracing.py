@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from dataflow.execution.runner_choice import choose_runner
-from dataflow.execution.scope import RunScope, current_scope, log_level
+from dataflow.execution.scope import RunScope, log_level
 from dataflow.graph.dry_run import dry_graph
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.model.batches import RunInfo
 from dataflow.planner.plan import Plan, plan_graph
-from dataflow.worker.call_context import current_call
+from dataflow.worker.call_context import current_call, current_scope
 
 
 def trace_flow(flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowGraph:

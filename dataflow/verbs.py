@@ -49,7 +49,7 @@ def submit(
     scope = active_scope()
     node = trace_submit(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     future: TaskFuture[Any] = TaskFuture(node)
-    _take_notice(node.upstream)
+    _take_notice((*node.upstream, *node.order))
     _added(scope, node)
     if return_state:
         future.wait()
@@ -64,7 +64,7 @@ def map_task(
     scope = active_scope()
     node = trace_map(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     futures: FutureList[Any] = FutureList(node=node)
-    _take_notice(node.upstream)
+    _take_notice((*node.upstream, *node.order))
     _added(scope, node)
     if return_state:
         futures.wait()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dataflow.model.batches import Column
 from dataflow.worker.columns import load_range, pack
 from runners.dask_kept import LeftColumn
-
-if TYPE_CHECKING:
-    from runners.dask_session import DaskSession
 
 _WHOLE_BYTES = 64_000
 _BLOCK_BYTES = 256_000
@@ -30,7 +27,7 @@ class RemoteColumn:
 
     __slots__ = ("__weakref__", "_blocks", "_kept_bytes", "future", "left", "session")
 
-    def __init__(self, session: DaskSession, future: Any, left: LeftColumn) -> None:
+    def __init__(self, session: Any, future: Any, left: LeftColumn) -> None:
         self.session = session
         self.future = future
         self.left = left
@@ -96,8 +93,10 @@ class RemoteColumn:
 
     def _fetch(self, start: int, stop: int) -> Column:
         if stop - start == self.count:
-            return self.session.fetch(self)
-        return self.session.fetch_part(self, start, stop)
+            found: Column = self.session.fetch(self)
+        else:
+            found = self.session.fetch_part(self, start, stop)
+        return found
 
     def _keep(self, block: tuple[int, int, Column]) -> None:
         nbytes = block[2].nbytes

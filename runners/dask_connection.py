@@ -32,6 +32,11 @@ class Connection:
     ends_idle: bool = False
     grows: bool = False
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the scheduler hung up (Dask's client may be trying to reach it again)."""
+        return bool(self.client.status != "running")
+
     def check_resources(self, batch: Batch) -> None:
         """Refuse what no worker can ever give; Dask would wait for ever.
 
@@ -51,3 +56,11 @@ class Connection:
             f"({wanted}).",
             hint='Start workers that have it, such as cluster_kwargs={"resources": {"GPU": 1}}.',
         )
+
+
+def connection_lost() -> RunnerUnavailable:
+    """The error of a run whose scheduler is gone."""
+    return RunnerUnavailable(
+        "The connection to the Dask scheduler was lost.",
+        hint="Did its process end? What it had not finished has to run again.",
+    )

@@ -7,6 +7,7 @@ takes what came back. Everything is keyed by the id of the batch.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 import pickle
 import queue
@@ -26,10 +27,11 @@ from dataflow.worker.columns import PackedColumn
 from runners import dask_worker
 from runners.dask_boards import find_position, kill_workers
 from runners.dask_columns import RemoteColumn
-from runners.dask_connection import Connection
+from runners.dask_connection import Connection, connection_lost
 from runners.dask_encoding import LARGE_BYTES, Encoder, allow_large_messages
 from runners.dask_kept import Kept, LeftColumn
 
+_RETRIES = 3
 _LOOK_SECONDS = 1.0
 _IDLE_SECONDS = 300.0
 _STOP = None
@@ -41,6 +43,7 @@ class Flight:
 
     batch: Batch
     future: Any = None
+    retries: int = 0
 
 
 class DaskSession:
@@ -164,7 +167,7 @@ class DaskSession:
         """Submit a Dask task of ours that is no batch; its future."""
         client = self._client()
         key = (f"{name}-{client.id}", next(self._numbers))
-        return client.submit(function, *arguments, key=key, pure=False)
+        return _outside(client.submit, function, *arguments, key=key, pure=False)
 
     def _client(self) -> Any:
         if self._connection is None:
@@ -175,17 +178,28 @@ class DaskSession:
         return self._connection.client
 
     def _gather(self, future: Any) -> Any:
-        try:
-            return self._client().gather(future)
-        except DataflowError:
-            raise
-        except BaseException as error:
-            if not isinstance(error, Exception) and not _is_loss(error):
+        for retries in range(_RETRIES + 1):
+            try:
+                return _outside(self._client().gather, future)
+            except DataflowError:
                 raise
-            raise ResultMissing(
-                f"A value on the Dask cluster is gone ({type(error).__name__}: {error}).",
-                hint="Values live as long as their cluster: ask for them before it is closed.",
-            ) from error
+            except BaseException as error:
+                if not isinstance(error, Exception) and not _is_loss(error):
+                    raise
+                if retries == _RETRIES or not self._try_again(future, error):
+                    raise ResultMissing(
+                        f"A value on the Dask cluster is gone ({type(error).__name__}: {error}).",
+                        hint="Values live as long as their cluster: "
+                        "ask for them before it is closed.",
+                    ) from error
+        raise AssertionError
+
+    def _try_again(self, future: Any, error: BaseException) -> bool:
+        """Have Dask make lost values again, though a worker died while it did so before."""
+        is_killed = future.status == "error" and type(error).__name__ == "KilledWorker"
+        if is_killed:
+            _outside(self._client().retry, [future])
+        return is_killed
 
     # --- opening and breaking --------------------------------------------------------------------
 
@@ -204,12 +218,14 @@ class DaskSession:
             self, client, connection.boards, lambda: self._threads > 0, self._run
         )
         client.subscribe_topic(client.id, self._event)
-        self._do(self._count_threads)
+        self._do(lambda: self._set_threads(sum(client.nthreads().values())))
         return not self.closed
 
     def _break(self, error: Exception) -> None:
         """The cluster cannot be used any more."""
-        if not isinstance(error, DataflowError):
+        if self._connection is not None and self._connection.is_lost:
+            error = connection_lost()
+        elif not isinstance(error, DataflowError):
             problem = RunnerUnavailable(
                 f"The Dask cluster cannot be used: {type(error).__name__}: {error}"
             )
@@ -230,22 +246,30 @@ class DaskSession:
         except Exception as error:
             self._break(error)
 
-    def _count_threads(self) -> None:
-        """How large the cluster is now (its own events would tell, but to listen breaks it)."""
-        if self._connection is not None:
-            self._threads = sum(self._connection.client.nthreads().values())
-            self._resized(self._threads)
+    def _set_threads(self, threads: int) -> None:
+        self._threads = threads
+        self._resized(threads)
+
+    async def _look_around(self) -> None:
+        """See how large the cluster is now (its own events would tell, but to listen breaks it)."""
+        with contextlib.suppress(Exception):
+            threads = sum((await self._client().nthreads()).values())
+            self._incoming.put(lambda: self._set_threads(threads))
 
     # --- sending ---------------------------------------------------------------------------------
 
     def _send_all(self) -> None:
         if not self._open():
             return
-        while not self.closed:
-            batches = self._take_waiting()
-            if batches is None:
-                return
-            self._do(lambda batches=batches: self._send(batches))  # type: ignore[misc]
+        while not self.closed and self._send_next():
+            pass  # nothing of the last batches is referred to while it waits for the next
+
+    def _send_next(self) -> bool:
+        batches = self._take_waiting()
+        if batches is None:
+            return False
+        self._do(lambda: self._send(batches))
+        return True
 
     def _take_waiting(self) -> list[Batch] | None:
         """All batches that wait, at least one; None: no more will come."""
@@ -261,6 +285,8 @@ class DaskSession:
 
     def _send(self, batches: list[Batch]) -> None:
         assert self._encoder is not None and self._connection is not None
+        if self._connection.is_lost:
+            raise connection_lost()
         encoded = []
         for batch in batches:
             if batch.id in self._cancelled:
@@ -315,19 +341,21 @@ class DaskSession:
 
     def _receive_all(self) -> None:
         looked = 0.0
-        while True:
-            try:
-                step = self._incoming.get(timeout=_LOOK_SECONDS)
-            except queue.Empty:
-                step = _nothing
-            if step is _STOP:
-                return
-            self._do(step)
-            if self._end_if_idle():
-                return
-            if self._flights and time.monotonic() - looked > _LOOK_SECONDS:
-                self._do(self._count_threads)
+        while self._receive_next() and not self._end_if_idle():
+            connection = self._connection
+            if self._flights and connection and time.monotonic() - looked > _LOOK_SECONDS:
+                connection.client.loop.add_callback(self._look_around)
                 looked = time.monotonic()
+
+    def _receive_next(self) -> bool:
+        try:
+            step = self._incoming.get(timeout=_LOOK_SECONDS)
+        except queue.Empty:
+            return True
+        if step is _STOP:
+            return False
+        self._do(step)
+        return True
 
     def _end_if_idle(self) -> bool:
         """End a cluster of ours that nobody has used for a while and that holds nothing."""
@@ -398,20 +426,31 @@ class DaskSession:
     def _lost(self, flight: Flight, error: BaseException | None) -> None:
         """Dask gave a batch up."""
         connection, batch = self._connection, flight.batch
-        if connection is None or connection.client.status != "running":
-            self._break(RunnerUnavailable("The connection to the Dask scheduler was lost."))
+        if connection is None or connection.is_lost:
+            self._break(connection_lost())
             return
+        is_own = getattr(error, "task", None) == _key(batch)
+        if error is not None and not is_own and flight.retries < _RETRIES:
+            flight.retries += 1
+            if self._try_again(flight.future, error):  # what it depends on is made again first
+                connection.client.loop.add_callback(self._watch, batch.id, flight.future)
+                return
         with self._lock:
             if self._flights.pop(batch.id, None) is None:
                 return
         if error is None or _is_loss(error):
             position = None
-            if connection.boards is not None and getattr(error, "task", None) == _key(batch):
+            if connection.boards is not None and is_own:
                 position = find_position(connection.boards, batch)
             self.listener.lost(batch.id, position, _cause(error), False)
         else:
             problem = error if isinstance(error, Exception) else RuntimeError(repr(error))
             self.listener.reported(failed_report(batch, problem))
+
+
+def _outside(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call Dask's client in no context: its event loop would keep that of the flow that asks."""
+    return contextvars.Context().run(function, *args, **kwargs)
 
 
 def _kind(batch: Batch) -> tuple[Any, ...]:
@@ -447,7 +486,3 @@ def _quiet_client() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
-
-
-def _nothing() -> None:
-    """The time to look around has come."""

@@ -13,10 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from dataflow.clock import now_ns
-from dataflow.errors import FlowRunTimeoutError, TaskRunTimeoutError
+from dataflow.errors import FlowRunTimeoutError, TaskRunTimeoutError, UpstreamTaskError
 from dataflow.execution.call_in_place import Resolver
 from dataflow.execution.displays import offer_display
 from dataflow.execution.flow_ending import state_of_exception, state_of_result
@@ -28,7 +29,6 @@ from dataflow.execution.scope import (
     RunScope,
     active_scope,
     begin_run,
-    current_scope,
     end_run,
     log_level,
     record_state,
@@ -40,8 +40,8 @@ from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
-from dataflow.worker.call_context import current_call
-from dataflow.worker.failures import without_our_frames
+from dataflow.worker.call_context import current_call, current_scope
+from dataflow.worker.failures import text_of, without_our_frames
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 from dataflow.worker.timeouts import call_with_timeout
 
@@ -121,7 +121,12 @@ class FlowRun:
         self.node = trace_call(self.parent.graph, "flow", self.flow, resolver.refs, order)
         for ref in order:
             resolver.value(ref)
-        self.upstream_error = resolver.failed
+        if resolver.failed is not None:
+            self.upstream_error = UpstreamTaskError(
+                f"Flow run {self.node.key!r} did not run, because what it needs failed: "
+                f"{type(resolver.failed).__name__}: {text_of(resolver.failed)}"
+            )
+            self.upstream_error.__cause__ = resolver.failed
         return args, kwargs
 
     def _open(self) -> RunScope:
@@ -209,6 +214,8 @@ class FlowRun:
 
     def begin_again(self) -> None:
         """The body is about to be run again."""
+        self.scope.info = replace(self.scope.info, run_count=self.attempt)
+        self.scope.graph.info = self.scope.info
         retrying = State.of_code(StateCode.RETRYING)
         record_state(self.scope, retrying, self.attempt)
 
@@ -268,7 +275,7 @@ class FlowRun:
 
 def _parent() -> RunScope | None:
     """The run that a flow is called in: a flow's body, or a task."""
-    scope = current_scope.get()
+    scope: RunScope | None = current_scope.get()
     if scope is None and current_call.get() is not None:
         return active_scope()
     return scope

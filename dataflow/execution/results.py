@@ -62,7 +62,9 @@ def _wait(node: Any, register: Register, timeout: float | None) -> bool:
         loop.blocked(runner, +1)
     try:
         done = (
-            _wait_helping(runner, woken, timeout) if runner.helps(inside) else woken.wait(timeout)
+            _wait_helping(runner, woken, timeout)
+            if runner.helps(inside)
+            else _wait_woken(woken, timeout)
         )
     finally:
         if inside:
@@ -71,6 +73,15 @@ def _wait(node: Any, register: Register, timeout: float | None) -> bool:
         forget(node, wake)
     _check_going(graph)
     return done
+
+
+def _wait_woken(woken: threading.Event, timeout: float | None) -> bool:
+    """Wait in short spells: a signal just before a lock blocks does not wake it (Ctrl-C is lost)."""
+    deadline = float("inf") if timeout is None else time.monotonic() + timeout
+    while not woken.wait(max(min(deadline - time.monotonic(), _HELP_SECONDS), 0)):
+        if time.monotonic() >= deadline:
+            return False
+    return True
 
 
 def _wait_helping(runner: Any, woken: threading.Event, timeout: float | None) -> bool:

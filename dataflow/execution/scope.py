@@ -17,7 +17,6 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +31,7 @@ from dataflow.model.batches import RunInfo
 from dataflow.model.records import LogRecord, Record, RunRecord, RunStateRecord
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
-from dataflow.worker.call_context import current_call
+from dataflow.worker.call_context import current_call, current_scope
 from dataflow.worker.run_logs import FLOW_RUNS
 
 
@@ -96,7 +95,6 @@ class RunScope:
             self.log(now_ns(), level, self.logger_name, message)
 
 
-current_scope: ContextVar[RunScope | None] = ContextVar("dataflow_run", default=None)
 _scopes: dict[str, RunScope] = {}
 _lock = threading.Lock()
 _implicit: tuple[int, RunScope] | None = None
@@ -137,7 +135,7 @@ def close_scope(scope: RunScope) -> None:
 
 def active_scope() -> RunScope:
     """The run that a call made here and now belongs to."""
-    scope = current_scope.get()
+    scope: RunScope | None = current_scope.get()
     if scope is not None:
         return scope
     call = current_call.get()
@@ -187,7 +185,8 @@ def begin_run(
     Raises:
         StoreError: it cannot be recorded; then nothing runs.
     """
-    scope = open_scope(info, runner, parent, log_prints)
+    loop = parent.loop if parent is not None else None  # in a worker: the one that reports
+    scope = open_scope(info, runner, parent, log_prints, loop)
     now = now_ns()
     scope.loop.writer.write_now(
         [

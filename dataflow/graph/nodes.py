@@ -210,6 +210,7 @@ class MapNode:
         "length_dependents",
         "losses",
         "missing",
+        "newest",
         "notes",
         "noticed",
         "number",
@@ -264,6 +265,7 @@ class MapNode:
         self.handle: weak_ref[Any] | None = None
         self.segments: list[Segment] = []
         self.index: list[Segment] | None = None
+        self.newest: tuple[int, array[int]] | None = None
         self.failures: dict[int, Failure] = {}
         self.failure: Failure | None = None
         self.notes: dict[int, Note] = {}
@@ -311,6 +313,8 @@ class MapNode:
 
     def segment_of(self, element: int) -> Segment | None:
         """The segment that has an element (the newest, if it ran more than once)."""
+        if self.attempts:
+            return self._newest_segment_of(element)
         index = self.index
         if index is None or len(index) != len(self.segments):
             index = self.index = sorted(self.segments, key=lambda segment: segment.start)
@@ -326,6 +330,18 @@ class MapNode:
             if element < index[low].stop:
                 return index[low]
         return None
+
+    def _newest_segment_of(self, element: int) -> Segment | None:
+        """The same where segments overlap, because elements were tried again."""
+        count = len(self.segments)
+        if self.newest is None or self.newest[0] != count:
+            numbers = array("i", (-1,)) * (self.length or 0)
+            for number, segment in enumerate(self.segments[:count]):
+                size = segment.stop - segment.start
+                numbers[segment.start : segment.stop] = array("i", (number,)) * size
+            self.newest = count, numbers
+        number = self.newest[1][element]
+        return None if number < 0 else self.segments[number]
 
     def place_of(self, element: int | None = None) -> Place | None:
         """Where the value of an element is."""

@@ -12,7 +12,8 @@ import inspect
 import types
 import typing
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Set
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -118,7 +119,7 @@ class ParameterType:
             found = self.adapter().validate_python(value)
             value = value if _is_equal(value, found) else found
         choices = self.described.choices if self.described else None
-        if choices is not None and value not in choices:
+        if choices is not None and not any(_is_choice(value, each) for each in choices):
             raise ValueError(f"must be one of {', '.join(map(repr, choices))}")
         return value
 
@@ -180,20 +181,37 @@ def _without_notes(annotation: Any) -> Any:
     return inner
 
 
+def _is_choice(value: Any, choice: Any) -> bool:
+    try:
+        return value is choice or bool(value == choice)
+    except Exception:  # arrays and frames cannot say whether they are equal
+        return False
+
+
 def _is_equal(before: Any, after: Any) -> bool:
-    """Whether converting changed nothing, so that the caller's own object can be passed on."""
+    """Whether converting changed nothing, so that the caller's own object can be passed on.
+
+    What is more than asked for (a ``defaultdict`` for a ``dict``, a named tuple for a ``tuple``, an
+    ``IntEnum`` for an ``int``) stays what it is; but True is no number.
+    """
     if before is after:
         return True
-    kind = type(before)
-    if kind is not type(after):
+    kind = type(after)
+    if isinstance(before, bool) or not isinstance(before, kind):
         return False
-    if kind in (list, tuple):
+    if isinstance(after, (list, tuple, deque)):
         return len(before) == len(after) and all(map(_is_equal, before, after))
-    if kind is dict:
+    if isinstance(after, dict):
         return _is_equal(list(before), list(after)) and all(
             map(_is_equal, before.values(), after.values())
         )
+    if isinstance(after, Set):
+        return _typed(before) == _typed(after)
     return kind.__name__ in _COMPARED and bool(before == after)
+
+
+def _typed(items: Collection[Any]) -> set[tuple[type, Any]]:
+    return {(type(item), item) for item in items}
 
 
 def _make_adapter(kind: Any, annotation: Any) -> Any:
@@ -204,7 +222,9 @@ def _make_adapter(kind: Any, annotation: Any) -> Any:
         return _InstanceOf(typing.get_origin(annotation))  # pydantic would wrap the iterator
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for config in (ConfigDict(arbitrary_types_allowed=True), None):
+        # Python's own expressions: the default engine knows no lookahead, and refuses the type
+        ours = ConfigDict(arbitrary_types_allowed=True, regex_engine="python-re")
+        for config in (ours, None):
             try:
                 adapter = TypeAdapter(kind, config=config)
                 adapter.rebuild(force=False, raise_errors=True)
@@ -239,8 +259,9 @@ _known: WeakKeyDictionary[Any, dict[str, ParameterType]] = WeakKeyDictionary()
 
 def _types_of(fn: Callable[..., Any], signature: inspect.Signature) -> dict[str, ParameterType]:
     """The types of a function's parameters, found out once."""
+    key = getattr(fn, "__func__", fn)  # a bound method is a new object each time it is asked for
     try:
-        known = _known.get(fn)
+        known = _known.get(key)
     except TypeError:
         known = None
     if known is not None and known.keys() == signature.parameters.keys():
@@ -252,7 +273,7 @@ def _types_of(fn: Callable[..., Any], signature: inspect.Signature) -> dict[str,
     }
     try:
         if len(annotations) == len(found):  # a name that is missing now may be there next time
-            _known[fn] = found
+            _known[key] = found
     except TypeError:
         pass
     return found

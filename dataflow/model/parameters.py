@@ -11,6 +11,7 @@ import copy
 import inspect
 import json
 import math
+import re
 import reprlib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from dataflow.errors import ParameterBindError
+from dataflow.errors import DefinitionError, ParameterBindError
 
 MISSING: Any = inspect.Parameter.empty
 _CONSTRAINTS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
@@ -54,12 +55,26 @@ def Parameter(
 
     Returns:
         a description that type checkers take for a default of any type.
+
+    Raises:
+        DefinitionError: the pattern is no regular expression.
     """
+    if pattern is not None:
+        _check_pattern(pattern)
     given = (ge, gt, le, lt, min_length, max_length, pattern)
     pairs = zip(_CONSTRAINTS, given, strict=True)
     constraints = {name: value for name, value in pairs if value is not None}
     allowed = None if choices is None else list(choices)
     return ParameterDescription(default, description, allowed, constraints)
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise DefinitionError(
+            f"The pattern {pattern!r} of a parameter is no regular expression: {error}."
+        ) from None
 
 
 @dataclass(frozen=True, eq=False)  # so that it can be hashed in ``Annotated[...] | None``

@@ -7,6 +7,7 @@ import operator
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 MAX_DELAYS = 50
@@ -69,7 +70,7 @@ def make_retry_policy(
     found = _delays(number, delays)
     if len(found) > MAX_DELAYS:
         raise ValueError(
-            f"retry_delay_seconds has {len(found)} delays; no more than {MAX_DELAYS} are allowed."
+            f"retry_delay_seconds has too many delays; no more than {MAX_DELAYS} are allowed."
         )
     jitter = _not_negative("retry_jitter_factor", jitter_factor or 0.0)
     return RetryPolicy(number, found, jitter, condition)
@@ -88,9 +89,13 @@ def _whole(retries: Any) -> int:
 def _not_negative(option: str, value: Any) -> float:
     if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
         raise TypeError(f"{option} must be a number, not {value!r}.")
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{option} must be 0 or more, and finite, not {value!r}.")
-    return float(value)
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):  # whole numbers and decimals that are no float
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{option} must be 0 or more, and finite, not {value!r:.40}.")
+    return number
 
 
 def _delays(retries: int, delays: Delays) -> tuple[float, ...]:
@@ -100,7 +105,8 @@ def _delays(retries: int, delays: Delays) -> tuple[float, ...]:
         delays = delays(retries)
     if isinstance(delays, (str, bytes)) or not isinstance(delays, Iterable):
         return (_not_negative("retry_delay_seconds", delays),)
-    return tuple(_not_negative("retry_delay_seconds", delay) for delay in delays)
+    few = islice(delays, MAX_DELAYS + 1)  # an endless iterator ends here
+    return tuple(_not_negative("retry_delay_seconds", delay) for delay in few)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,12 +109,13 @@ def _wants_parameters(function: Callable[..., str], owner: str) -> bool:
         return False
     many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind not in many]
-    if set(needed) - {"parameters"}:
+    by_name = {p.name for p in parameters.values() if p.kind is not p.POSITIONAL_ONLY}
+    if set(needed) - ({"parameters"} & by_name):
         raise DefinitionError(
             f"The run name function of {owner} needs {', '.join(map(repr, needed))}.",
-            hint="It may take no argument, or one that is called 'parameters'.",
+            hint="It may take no argument, or one that can be passed as 'parameters='.",
         )
-    return "parameters" in parameters
+    return "parameters" in by_name
 
 
 class _Anything:
@@ -132,20 +133,22 @@ class _Names(dict[str, _Anything]):
         return _Anything()
 
 
-def _fields(text: str, template: str, owner: str) -> list[str]:
+def _fields(text: str, template: str, owner: str, depth: int = 0) -> list[str]:
     """The fields of a template and of the format specifications in it, without their paths."""
     found = []
     try:
         for _, field, spec, conversion in string.Formatter().parse(text):
             if field is None:
                 continue
+            if depth > 1:
+                raise ValueError("a format specification in another one cannot have fields")
             name = string.Formatter().get_field(field, (), _Names())[1]
             if name == "":
                 raise IndexError
             found.append(str(name))
             if conversion not in (None, "", "r", "s", "a"):
                 raise ValueError(f"'!{conversion}' is no conversion; there are !r, !s and !a")
-            found += _fields(spec, template, owner) if spec else []
+            found += _fields(spec, template, owner, depth + 1) if spec else []
     except (ValueError, IndexError, AttributeError) as error:
         reason = "fields need names" if isinstance(error, IndexError) else error
         raise DefinitionError(
@@ -173,4 +176,6 @@ def _suggestion(field: str, known: Collection[str]) -> str:
             "def run_name(): return runtime.flow_run.name"
         )
     close = difflib.get_close_matches(field, known, 1)
-    return f"Did you mean {close[0]!r}?" if close else f"Its parameters: {', '.join(known)}."
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Its parameters: {', '.join(known)}." if known else "It has no parameters."

@@ -9,6 +9,7 @@ In columns a state is one byte, a :class:`StateCode`: one for each pair of type 
 
 from __future__ import annotations
 
+import reprlib
 from datetime import datetime
 from enum import Enum, IntEnum
 from typing import Any, Generic, NoReturn, TypeVar
@@ -138,7 +139,7 @@ _STOP = {_C.CANCELLING, _C.CANCELLED, _C.CRASHED}
 _PAUSE = {_C.PAUSED, _C.SUSPENDED}
 _END = {_C.COMPLETED, _C.CACHED, _C.SKIPPED, _C.FAILED, _C.TIMED_OUT, _C.NOT_READY}
 _START = {_C.SUBMITTING, _C.RUNNING, _C.RETRYING}
-_WORK = _END | _STOP | _PAUSE | {_C.AWAITING_RETRY, _C.RETRYING}
+_WORK = _END | _STOP | _PAUSE | {_C.AWAITING_RETRY, _C.RETRYING, _C.ROLLED_BACK}
 
 TRANSITIONS: dict[StateCode, frozenset[StateCode]] = {
     **dict.fromkeys(_BEGIN, frozenset(_BEGIN | _START | _STOP | _PAUSE | _END)),
@@ -148,7 +149,7 @@ TRANSITIONS: dict[StateCode, frozenset[StateCode]] = {
     _C.AWAITING_RETRY: frozenset({_C.PENDING, _C.RUNNING, _C.RETRYING} | _STOP | _PAUSE),
     _C.PAUSED: frozenset(_BEGIN | _START | _STOP | _PAUSE | {_C.FAILED}),
     _C.SUSPENDED: frozenset(_BEGIN | _START | _STOP | _PAUSE | {_C.FAILED}),
-    _C.CANCELLING: frozenset({_C.CANCELLED, _C.CRASHED, _C.COMPLETED, _C.FAILED}),
+    _C.CANCELLING: frozenset(_END - {_C.NOT_READY} | {_C.CANCELLED, _C.CRASHED}),
     _C.COMPLETED: frozenset({_C.ROLLED_BACK}),
     _C.CACHED: frozenset({_C.ROLLED_BACK}),
     _C.SKIPPED: frozenset({_C.ROLLED_BACK}),
@@ -210,13 +211,17 @@ class State(Generic[R]):
         timestamp: datetime | None = None,
     ) -> None:
         put = object.__setattr__
-        put(self, "type", StateType(type))
-        put(self, "name", name or _NAMES[_PLAIN[self.type]])
+        kind = type if type.__class__ is StateType else StateType(type)
+        put(self, "type", kind)
+        put(self, "name", name or _NAMES[_PLAIN[kind]])
         put(self, "message", message)
         put(self, "data", data)
         put(self, "_timestamp", timestamp or utc_now())
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(f"a State cannot be changed: {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"a State cannot be changed: {name!r}")
 
     @classmethod
@@ -308,7 +313,7 @@ class State(Generic[R]):
         if not isinstance(other, State):
             return NotImplemented
         mine = (self.type, self.name, self.message)
-        return mine == (other.type, other.name, other.message) and bool(self.data == other.data)
+        return mine == (other.type, other.name, other.message) and _is_same(self.data, other.data)
 
     def __hash__(self) -> int:
         return hash((self.type, self.name, self.message))
@@ -333,8 +338,27 @@ _ERRORS: dict[StateType, type[RunError]] = {
 }
 
 
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two values are equal; arrays and frames, which cannot say so, if they are one."""
+    if one is other:
+        return True
+    try:
+        return bool(one == other)
+    except Exception:  # whatever a user's own comparison may raise
+        return False
+
+
+_REPR = reprlib.Repr()  # looks at no more of a large value than it shows
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxset = _REPR.maxfrozenset = _REPR.maxdict = 12
+
+
 def _short(value: Any) -> str:
-    text = repr(value)
+    """``repr(value)`` in one short line; never raises."""
+    try:
+        text = " ".join(_REPR.repr(value).split())
+    except Exception:  # as a debugger does: a broken repr must not hide the state
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from itertools import groupby
+from dataclasses import replace
+from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -99,11 +100,15 @@ def attempts_at(
             found[detail.attempt] = detail
     if not found:
         return None, ()
-    last = found[max(found)]
+    order = sorted(found)
+    for earlier, later in pairwise(order):  # tried again in place: a batch has one start a call
+        if found[later].started_ns < found[earlier].ended_ns <= found[later].ended_ns:
+            found[later] = replace(found[later], started_ns=found[earlier].ended_ns)
+    last = found[order[-1]]
     state, code = last.state, codes.get(last.attempt)
     if code is not None and code is not state.code:  # failed, and now waits for its next attempt
         state = State.of_code(code, message=state.message, timestamp=state.timestamp)
-    return state, tuple(found[attempt] for attempt in sorted(found))
+    return state, tuple(found[attempt] for attempt in order)
 
 
 def batch_times(connection: sqlite3.Connection, key: int) -> dict[int, tuple[int, int, int, int]]:

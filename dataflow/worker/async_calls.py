@@ -17,7 +17,7 @@ from dataflow.model.batches import Attempt, BatchReport, TaskLike
 from dataflow.model.states import State
 from dataflow.worker import failures as failing
 from dataflow.worker.call_context import CallContext, current_call, place_of
-from dataflow.worker.carry_out import BatchCarrier, clock, code_of
+from dataflow.worker.carry_out import BatchCarrier, clock, code_of, error_of
 from dataflow.worker.expand import Function
 from dataflow.worker.run_logs import log_target
 from dataflow.worker.timeouts import timed_out
@@ -120,22 +120,27 @@ async def _call(carrier: BatchCarrier, position: int, call: Any) -> Any:
     task = place_of(carrier.batch.tasks, carrier.batch.body, position).task
     function, args, kwargs = call
     context.args, context.kwargs = args, kwargs
+    error: BaseException
+    state: State[Any] | None
     while True:
         attempt = carrier.attempts.get(position, 1)
         began = _now(carrier)
         try:
             value = await _await_call(task, function, args, kwargs, context)
-            if isinstance(value, State):
-                return carrier.take_state(position, value, (_repeat(value), (), {}))
-            return value
-        except Exception as error:
-            outcome = _decide(carrier, position, error)
-            if outcome is None:
-                return None
-            carrier.earlier.append(
-                Attempt(position, attempt, outcome[0], outcome[1], began, _now(carrier))
-            )
-            carrier.attempts[position] = attempt + 1
+            if not isinstance(value, State):
+                return value
+            if value.is_completed():
+                return carrier.take_state(position, value, ())
+            error, state = error_of(value), value
+        except Exception as found:
+            error, state = found, None
+        outcome = _decide(carrier, position, error, state)
+        if outcome is None:
+            return None
+        carrier.earlier.append(
+            Attempt(position, attempt, outcome[0], outcome[1], began, _now(carrier))
+        )
+        carrier.attempts[position] = attempt + 1
 
 
 def _now(carrier: BatchCarrier) -> int:
@@ -143,20 +148,15 @@ def _now(carrier: BatchCarrier) -> int:
     return clock() + carrier.clock_offset
 
 
-def _repeat(value: Any) -> Function:
-    def again() -> Any:
-        return value
-
-    return again
-
-
-def _decide(carrier: BatchCarrier, position: int, error: Exception) -> Any:
+def _decide(
+    carrier: BatchCarrier, position: int, error: BaseException, state: State[Any] | None
+) -> Any:
     """Whether a failed call is tried again at once: its state code and failure, or None."""
-    code, failure = code_of(error, None), failing.describe(error)
+    code, failure = code_of(error, state), failing.describe(error)
     delay = carrier.next_delay(position, error, code, failure)
     if delay is not None and delay <= 0:
         return code, failure
-    carrier.end_attempt(position, code, failure, None, delay)
+    carrier.end_attempt(position, code, failure, state, delay)
     return None
 
 

@@ -148,4 +148,7 @@ class CallContext:
 occupies_slot: ContextVar[bool] = ContextVar("dataflow_occupies_slot", default=False)
 """Whether this thread (or coroutine) is at a batch that a runner in this process counts."""
 
+current_scope: ContextVar[Any] = ContextVar("dataflow_run", default=None)
+"""The flow run whose body this thread (or coroutine) is in (``execution.scope.RunScope``)."""
+
 current_call: ContextVar[CallContext | None] = ContextVar("dataflow_call", default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, MutableSequence
 
 from dataflow.model.batches import Batch, BatchReport, LogLine
-from dataflow.worker.call_context import occupies_slot
+from dataflow.worker.call_context import current_scope, occupies_slot
 from dataflow.worker.carry_out import BatchCarrier, Pack
 from dataflow.worker.columns import ObjectColumn
 
@@ -30,9 +30,11 @@ def carry_out_in_process(batch: Batch, logged: Callable[[int, list[LogLine]], No
         batch, lambda values, exact: ObjectColumn(values), lambda line: logged(batch.id, [line])
     )
     token = occupies_slot.set(True)
+    scope = current_scope.set(None)  # the thread may be in a body of another run, which waits
     try:
         return carrier.carry_out()
     finally:
+        current_scope.reset(scope)
         occupies_slot.reset(token)
 
 

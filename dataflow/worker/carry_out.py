@@ -178,11 +178,7 @@ class BatchCarrier:
             self.codes[position] = code
             self.notes[position] = Note(state.name, state.message)
             return state.data
-        if isinstance(state.data, BaseException):
-            error = state.data
-        else:
-            error = state.as_error()
-        return self.recover(position, error, call, state)
+        return self.recover(position, error_of(state), call, state)
 
     def recover(
         self, position: int, error: BaseException, call: Any, state: State[Any] | None = None
@@ -193,6 +189,7 @@ class BatchCarrier:
             self.failures[position] = self._upstream_failure(error)
             return None
         first = error
+        began = self.ended[-1] if self.ended else self.begun
         while True:
             now = clock()
             code = code_of(error, state)
@@ -202,7 +199,6 @@ class BatchCarrier:
                 self.end_attempt(position, code, failure, state, delay)
                 return None
             attempt = self.attempts.get(position, 1)
-            began = self.ended[-1] if self.ended else self.begun
             self.earlier.append(
                 Attempt(
                     position,
@@ -213,6 +209,7 @@ class BatchCarrier:
                     now + self.clock_offset,
                 )
             )
+            began = now
             self.attempts[position] = attempt + 1
             function, args, kwargs = call
             try:
@@ -225,8 +222,7 @@ class BatchCarrier:
                 return value
             if value.is_completed():
                 return self.take_state(position, value, call)
-            error = value.data if isinstance(value.data, BaseException) else value.as_error()
-            state = value
+            error, state = error_of(value), value
 
     def end_attempt(
         self,
@@ -404,6 +400,12 @@ def _listed(function: Function) -> Function:
         return list(function(*args, **kwargs))
 
     return call
+
+
+def error_of(state: State[Any]) -> BaseException:
+    """The exception of a state that is not Completed."""
+    error: BaseException = state.data if isinstance(state.data, BaseException) else state.as_error()
+    return error
 
 
 def code_of(error: BaseException, state: State[Any] | None) -> int:

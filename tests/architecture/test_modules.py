@@ -17,7 +17,10 @@ MODULES = sorted(
 )
 DRAWERS = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
 MAX_DOCSTRING_LINES = 10
-PICTURES = {ROOT / "dataflow" / "__init__.py", ROOT / "dataflow" / "errors.py"}  # an example, a tree
+PICTURES = {
+    ROOT / "dataflow" / "__init__.py",
+    ROOT / "dataflow" / "errors.py",
+}  # an example, a tree
 
 
 def name_of(path: Path) -> str:

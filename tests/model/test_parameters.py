@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import enum
 import functools
 import inspect
@@ -13,11 +14,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NewType, Optional, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, NewType, Optional, Protocol
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, PositiveInt, SecretStr
 from typing_extensions import TypedDict
 
-from dataflow.errors import ParameterBindError, ParameterTypeError
+from dataflow.errors import DefinitionError, ParameterBindError, ParameterTypeError
+from dataflow.model import parameter_types
 from dataflow.model.parameter_schema import docstring_parameters, parameters_schema
 from dataflow.model.parameter_types import validate_parameters
 from dataflow.model.parameters import (
@@ -200,6 +202,23 @@ class Client:
     pass
 
 
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+class Stack(list[int]):
+    """A list of one's own."""
+
+
+class Shade(enum.StrEnum):
+    LIGHT = "light"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
 class Walks(Protocol):
     def walk(self) -> None: ...
 
@@ -281,6 +300,19 @@ def test_values_are_converted(annotation, given, expected):
         (Exception, ValueError("x")),
         (re.Pattern[str], re.compile("a")),
         ("Missing", Client()),
+        (dict, collections.defaultdict(list)),
+        (dict[str, int], collections.OrderedDict(a=1)),
+        (Mapping[str, Any], collections.defaultdict(list, a=[1])),
+        (collections.defaultdict[str, list[int]], collections.defaultdict(list, a=[1])),
+        (collections.deque[int], collections.deque([1], maxlen=3)),
+        (tuple, Pair(1, 2)),
+        (tuple[int, int], Pair(1, 2)),
+        (list[int], Stack([1, 1000])),
+        (set[int], {1, 1000}),
+        (frozenset[str], frozenset("ab")),
+        (str, Shade.LIGHT),
+        (int, Level.HIGH),
+        (float, np.float64(1.5)),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -290,6 +322,29 @@ def test_what_has_its_type_stays_the_same_object(annotation, given):
 
     run.__annotations__["value"] = annotation
     assert convert(run, given)["value"] is given
+
+
+@pytest.mark.parametrize(
+    ("annotation", "given", "expected"),
+    [
+        (int, True, 1),
+        (list[int], [True, 2], [1, 2]),
+        (set[int], {1.0, 2}, {1, 2}),
+        (dict[str, int], collections.OrderedDict(a="1"), {"a": 1}),
+        (tuple[int, int], Pair("1", 2), (1, 2)),
+        (date, pd.Timestamp("2024-01-01"), date(2024, 1, 1)),
+    ],
+)
+def test_what_only_looks_like_its_type_is_converted(annotation, given, expected):
+    def run(value):
+        pass
+
+    run.__annotations__["value"] = annotation
+    found = convert(run, given)["value"]
+    assert found == expected
+    assert type(found) is type(expected)
+    if isinstance(found, (list, set, tuple)):
+        assert {type(item) for item in found} == {int}
 
 
 def test_an_iterator_is_not_touched():
@@ -488,6 +543,44 @@ def test_bounds(parameter, annotation, good, bad, as_default):
         assert str(convert(run, good)["value"]) == str(good)
     with pytest.raises(ParameterTypeError, match="value: expected"):
         convert(run, bad)
+
+
+def test_a_pattern_may_look_ahead():
+    def run(name: str = Parameter("a1", pattern=r"^(?=.*\d)\w+$")):
+        pass
+
+    assert convert(run) == {"name": "a1"}
+    with pytest.raises(ParameterTypeError, match="should match pattern"):
+        convert(run, "abc")
+
+
+@pytest.mark.parametrize("pattern", ["[", "(", 3])
+def test_a_pattern_that_is_none_is_refused_at_once(pattern):
+    with pytest.raises(DefinitionError, match="is no regular expression"):
+        Parameter(pattern=pattern)
+
+
+@pytest.mark.parametrize("given", [np.arange(3), pd.DataFrame({"a": [1]}), object()], ids=type)
+def test_what_cannot_be_compared_is_no_choice(given):
+    def run(mode=Parameter("fast", choices=["fast", "slow"])):
+        pass
+
+    with pytest.raises(ParameterTypeError, match="must be one of 'fast', 'slow'"):
+        convert(run, given)
+
+
+def test_the_types_of_a_method_are_found_out_once():
+    class Job:
+        def run(self, day: date):
+            pass
+
+    job = Job()
+    signature = inspect.signature(job.run)
+    validate_parameters("run", job.run, signature, {"day": "2024-01-01"})
+    kept = parameter_types._known[Job.run]
+    other = Job()
+    validate_parameters("run", other.run, signature, {"day": "2024-01-01"})
+    assert parameter_types._known[Job.run] is kept
 
 
 def test_default_and_annotated_add_up():

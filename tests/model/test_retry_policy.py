@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -46,6 +48,23 @@ def test_jitter_only_lengthens(delay, factor, share):
     assert delay <= found <= delay * (1 + factor) * (1 + 1e-9)
 
 
+@QUICK
+@given(st.lists(seconds, min_size=1, max_size=MAX_DELAYS), st.floats(0, 10), shares)
+def test_more_jitter_never_shortens(delays, factor, share):
+    policy = make_retry_policy(len(delays), delays, factor)
+    for retry in range(1, len(delays) + 3):
+        assert policy.delay_before(retry, 0) <= policy.delay_before(retry, share)
+        assert policy.delay_before(retry, share) <= policy.delay_before(retry, 1)
+
+
+@QUICK
+@given(seconds, st.integers(0, 100))
+def test_exponential_backoff_doubles(factor, retries):
+    delays = make_retry_policy(retries, exponential_backoff(factor / 2**MAX_DELAYS)).delays
+    assert len(delays) == min(retries, MAX_DELAYS)
+    assert all(after == 2 * before for before, after in itertools.pairwise(delays))
+
+
 def test_jitter_is_random():
     policy = make_retry_policy(1, 10, 0.5)
     found = {policy.delay_before(1) for _ in range(20)}
@@ -77,6 +96,13 @@ def test_exponential_backoff_of_very_many():
         ({"retries": 1, "delays": [1, -2]}, "not -2"),
         ({"retries": 1, "delays": [1] * 51}, "no more than 50"),
         ({"retries": 1, "jitter_factor": -0.1}, "retry_jitter_factor must be 0 or more"),
+        ({"retries": 1, "delays": itertools.repeat(1)}, "no more than 50"),
+        ({"retries": 1, "delays": lambda retries: itertools.count()}, "no more than 50"),
+        ({"retries": 3, "delays": exponential_backoff(-1)}, "retry_delay_seconds must be 0"),
+        ({"retries": 3, "delays": exponential_backoff(1e308)}, "finite, not inf"),
+        ({"retries": 1, "delays": 10**400}, "retry_delay_seconds must be 0 or more, and finite"),
+        ({"retries": 1, "delays": Decimal("sNaN")}, "retry_delay_seconds"),
+        ({"retries": 1, "jitter_factor": float("inf")}, "retry_jitter_factor"),
         ({"retries": 1, "delays": float("nan")}, "retry_delay_seconds"),
         ({"retries": 1, "jitter_factor": float("nan")}, "retry_jitter_factor"),
     ],

@@ -74,6 +74,7 @@ def test_templates(template, parameters, name):
         ("{day!x}", "'!x' is no conversion", ""),
         ("{day[a}", "no valid template", ""),
         ("{day.}", "no valid template", ""),
+        ("{day:{number:{day}}}", "in another one cannot have fields", ""),
     ],
 )
 def test_a_bad_template_fails_when_it_is_checked(template, said, hint):
@@ -109,6 +110,11 @@ def test_what_passes_the_check_is_a_template(template):
     compiled.render({"a": Everything(), "d": Everything()})
 
 
+def test_a_template_for_what_takes_nothing():
+    with pytest.raises(DefinitionError, match="It has no parameters"):
+        compile_for(lambda: None, "{day}")
+
+
 def test_functions():
     assert compile_for(strict, lambda: "a").render({"day": 1}) == "a"
     assert compile_for(strict, lambda parameters: str(parameters)).render({"day": 1}) == (
@@ -133,6 +139,7 @@ async def name_later():
     ("template", "said"),
     [
         (lambda day: "x", "needs 'day'"),
+        (lambda parameters, /: "x", "needs 'parameters'"),
         (name_later, "is async"),
         (3, "must be text or a function, not 3"),
         (None, "must be text or a function"),

@@ -7,6 +7,8 @@ import pickle
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,6 +109,38 @@ def test_states_do_not_change():
             setattr(state, name, 1)
 
 
+@pytest.mark.parametrize("name", ["type", "name", "message", "data", "_timestamp"])
+def test_nothing_can_be_deleted_from_a_state(name):
+    state = states.Completed(data=1)
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        delattr(state, name)
+    assert state == states.Completed(data=1)
+
+
+class Unwilling:
+    """Neither to be compared nor to be shown."""
+
+    def __eq__(self, other):
+        raise RuntimeError("no")
+
+    def __hash__(self):
+        return 0
+
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    "value", [np.arange(3), pd.DataFrame({"a": [1, 2]}), pd.Series([1, 2]), Unwilling()], ids=type
+)
+def test_data_that_cannot_say_whether_it_is_equal(value):
+    state, other = states.Completed(data=value), states.Completed(data=copy.copy(value))
+    assert state == states.Completed(data=value)
+    assert state != other
+    assert other not in [state]
+    assert hash(state) == hash(other)
+
+
 def test_timestamps_are_aware():
     before = datetime.now(UTC)
     state = states.Running()
@@ -170,7 +204,12 @@ def test_result_of_a_state():
 def test_repr_is_short():
     assert repr(states.Completed()) == "Completed()"
     assert repr(states.Cached("m")) == "Cached(type=COMPLETED, message='m')"
-    assert len(repr(states.Completed(data="x" * 1000))) < 120
+    assert repr(states.Completed(data={"b": [1, 2], "a": None})).count("[1, 2]") == 1
+    for data in ("x" * 1000, list(range(10**6)), pd.DataFrame({"a": range(100)}), Unwilling()):
+        text = repr(states.Completed(data=data))
+        assert len(text) < 120
+        assert "\n" not in text
+        assert text.startswith("Completed(data=")
 
 
 PATHS = [
@@ -183,8 +222,11 @@ PATHS = [
     "SCHEDULED PENDING RUNNING PAUSED RUNNING COMPLETED",
     "PENDING RUNNING SUSPENDED RESUMING PENDING RUNNING COMPLETED",
     "RUNNING CANCELLING CANCELLED",
+    "RUNNING CANCELLING TIMED_OUT",
+    "RUNNING CANCELLING CACHED",
     "PENDING AWAITING_CONCURRENCY_SLOT PENDING RUNNING TIMED_OUT",
     "COMPLETED ROLLED_BACK",
+    "PENDING RUNNING ROLLED_BACK",
     "RUNNING FAILED AWAITING_RETRY RETRYING COMPLETED",
 ]
 
@@ -222,6 +264,23 @@ def test_every_code_has_a_row(code):
     assert all(isinstance(after, StateCode) for after in TRANSITIONS[code])
     if code in SUCCESSFUL:
         assert TRANSITIONS[code] <= {StateCode.ROLLED_BACK}
+
+
+@QUICK
+@given(codes, codes)
+def test_a_transition_is_in_the_table_or_refused(before, after):
+    if after in TRANSITIONS[before]:
+        check_transition(before, after)
+        return
+    with pytest.raises(InvalidTransition) as caught:
+        check_transition(before, after)
+    assert f"from {before.state_name} to {after.state_name}" in caught.value.message
+    assert pickle.loads(pickle.dumps(caught.value)).hint == caught.value.hint
+
+
+@pytest.mark.parametrize("before", ["RUNNING", "RETRYING"])
+def test_work_can_end_in_every_way(before):
+    assert TRANSITIONS[StateCode[before]] >= ENDED
 
 
 @QUICK

@@ -237,7 +237,7 @@ def test_the_list_that_is_mapped_over_may_change_afterwards() -> None:
 @flow
 def keyed():
     by_future = {double.submit(n): f"item {n}" for n in range(4)}
-    by_future.update({future: "mapped" for future in double.map([10])})
+    by_future.update(dict.fromkeys(double.map([10]), "mapped"))
     return {by_future[future]: future.result() for future in as_completed(by_future)}
 
 

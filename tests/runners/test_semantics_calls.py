@@ -28,7 +28,7 @@ from dataflow.errors import (
     RunFinishedError,
     UpstreamTaskError,
 )
-from tests.runners.stored import counts_of, run_of
+from tests.runners.stored import run_of
 
 pytestmark = pytest.mark.usefixtures("runner")
 
@@ -398,7 +398,9 @@ def mixed_elements():
     broken, good = fail.submit(1), double.submit(1)
     nested = count.map([[broken], [good, good], [], double.map([1, 2, 3])])
     mixed = double.map([broken, 5, good])
-    names = [[state.name for state in futures.states()] for futures in (nested, mixed) if _wait(futures)]
+    names = [
+        [state.name for state in futures.states()] for futures in (nested, mixed) if _wait(futures)
+    ]
     return names, nested[1:].result(), mixed[1:].result()
 
 

@@ -283,10 +283,18 @@ def failed_once():
     return Failed(message="again") if runtime.task_run.run_count == 1 else 5
 
 
+@task(retries=1)
+async def failed_once_async():
+    return Failed(message="again") if runtime.task_run.run_count == 1 else 5
+
+
 @flow
 def retries_states():
-    return failed_once.submit(), failed_once()
+    return failed_once.submit(), failed_once(), failed_once_async.submit(), failed_once_async()
 
 
 def test_a_returned_failed_state_triggers_retries() -> None:
-    assert retries_states() == (5, 5)
+    assert retries_states() == (5, 5, 5, 5)
+    for attempts in (run_of(retries_states).element(node).attempts for node in range(4)):
+        assert [attempt.state.name for attempt in attempts] == ["Failed", "Completed"]
+        assert all(attempt.started_ns <= attempt.ended_ns for attempt in attempts)

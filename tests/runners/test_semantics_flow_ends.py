@@ -49,8 +49,10 @@ def _end(body: Any, **options: Any) -> State[Any]:
 
 def test_plain_data_and_none() -> None:
     for value in (None, 5, [1, {"a": 2}], "text", ValueError("as data")):
-        made = flow(lambda value=value: value, name=f"data-{value!r:.20}", validate_parameters=False)
-        assert made() is value
+        made = flow(
+            lambda value=value: value, name=f"data-{value!r:.20}", validate_parameters=False
+        )
+        assert repr(made()) == repr(value)
         assert run_of(made).state.is_completed()
 
 

@@ -181,7 +181,7 @@ def a_list():
     assert futures[2:4].result() == [4, 6]
     assert isinstance(futures[2:4], FutureList)
     assert futures[::-2].result() == [18, 14, 10, 6, 2]
-    assert list(reversed(futures))[0] == futures[-1]
+    assert next(reversed(futures)) == futures[-1]
     assert futures[3] in futures
     assert futures.index(futures[4]) == 4
     assert [state.name for state in futures.states()] == ["Completed"] * 10
@@ -313,7 +313,7 @@ def too_slow():
     found = []
     with pytest.raises(TimeoutError, match="1 futures"):
         for future in as_completed(futures, timeout=0.2):
-            found.append(future.result())
+            found += [future.result()]
     return found
 
 

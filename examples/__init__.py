@@ -1,0 +1,1 @@
+"""Runnable examples on real data; `make demo` runs ``python -m examples.flights``."""

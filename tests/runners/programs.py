@@ -1,0 +1,91 @@
+"""Programs that tests start as processes of their own, and what such processes leave behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 30
+
+
+class Program:
+    """A script that runs; it says ``ready`` on a line of its own when it is where it should be."""
+
+    def __init__(self, source: str, home: Path, runner: str) -> None:
+        script = home.parent / "program.py"
+        script.write_text(source)
+        environment = {
+            **os.environ,
+            "DATAFLOW_HOME": str(home),
+            "DATAFLOW_RUNNER": runner,
+            "DATAFLOW_WORKERS": "2",
+            "PYTHONPATH": str(ROOT),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, str(script)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # so that all of its processes can be found, and none is ours
+        )
+
+    def wait_ready(self) -> None:
+        """Wait for the line ``ready``."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.strip() == "ready":
+                return
+        raise AssertionError(f"it ended first: {self.end()}")
+
+    def processes(self) -> set[int]:
+        """All processes of its session that are alive."""
+        return {
+            pid
+            for pid in map(int, filter(str.isdigit, os.listdir("/proc")))  # noqa: PTH208
+            if _session_of(pid) == self.process.pid
+        }
+
+    def signal(self, number: int, whole_group: bool = False) -> None:
+        """Send a signal to it, or to its process group as a terminal does."""
+        if whole_group:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for its end: exit status and output."""
+        out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode, out, err
+
+    def kill(self) -> None:
+        """Let nothing of it survive the test."""
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _session_of(pid: int) -> int | None:
+    """The session of a process that is no zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[3])
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition; fails when it does not come true."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
