@@ -76,7 +76,7 @@ def _wait(node: Any, register: Register, timeout: float | None) -> bool:
 
 
 def _wait_woken(woken: threading.Event, timeout: float | None) -> bool:
-    """Wait in short spells: a signal just before a lock blocks does not wake it (Ctrl-C is lost)."""
+    """Wait in short spells: a signal just before a lock blocks does not wake it (no Ctrl-C)."""
     deadline = float("inf") if timeout is None else time.monotonic() + timeout
     while not woken.wait(max(min(deadline - time.monotonic(), _HELP_SECONDS), 0)):
         if time.monotonic() >= deadline:
