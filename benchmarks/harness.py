@@ -7,6 +7,7 @@ for a while disturbs all alike. What fails once is not tried again, and is a res
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from benchmarks.environments import interpreter
 from benchmarks.peers import Peer
 
 PROCESS_SECONDS = 180.0
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Timeout|Unavailable|Interrupt)\b")
 _OWN_VARIABLES = ("DATAFLOW_", "DASK_", "PREFECT_", "RAY_", "PARSL_", "PYTHON")
 
 
@@ -195,9 +197,11 @@ def _ended_group(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _last_line(errors: Path) -> str:
-    """The exception of a traceback, or whatever else was said last."""
+    """The last exception that ended a traceback, or whatever else was said last."""
     lines = [line for line in errors.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip()[:300] if lines else ""
+    exceptions = [line for line in lines if _EXCEPTION.match(line)]
+    said = exceptions or lines
+    return said[-1].strip()[:300] if said else ""
 
 
 def _how_to_get(peer: Peer, failure: MeasurementFailed) -> str:

@@ -1,7 +1,8 @@
 """The suite `overhead`: what a task costs that does nothing.
 
 Peers that take milliseconds for an element do fewer, so that each measurement is a second or two of
-work; the tables state every n.
+work; the tables state every n. Fewer would be unfair to Prefect, whose flows have a fixed cost of
+about a second: 14 ms a submit at 150, 29 ms at 40.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ NOTES = (
     "Read at once: `FutureList.result()`, `gather`, `ray.get` of the list. Read in turn: "
     "`future.result()` of each, which makes the future objects too; a pool's map has none.",
     "first, ten: wall time of the whole process, from its start to its end.",
+    "Not taken: reading in turn of Parsl, whose map is single calls anyway, and of Prefect; ten "
+    "submits of both, whose start in a fresh process is nearly all of it.",
+    "Dask, Ray and Parsl do map, submits and chain of a round in one process, all others each in "
+    "one of its own.",
     "memory: peak resident memory of the flow's process during the map, over what it had before. "
     "The scheduler of a `LocalCluster` is in that process.",
     "dataflow keeps state and times of every element in its store, which each process makes anew; "
@@ -78,7 +83,6 @@ _CASES: dict[str, tuple[str, bool, dict[str, int]]] = {
             "dataflow-dask": 100_000,
             "dask": 500,
             "ray": 2500,
-            "prefect": 40,
         },
     ),
     "submits": (
@@ -91,7 +95,7 @@ _CASES: dict[str, tuple[str, bool, dict[str, int]]] = {
             "dask": 500,
             "ray": 2500,
             "parsl": 1500,
-            "prefect": 40,
+            "prefect": 150,
         },
     ),
     "chain": (
@@ -104,11 +108,11 @@ _CASES: dict[str, tuple[str, bool, dict[str, int]]] = {
             "dask": 300,
             "ray": 1000,
             "parsl": 1000,
-            "prefect": 30,
+            "prefect": 50,
         },
     ),
     "first": ("fresh_submits", False, {_ALL: 1}),
-    "ten": ("fresh_submits", False, {_ALL: 10}),
+    "ten": ("fresh_submits", False, {_ALL: 10, "parsl": 0, "prefect": 0}),
     "import": ("import_time", False, {_ALL: 1}),
 }
 _SAME_AS_ANOTHER = {"pool-500"}

@@ -46,7 +46,7 @@ _PREFECT = Peer(
     environment="prefect",
     # Prefect 3.8.8 says fastapi<1, but does not start with 0.165: Body() lost `min_items`
     requirements=("prefect>=3.8,<4", "fastapi<0.150"),
-    shares_process=True,
+    # not in one process: its server is still busy with one flow's events when the next is measured
     keeps_home=True,
     remark="`ThreadPoolTaskRunner`; temporary server, telemetry off, its database made before",
 )

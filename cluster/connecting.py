@@ -54,5 +54,6 @@ async def _knock(address: str, security: Any, seconds: float) -> None:
     from distributed.comm.core import connect as open_comm
 
     arguments = security.get_connection_args("client") if security is not None else {}
-    comm = await open_comm(address, timeout=seconds, **arguments)  # type: ignore[no-untyped-call]
-    await comm.close()
+    async with asyncio.timeout(seconds):
+        comm = await open_comm(address, timeout=seconds, **arguments)  # type: ignore[no-untyped-call]
+    comm.abort()

@@ -36,7 +36,7 @@ async def _host(control: socket.socket) -> None:
         try:
             cluster = await _open_cluster(**options)
         except Exception as error:
-            control.sendall(pickle.dumps({"error": f"{type(error).__name__}: {error}"}))
+            control.sendall(pickle.dumps({"error": _told(error)}))
             return
         control.sendall(pickle.dumps({"address": cluster.scheduler_address}))
         await asyncio.to_thread(stream.read)
@@ -57,3 +57,12 @@ async def _open_cluster(
     if adapt is not None:
         cluster.adapt(**adapt)
     return cluster
+
+
+def _told(error: BaseException | None) -> str:
+    """An error with what caused it, innermost last."""
+    told = []
+    while error is not None:
+        told.append(f"{type(error).__name__}: {error}")
+        error = error.__cause__ or error.__context__
+    return "; because of ".join(dict.fromkeys(told))

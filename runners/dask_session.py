@@ -80,6 +80,7 @@ class DaskSession:
         self._incoming: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._numbers = count(1)
         self._threads = 0
+        self._has_counts = False
         self._busy_at = time.monotonic()
         self._sender = threading.Thread(target=self._send_all, name="dataflow dask", daemon=True)
         self._receiver = threading.Thread(
@@ -250,6 +251,12 @@ class DaskSession:
         self._threads = threads
         self._resized(threads)
 
+    async def _forget_counts(self) -> None:
+        """Have the scheduler forget how far batches went whose values nobody has any more."""
+        with contextlib.suppress(Exception):
+            client = self._client()
+            await client.set_metadata(["dataflow", client.id], {})
+
     async def _look_around(self) -> None:
         """See how large the cluster is now (its own events would tell, but to listen breaks it)."""
         with contextlib.suppress(Exception):
@@ -361,9 +368,12 @@ class DaskSession:
         """End a cluster of ours that nobody has used for a while and that holds nothing."""
         with self._lock:
             now = time.monotonic()
+            connection = self._connection
             if self._flights or self._remote or not self._outgoing.empty():
                 self._busy_at = now
-            connection = self._connection
+            elif self._has_counts and connection is not None:
+                self._has_counts = False
+                connection.client.loop.add_callback(self._forget_counts)
             if self.closed or connection is None or not connection.ends_idle:
                 return False
             if now - self._busy_at < _IDLE_SECONDS:
@@ -411,6 +421,7 @@ class DaskSession:
         if isinstance(report.values, LeftColumn):
             report.values = RemoteColumn(self, flight.future, report.values)
             self._remote.add(report.values)
+            self._has_counts = True
         elif report.values is not None:
             self.bytes_through_flow += report.values.nbytes
         self.listener.reported(report)

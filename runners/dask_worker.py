@@ -6,8 +6,8 @@ once. Reports and log lines are sent as Dask events under the id of the flow's c
 no question and no answer, and which the scheduler forgets with the client.
 
 Dask runs a batch again when its values are lost and still needed. It then covers exactly the calls
-that the first run covered: a run that stops early for its time budget says so to the scheduler
-first, and a run asks there how far the first one went.
+that the first run covered: a run tells the scheduler how far it went before it ends, and asks there
+before it begins whether it is the first.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _carry_out(
     try:
         check_versions(message)
         batch = load_batch(worker, message, kept)
-        if message.may_stop and message.stays:
+        if message.may_stop:
             _repeat_first_run(worker, message, batch)
     except ConstantMissing:
         raise
@@ -117,7 +117,7 @@ def _carry_out(
     with logs:
         report = carrier.carry_out()
     report.logs = [*logs.left(), *report.logs]
-    if message.may_stop and message.stays and len(report.states) < message.calls:
+    if message.may_stop and packer.column is not None:
         _set_reached(worker, message, len(report.states))
     failed = _failed(carrier, report)
     if isinstance(report.values, LeftColumn):
@@ -178,7 +178,7 @@ def _place(message: Message) -> list[str]:
 
 
 def _repeat_first_run(worker: Any, message: Message, batch: Batch) -> None:
-    """If this batch ran before and stopped early, let it stop at the same call, and at no other."""
+    """If this batch ran before, let it stop where it did then, and nowhere else."""
     reached = ask(worker, worker.scheduler.get_metadata, keys=_place(message), default=None)
     if reached is None:
         return

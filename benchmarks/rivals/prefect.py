@@ -26,6 +26,7 @@ class Rival:
         os.environ["PREFECT_HOME"] = f"{home}/prefect"
         os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
         os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+        os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "90"
         os.environ["DO_NOT_TRACK"] = "1"
 
     def load(self) -> None:

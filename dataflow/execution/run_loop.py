@@ -175,6 +175,7 @@ class RunLoop:
         self.closed = True
         self.post(lambda: None)
         self._thread.join()
+        self._timers.clear()  # what a runner still refers to must not keep graphs and their values
         self.writer.close()
 
     # --- in the loop's thread --------------------------------------------------------------------

@@ -410,8 +410,8 @@ def error_of(state: State[Any]) -> BaseException:
 
 def code_of(error: BaseException, state: State[Any] | None) -> int:
     """The state of a call that raised ``error`` or returned ``state``."""
-    if state is not None:
-        return int(state.code)
+    if state is not None:  # one that does not end a run fails it: nobody would ever go on
+        return int(state.code if state.code.is_ended else StateCode.FAILED)
     if isinstance(error, SystemExit):
         return StateCode.CRASHED
     return StateCode.TIMED_OUT if isinstance(error, TaskRunTimeoutError) else StateCode.FAILED

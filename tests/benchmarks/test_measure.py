@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import Harness, Work
+from benchmarks.harness import Harness, Work, _last_line
 from benchmarks.measure import PROGRAM
 from benchmarks.peers import OURS, PEERS, Peer
 from benchmarks.rivals import dataflow as dataflow_rival
@@ -96,3 +96,11 @@ def test_elements_that_are_not_recorded_are_noticed(monkeypatch, tmp_path):
     rival.check_records(5)
     with pytest.raises(AssertionError, match="5 of 6 elements"):
         rival.check_records(6)
+
+
+def test_a_failure_is_told_by_its_exception_not_by_the_last_log_line(tmp_path):
+    errors = tmp_path / "stderr"
+    errors.write_text("Traceback\n  File x\nRuntimeError: no server\n02:26 | INFO | stopping\n")
+    assert _last_line(errors) == "RuntimeError: no server"
+    errors.write_text("Killed\n\n")
+    assert _last_line(errors) == "Killed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,14 +27,16 @@ class Program:
             "DATAFLOW_RUNNER": runner,
             "DATAFLOW_WORKERS": "2",
             "PYTHONPATH": str(ROOT),
+            "TEST_PROGRAM": str(script),
         }
+        self.mark = f"TEST_PROGRAM={script}".encode()
         self.process = subprocess.Popen(
             [sys.executable, str(script)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # so that all of its processes can be found, and none is ours
+            start_new_session=True,  # a group of its own, as in a terminal
         )
 
     def wait_ready(self) -> None:
@@ -45,11 +48,11 @@ class Program:
         raise AssertionError(f"it ended first: {self.end()}")
 
     def processes(self) -> set[int]:
-        """All processes of its session that are alive."""
+        """It and all that it started, wherever that moved to, as far as they are alive."""
         return {
             pid
             for pid in map(int, filter(str.isdigit, os.listdir("/proc")))  # noqa: PTH208
-            if _session_of(pid) == self.process.pid
+            if _was_started_with(pid, self.mark)
         }
 
     def signal(self, number: int, whole_group: bool = False) -> None:
@@ -67,20 +70,22 @@ class Program:
     def kill(self) -> None:
         """Let nothing of it survive the test."""
         for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
 
 
-def _session_of(pid: int) -> int | None:
-    """The session of a process that is no zombie."""
+def _was_started_with(pid: int, variable: bytes) -> bool:
+    """Whether a process (no zombie) has this in the environment that it was started with."""
+    place = Path("/proc") / str(pid)
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        environment = (place / "environ").read_bytes().split(b"\0")
+        return variable in environment and ") Z" not in (place / "stat").read_text()
     except OSError:
-        return None
-    return None if fields[0] == "Z" else int(fields[3])
+        return False
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -67,10 +67,17 @@ def _run() -> records.Run:
     return run
 
 
-@pytest.mark.parametrize("wait", ["time.sleep(60)", "pass"])
+BODIES = {"in the body": "time.sleep(60)", "after the body": "pass"}
+
+
+@pytest.mark.parametrize(
+    ("pooled", "where"),
+    [(runner, where) for runner in ("threads", "processes") for where in BODIES]
+    + [("dask", "after the body")],
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_cancels_the_run(start: Start, pooled: str, number: int, wait: str) -> None:
-    program = start(SLEEPS.format(wait=wait), pooled)
+def test_a_signal_cancels_the_run(start: Start, pooled: str, number: int, where: str) -> None:
+    program = start(SLEEPS.format(wait=BODIES[where]), pooled)
     program.wait_ready()
     program.signal(number, whole_group=number == signal.SIGINT)
     status, out, err = program.end()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dataflow import ProcessPoolTaskRunner, as_completed, flow, task
+from dataflow import ProcessPoolTaskRunner, as_completed, flow
 from dataflow.errors import CrashedRun, UpstreamTaskError
+from tests.runners import deadly
 from tests.runners.programs import wait_until
 from tests.runners.stored import counts_of, run_of
 
@@ -24,60 +24,43 @@ def pool() -> Iterator[ProcessPoolTaskRunner]:
         yield runner
 
 
-@task
-def dies_at(x, deadly):
-    if x == deadly:
-        os._exit(3)
-    return x
-
-
-@task
-def add_one(x):
-    return x + 1
-
-
 @pytest.mark.parametrize("size", [None, 1, 7])
 def test_an_element_that_ends_its_worker_crashes_alone(
     pool: ProcessPoolTaskRunner, size: int | None
 ) -> None:
     @flow(name="deadly", task_runner=pool)
-    def deadly():
-        futures = dies_at.with_options(batch_size=size).map(range(50), deadly=13)
+    def one_dies():
+        futures = deadly.dies_at.with_options(batch_size=size).map(range(50), deadly=13)
         return futures.result(raise_on_failure=False)
 
-    values = deadly()
+    values = one_dies()
     error = values.pop(13)
     assert values == [n for n in range(50) if n != 13]
     assert isinstance(error, CrashedRun)
     assert "status 3" in str(error)
-    assert counts_of(deadly) == {"dies_at-0": {"Completed": 49, "Crashed": 1}}
-    assert run_of(deadly).element("dies_at-0", 13).state.name == "Crashed"
+    assert counts_of(one_dies) == {"dies_at-0": {"Completed": 49, "Crashed": 1}}
+    assert run_of(one_dies).element("dies_at-0", 13).state.name == "Crashed"
 
 
 def test_several_deadly_elements_of_a_fused_map(pool: ProcessPoolTaskRunner) -> None:
-    @task
-    def dies_often(x):
-        if x % 20 == 7:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return x
-
     @flow(name="often", task_runner=pool)
     def often():
-        first = dies_often.map(range(60))
-        return add_one.map(first).result(raise_on_failure=False), [s.name for s in first.states()]
+        first = deadly.dies_often.map(range(60))
+        values = deadly.add_one.map(first).result(raise_on_failure=False)
+        return values, [state.name for state in first.states()]
 
     values, states = often()
-    deadly = {7, 27, 47}
-    assert [n for n, state in enumerate(states) if state == "Crashed"] == sorted(deadly)
-    assert all(values[n] == n + 1 for n in range(60) if n not in deadly)
+    killers = {7, 27, 47}
+    assert [n for n, state in enumerate(states) if state == "Crashed"] == sorted(killers)
+    assert all(values[n] == n + 1 for n in range(60) if n not in killers)
     assert counts_of(often)["add_one-0"] == {"Completed": 57, "NotReady": 3}
 
 
 def test_a_deadly_submit_among_others(pool: ProcessPoolTaskRunner) -> None:
     @flow(name="submits", task_runner=pool)
     def submits():
-        futures = [dies_at.submit(n, 5) for n in range(20)]
-        after = add_one.submit(futures[5])
+        futures = [deadly.dies_at.submit(n, 5) for n in range(20)]
+        after = deadly.add_one.submit(futures[5])
         return [future.result(raise_on_failure=False) for future in [*futures, after]]
 
     values = submits()
@@ -88,20 +71,13 @@ def test_a_deadly_submit_among_others(pool: ProcessPoolTaskRunner) -> None:
     assert sum(c == {"Completed": 1} for c in counts_of(submits).values()) == 19
 
 
-@task
-def naps(x, folder):
-    (Path(folder) / f"{x}-{os.getpid()}").touch()
-    time.sleep(0.05)
-    return x
-
-
 @pytest.mark.parametrize("whom", ["one", "all"])
 def test_killed_workers_are_replaced_and_what_they_had_runs_again(
     pool: ProcessPoolTaskRunner, tmp_path: Path, whom: str
 ) -> None:
     @flow(name="killed", task_runner=pool)
     def killed():
-        futures = naps.map(range(40), folder=str(tmp_path))
+        futures = deadly.naps.map(range(40), folder=str(tmp_path))
         next(iter(as_completed(futures)))
         before = pool.worker_pids()
         assert len(before) == 2
@@ -124,7 +100,7 @@ def _is_alive(pid: int) -> bool:
 def test_a_worker_that_dies_between_two_flows(pool: ProcessPoolTaskRunner) -> None:
     @flow(name="quick", task_runner=pool)
     def quick():
-        return add_one.map(range(10))
+        return deadly.add_one.map(range(10))
 
     assert quick() == list(range(1, 11))
     wait_until(lambda: len(pool.worker_pids()) == 2, "no workers")
@@ -134,36 +110,22 @@ def test_a_worker_that_dies_between_two_flows(pool: ProcessPoolTaskRunner) -> No
 
 
 def test_values_in_shared_memory_survive_their_worker(pool: ProcessPoolTaskRunner) -> None:
-    @task
-    def large(x):
-        return bytes([x]) * 3_000_000
-
-    @task
-    def size(value):
-        return len(value), value[0]
-
     @flow(name="large", task_runner=pool)
     def shared():
-        made = large.map([1, 2, 3])
+        made = deadly.large.map([1, 2, 3])
         made.wait()
         for pid in pool.worker_pids():
             os.kill(pid, signal.SIGKILL)
-        return size.map(made), [len(value) for value in made.result()]
+        return deadly.size.map(made), [len(value) for value in made.result()]
 
     assert shared() == ([(3_000_000, n) for n in (1, 2, 3)], [3_000_000] * 3)
 
 
 def test_a_deadly_async_task(pool: ProcessPoolTaskRunner) -> None:
-    @task
-    async def dies(x):
-        if x == 2:
-            os._exit(1)
-        return x
-
     @flow(name="dies-async", task_runner=pool)
-    def dies_async() -> Any:
-        return dies.map(range(4)).result(raise_on_failure=False)
+    def async_deaths() -> Any:
+        return deadly.dies_async.map(range(4)).result(raise_on_failure=False)
 
-    values = dies_async()
+    values = async_deaths()
     assert isinstance(values[2], CrashedRun)
     assert [values[n] for n in (0, 1, 3)] == [0, 1, 3]

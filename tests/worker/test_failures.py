@@ -57,6 +57,13 @@ def test_type_message_and_lines_survive(error: BaseException) -> None:
     assert "raise error from cause" in text
 
 
+def test_libraries_that_change_how_exceptions_pickle_do_no_harm() -> None:
+    import distributed  # noqa: F401 - it has tblib pickle all exceptions
+
+    error = UnicodeDecodeError("utf8", b"x", 0, 1, "why")
+    assert str(crossed(raised(error))) == str(error)
+
+
 def test_attributes_survive_as_far_as_they_can_be_pickled() -> None:
     found = crossed(raised(Odd(1, second=(n for n in ()))))
     assert isinstance(found, Odd)

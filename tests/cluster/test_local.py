@@ -1,0 +1,103 @@
+"""The cluster of this machine: it starts, it is quiet, and nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster.connecting import connect
+from cluster.local import LocalDaskCluster, LocalProvider
+from dataflow.errors import RunnerUnavailable
+from dataflow.plugins import load_plugin
+
+
+def test_it_answers_at_its_address(local: LocalDaskCluster) -> None:
+    client = connect(local.address)
+    try:
+        assert local.address.startswith("tcp://127.0.0.1:")
+        assert list(client.nthreads().values()) == [1]
+        assert client.submit(sum, [1, 2, 3]).result() == 6
+    finally:
+        client.close()
+
+
+def test_it_runs_elsewhere(local: LocalDaskCluster) -> None:
+    client = connect(local.address)
+    try:
+        assert client.run_on_scheduler(os.getpid) != os.getpid()
+        assert os.getpid() not in client.run(os.getpid).values()
+    finally:
+        client.close()
+
+
+def test_what_it_was_made_with() -> None:
+    cluster = LocalDaskCluster(n_workers=1, threads_per_worker=3, resources={"GPU": 1})
+    client = connect(cluster.address)
+    try:
+        (worker,) = client.scheduler_info()["workers"].values()
+        assert worker["nthreads"] == 3
+        assert worker["resources"] == {"GPU": 1}
+    finally:
+        client.close()
+        cluster.close()
+
+
+def test_what_it_cannot_be_made_with() -> None:
+    with pytest.raises(RunnerUnavailable, match=r"did not start: .*no_such_option"):
+        LocalDaskCluster(n_workers=1, no_such_option=1)
+
+
+def test_the_entry_point() -> None:
+    assert load_plugin("dataflow.clusters", "local") is LocalProvider
+
+
+PROGRAM = """
+import os, signal
+from cluster.connecting import connect
+from cluster.local import LocalDaskCluster
+
+cluster = LocalDaskCluster(workers=1)
+client = connect(cluster.address)
+pids = [client.run_on_scheduler(os.getpid), *client.run(os.getpid).values()]
+print(*pids, flush=True)
+{end}
+"""
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["client.close(); cluster.close()", "client.close()", "os.kill(os.getpid(), signal.SIGKILL)"],
+    ids=["closed", "exited", "killed"],
+)
+def test_it_ends_with_the_process_that_made_it(end: str, tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM.format(end=end))
+    root = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    pids = [int(word) for word in done.stdout.split()]
+    assert len(pids) == 2, done.stderr
+    assert done.stderr == ""
+    deadline = time.monotonic() + 10
+    while any(map(_is_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(_is_alive, pids))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,53 @@
+"""Tasks that end their workers, in a module that a new worker imports in no time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from dataflow import task
+
+
+@task
+def dies_at(x, deadly):
+    if x == deadly:
+        os._exit(3)
+    return x
+
+
+@task
+def add_one(x):
+    return x + 1
+
+
+@task
+def naps(x, folder):
+    (Path(folder) / f"{x}-{os.getpid()}").touch()
+    time.sleep(0.05)
+    return x
+
+
+@task
+def dies_often(x):
+    if x % 20 == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+@task
+def large(x):
+    return bytes([x]) * 3_000_000
+
+
+@task
+def size(value):
+    return len(value), value[0]
+
+
+@task
+async def dies_async(x):
+    if x == 2:
+        os._exit(1)
+    return x
