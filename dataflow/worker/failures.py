@@ -115,10 +115,10 @@ def _dump(error: BaseException, name: str, message: str) -> bytes:
     for reduce in (_as_it_is, _Bare):
         try:
             data = pickling.dumps(_pack(error, set(), reduce))
-            found = str(pickle.loads(data)[0])  # with its own __init__ it often does not load
+            found = pickle.loads(data)[0]  # with its own __init__ it often does not load
         except Exception:
             continue
-        if found == message:  # how exceptions pickle can be changed by whoever is imported
+        if not isinstance(found, UnicodeError) or str(found) == message:  # tblib empties those
             return data
     stand_in = RuntimeError(f"{name}: {message}")
     stand_in.add_note("(the exception itself cannot be pickled)")
