@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import shutil
 import socket
 from multiprocessing import forkserver
 from typing import Any
@@ -19,14 +20,20 @@ _CLOSE_SECONDS = 2.0
 _PRELOADED = ["distributed", "distributed.nanny", "distributed.worker", "runners.dask_worker"]
 
 
-def main(descriptor: int) -> None:
-    """Host a cluster for whoever is at the other end of a socket, until it hangs up."""
+def main(descriptor: int, folder: str) -> None:
+    """Host a cluster for whoever is at the other end of a socket, until it hangs up.
+
+    Args:
+        descriptor: of the socket.
+        folder: what is to be removed in the end.
+    """
     control = socket.socket(fileno=descriptor)
     forkserver.set_forkserver_preload(_PRELOADED)
     forkserver.ensure_running()  # it imports while we do
     try:
         asyncio.run(_host(control))
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)  # what is left is ended by it
 
 

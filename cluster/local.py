@@ -23,7 +23,7 @@ _START_SECONDS = 60.0
 _END_SECONDS = 4.0
 _HOST = (
     "import sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; "
-    "from cluster.host import main; main({fd})"
+    "from cluster.host import main; main({fd}, {folder!r})"
 )
 _CONFIG = {
     "distributed.worker.multiprocessing-method": "forkserver",
@@ -78,7 +78,10 @@ class LocalDaskCluster:
     def _start_host(self) -> None:
         self._control, theirs = socket.socketpair()
         code = _HOST.format(
-            path=[path or str(Path.cwd()) for path in sys.path], argv=sys.argv, fd=theirs.fileno()
+            path=[path or str(Path.cwd()) for path in sys.path],
+            argv=sys.argv,
+            fd=theirs.fileno(),
+            folder=self.boards,
         )
         self._host = subprocess.Popen(
             [sys.executable, "-c", code],
