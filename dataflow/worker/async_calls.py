@@ -134,7 +134,7 @@ async def _call(carrier: BatchCarrier, position: int, call: Any) -> Any:
             error, state = error_of(value), value
         except Exception as found:
             error, state = found, None
-        outcome = _decide(carrier, position, error, state)
+        outcome = _decide(carrier, context, position, error, state)
         if outcome is None:
             return None
         carrier.earlier.append(
@@ -149,11 +149,15 @@ def _now(carrier: BatchCarrier) -> int:
 
 
 def _decide(
-    carrier: BatchCarrier, position: int, error: BaseException, state: State[Any] | None
+    carrier: BatchCarrier,
+    context: CallContext,
+    position: int,
+    error: BaseException,
+    state: State[Any] | None,
 ) -> Any:
     """Whether a failed call is tried again at once: its state code and failure, or None."""
     code, failure = code_of(error, state), failing.describe(error)
-    delay = carrier.next_delay(position, error, code, failure)
+    delay = carrier.next_delay(position, error, code, context)
     if delay is not None and delay <= 0:
         return code, failure
     carrier.end_attempt(position, code, failure, state, delay)

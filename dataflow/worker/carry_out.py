@@ -194,7 +194,7 @@ class BatchCarrier:
             now = clock()
             code = code_of(error, state)
             failure = failing.describe(error)
-            delay = self.next_delay(position, error, code, failure)
+            delay = self.next_delay(position, error, code, self.context)
             if delay is None or delay > 0:
                 self.end_attempt(position, code, failure, state, delay)
                 return None
@@ -244,7 +244,7 @@ class BatchCarrier:
             self.notes[position] = Note(state.name, state.message)
 
     def next_delay(
-        self, position: int, error: BaseException, code: int, failure: Failure
+        self, position: int, error: BaseException, code: int, context: CallContext
     ) -> float | None:
         """Seconds until the next attempt of a call; None if there is none."""
         task = place_of(self.batch.tasks, self.batch.body, position).task
@@ -252,27 +252,10 @@ class BatchCarrier:
         policy = task.retry_policy
         if attempt > policy.retries:
             return None
-        if policy.condition is not None and not self._wants_retry(policy, task, code, error):
+        if policy.condition is not None and not _wants_retry(context, policy, task, code, error):
             return None
         delay: float = policy.delay_before(attempt)
         return delay
-
-    def _wants_retry(self, policy: Any, task: TaskLike, code: int, error: BaseException) -> bool:
-        from dataflow.worker.task_run import TaskRun
-
-        state: State[Any] = State.of_code(
-            StateCode(code), message=failing.text_of(error), data=error
-        )
-        try:
-            return bool(policy.condition(task, TaskRun.here(self.context), state))
-        except Exception as problem:
-            self.context.log(
-                time.time_ns(),
-                40,
-                self.context.logger_name,
-                f"retry_condition_fn of task {task.name!r} raised {problem!r}: no retry.",
-            )
-            return False
 
     def _upstream_failure(self, error: NotReady) -> Failure:
         assert error.position is not None
@@ -415,3 +398,21 @@ def code_of(error: BaseException, state: State[Any] | None) -> int:
     if isinstance(error, SystemExit):
         return StateCode.CRASHED
     return StateCode.TIMED_OUT if isinstance(error, TaskRunTimeoutError) else StateCode.FAILED
+
+
+def _wants_retry(
+    context: CallContext, policy: Any, task: TaskLike, code: int, error: BaseException
+) -> bool:
+    from dataflow.worker.task_run import TaskRun
+
+    state: State[Any] = State.of_code(StateCode(code), message=failing.text_of(error), data=error)
+    try:
+        return bool(policy.condition(task, TaskRun.here(context), state))
+    except Exception as problem:
+        context.log(
+            time.time_ns(),
+            40,
+            context.logger_name,
+            f"retry_condition_fn of task {task.name!r} raised {problem!r}: no retry.",
+        )
+        return False

@@ -112,7 +112,8 @@ def read_names() -> dict[str, str]:
     """The names of carriers and airports by their codes."""
     airlines = pd.read_csv(data_folder() / "airlines.csv", index_col="carrier")["name"]
     airports = pd.read_csv(data_folder() / "airports.csv", index_col="faa")["name"]
-    return {**airports.to_dict(), **airlines.to_dict()}
+    short = airlines.str.replace(r" (Inc\.|Co\.|Corporation)$", "", regex=True)
+    return {**airports.to_dict(), **short.to_dict()}
 
 
 def _in_words(values: pd.Series, words: dict[str, float | None]) -> pd.Series:
