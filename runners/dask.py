@@ -97,6 +97,11 @@ class DaskTaskRunner:
         """One batch for each thread of the cluster; 1 while it has none."""
         return self._slots
 
+    @property
+    def event_loops(self) -> int:
+        """One in each worker, and at most one for each thread."""
+        return self._slots
+
     def submit(self, batch: Batch) -> None:
         """Have the cluster carry out a batch, when it is there."""
         with self._lock:

@@ -51,7 +51,7 @@ def find_position(folder: str, batch: Batch) -> int | None:
             board = memoryview(path.read_bytes()[:_BOARD_BYTES]).cast("q")
             if board[2] == batch.id:
                 path.unlink()
-                return None if _is_concurrent(batch) else board[1]
+                return None if batch.is_concurrent else board[1]
     return -1
 
 
@@ -63,7 +63,3 @@ def kill_workers(folder: str, batch_ids: set[int]) -> None:
             if board[2] in batch_ids:
                 path.unlink()
                 os.kill(int(path.name.partition("-")[0]), signal.SIGKILL)
-
-
-def _is_concurrent(batch: Batch) -> bool:
-    return batch.body.calls > 1 and any(task.kind.startswith("async") for task in batch.tasks)

@@ -22,7 +22,7 @@ from typing import Any
 from dataflow.errors import DataflowError, ResultMissing, RunnerUnavailable
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, BatchReport, Column
-from dataflow.worker.carry_batch import failed_report
+from dataflow.worker.carry_out import failed_report
 from dataflow.worker.columns import PackedColumn
 from runners import dask_worker
 from runners.dask_boards import find_position, kill_workers
@@ -387,7 +387,7 @@ class DaskSession:
         flight = self._flight(batch_id)
         if flight is None:
             return
-        if kind == "report":
+        if kind in ("report", "part"):
             self._deliver(flight, pickle.loads(data))
         elif kind == "logs":
             self.listener.logged(batch_id, pickle.loads(data))
@@ -416,7 +416,7 @@ class DaskSession:
 
     def _deliver(self, flight: Flight, report: BatchReport) -> None:
         with self._lock:
-            if self._flights.pop(report.batch_id, None) is None:
+            if report.final and self._flights.pop(report.batch_id, None) is None:
                 return
         if isinstance(report.values, LeftColumn):
             report.values = RemoteColumn(self, flight.future, report.values)

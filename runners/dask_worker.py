@@ -17,12 +17,14 @@ import pickle
 import threading
 from collections.abc import Collection, MutableSequence, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from dataflow.model.batches import Batch, BatchReport, Column, Failure, MapBody
 from dataflow.worker.carry_batch import carrier_of
-from dataflow.worker.carry_out import BatchCarrier
+from dataflow.worker.carry_out import BatchCarrier, NotNow
 from dataflow.worker.columns import PackedColumn, pack
+from dataflow.worker.part_reports import part_reporter
 from runners.dask_boards import board_for
 from runners.dask_inputs import ConstantMissing, ask, load_batch
 from runners.dask_kept import Kept, LeftColumn
@@ -33,6 +35,9 @@ from runners.messages import unloadable_report
 EVENT_BYTES = 4_000
 INLINE_BYTES = 64_000
 _EXACT_BYTES = 1_000  # a value
+_PART_BYTES = 16_000
+_CALL_BYTES = 20
+_PART_SECONDS = 0.5
 _UNLIMITED_SECONDS = 1e9
 
 
@@ -105,8 +110,7 @@ def _carry_out(
     try:
         check_versions(message)
         batch = load_batch(worker, message, kept)
-        if message.may_stop:
-            _repeat_first_run(worker, message, batch)
+        first = _repeat_first_run(worker, message, batch) if message.may_stop else None
     except ConstantMissing:
         raise
     except Exception as error:
@@ -114,15 +118,41 @@ def _carry_out(
     packer = _Packer(message.stays)
     logs = LogStream(worker, message)
     carrier = carrier_of(batch, packer.pack, logs.add, board)
-    with logs:
-        report = carrier.carry_out()
+    if first is None:
+        part_reporter.ask(carrier, partial(_tell_part, worker, message), packer.part, _PART_SECONDS)
+    else:
+        carrier.mark_told(range(first))
+    try:
+        with logs:
+            report = _carried_out(carrier)
+    finally:
+        if first is None:
+            part_reporter.forget(carrier)
     report.logs = [*logs.left(), *report.logs]
     if message.may_stop and packer.column is not None:
-        _set_reached(worker, message, len(report.states))
+        _set_reached(worker, message, report)
     failed = _failed(carrier, report)
     if isinstance(report.values, LeftColumn):
         report.values.missing = frozenset(failed)
     return _deliver(worker, message, report, packer.column, failed)
+
+
+def _carried_out(carrier: BatchCarrier) -> BatchReport:
+    """Carry out a batch; ``async`` ones leave Dask's thread to others, and its slot as well."""
+    if not carrier.batch.is_concurrent:
+        return carrier.carry_out()
+    from distributed import secede
+
+    from dataflow.worker.async_calls import AsyncBatchCarrier
+    from dataflow.worker.async_thread import async_thread
+
+    assert isinstance(carrier, AsyncBatchCarrier)
+    secede()  # type: ignore[no-untyped-call]
+    return async_thread().carry_out(carrier)
+
+
+def _tell_part(worker: Any, message: Message, report: BatchReport) -> None:
+    tell(worker, message, "part", pickle.dumps(report, 5))
 
 
 def _deliver(
@@ -155,17 +185,22 @@ class _Packer:
         self.column = column
         return LeftColumn(column)
 
+    def part(self, values: list[Any], exact: bool) -> Column:
+        """The column of a part of a report: in the report, or not now."""
+        column = pack(values, exact)
+        if column.nbytes + _CALL_BYTES * len(values) > _PART_BYTES:
+            raise NotNow
+        return column
+
 
 def _failed(carrier: BatchCarrier, report: BatchReport) -> dict[int, Failure]:
     """The failures by position in the column of values, which may have fewer than all calls."""
     if not report.failures:
         return {}
-    positions = carrier._kept_positions()
-    if positions is None:
-        return report.failures
+    positions = carrier.kept_positions(report.first, report.stop)
     return {
         at: report.failures[position]
-        for at, position in enumerate(positions)
+        for at, position in enumerate(positions or range(report.first, report.stop))
         if position in report.failures
     }
 
@@ -177,17 +212,22 @@ def _place(message: Message) -> list[str]:
     return ["dataflow", message.topic, str(message.batch_id)]
 
 
-def _repeat_first_run(worker: Any, message: Message, batch: Batch) -> None:
-    """If this batch ran before, let it stop where it did then, and nowhere else."""
-    reached = ask(worker, worker.scheduler.get_metadata, keys=_place(message), default=None)
-    if reached is None:
-        return
+def _repeat_first_run(worker: Any, message: Message, batch: Batch) -> int | None:
+    """If this batch ran before, let it stop where it did then, and nowhere else.
+
+    Returns:
+        The first call that its last report tells of, as it did then; None: it did not run before.
+    """
+    found = ask(worker, worker.scheduler.get_metadata, keys=_place(message), default=None)
+    if found is None:
+        return None
+    first, reached = found
     batch.budget_seconds = _UNLIMITED_SECONDS
     body = batch.body
     if isinstance(body, MapBody):
-        elements = reached // len(body.stages)
+        elements = -(-reached // len(body.stages))
         batch.body = replace(body, indices=body.indices[:elements])
-        return
+        return int(first)
     batch.body = replace(
         body,
         tasks=body.tasks[:reached],
@@ -196,7 +236,9 @@ def _repeat_first_run(worker: Any, message: Message, batch: Batch) -> None:
         arguments=body.arguments[:reached],
         links=body.links[:reached],
     )
+    return int(first)
 
 
-def _set_reached(worker: Any, message: Message, reached: int) -> None:
+def _set_reached(worker: Any, message: Message, report: BatchReport) -> None:
+    reached = [report.first, report.stop]
     ask(worker, worker.scheduler.set_metadata, keys=_place(message), value=reached)

@@ -34,6 +34,11 @@ class InlineTaskRunner:
         """One batch at a time."""
         return 1
 
+    @property
+    def event_loops(self) -> int:
+        """The loop of the thread that helps."""
+        return 1
+
     def submit(self, batch: Batch) -> None:
         """Keep a batch for whoever helps next."""
         self._queue.put(batch)
@@ -63,7 +68,7 @@ class InlineTaskRunner:
         except queue.Empty:
             return
         if batch is not None and self._listener is not None:
-            self._listener.reported(carry_out_in_process(batch, self._listener.logged))
+            carry_out_in_process(batch, self._listener.reported, self._listener.logged)
 
     def wake(self) -> None:
         """Have a helper look whether what it waits for is there."""

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from dataflow.errors import InfrastructureError, TransferError
 from dataflow.model.batches import Batch, BatchReport, CallBody, RunInfo, TaskLike
 from dataflow.worker import pickling
-from dataflow.worker.carry_batch import failed_report
+from dataflow.worker.carry_out import failed_report
 
 
 def dump_task(task: TaskLike) -> tuple[bytes, bytes]:

@@ -33,10 +33,10 @@ from pathlib import Path
 from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, BatchReport, Column
-from dataflow.worker.carry_batch import failed_report
+from dataflow.worker.carry_out import failed_report
 from dataflow.worker.columns import FileColumn, PackedColumn, write_file
 from runners.messages import dump_batch, dump_task
-from runners.worker_process import HEADER
+from runners.worker_process import HEADER, Order
 from runners.zygote import ANSWER, BOARD_BYTES, DIED, FORKED
 
 _DEPTH = 2
@@ -63,6 +63,10 @@ class _Worker:
     incoming: bytearray = field(default_factory=bytearray)
     timed_out: bool = False
     hung_up: bool = False
+
+    def load(self, is_concurrent: bool) -> int:
+        """How many batches it has of those that are concurrent, or of the others."""
+        return sum(batch.is_concurrent == is_concurrent for batch in self.batches.values())
 
 
 class ProcessPool:
@@ -176,17 +180,22 @@ class ProcessPool:
             if self.closed:
                 return False
             self.idle_since = None
-            self.waiting.append(batch)
+            if batch.is_concurrent:  # there is always room for it
+                self.waiting.appendleft(batch)
+            else:
+                self.waiting.append(batch)
             self._assign()
             return True
 
     def _assign(self) -> None:
         """Give waiting batches to the workers that have least to do."""
         while self.waiting and self.workers:
-            worker = min(self.workers, key=lambda worker: len(worker.batches))
-            if len(worker.batches) >= _DEPTH:
+            batch = self.waiting[0]
+            is_concurrent = batch.is_concurrent
+            worker = min(self.workers, key=lambda worker: worker.load(is_concurrent))
+            if not is_concurrent and worker.load(is_concurrent) >= _DEPTH:
                 return
-            batch = self.waiting.popleft()
+            self.waiting.popleft()
             try:
                 message = self._encode(batch, worker)
             except Exception as error:
@@ -206,7 +215,8 @@ class ProcessPool:
         inputs = [self._input(column) for column in batch.inputs]
         data = dump_batch(replace(batch, tasks=[], inputs=inputs), batch.tasks)
         worker.tasks.update(payloads)
-        return pickle.dumps((batch.id, payloads, digests, data, batch.body.calls), 5)
+        order = Order(batch.id, payloads, digests, data, batch.body.calls, batch.is_concurrent)
+        return pickle.dumps(order, 5)
 
     def _input(self, column: Column) -> Column:
         """A column as it is sent: what is large goes into shared memory, once."""
@@ -239,11 +249,15 @@ class ProcessPool:
             os.write(self.wake_write, b"x")
 
     def cancel(self, batch_ids: set[int]) -> None:
-        """Drop these batches; end the workers that are at them."""
+        """Drop these batches; workers that are at them are ended, but for ``async`` calls."""
         with self.lock:
             self.waiting = deque(batch for batch in self.waiting if batch.id not in batch_ids)
             for worker in self.workers:
-                if batch_ids & worker.batches.keys():
+                ended = [worker.batches[each] for each in batch_ids & worker.batches.keys()]
+                if all(batch.is_concurrent for batch in ended):
+                    for batch in ended:
+                        self._send(worker, pickle.dumps(Order(batch.id, {}, [], None, 0, True), 5))
+                else:
                     _kill(worker)
 
     # --- receiving -------------------------------------------------------------------------------
@@ -347,11 +361,12 @@ class ProcessPool:
         report: BatchReport = pickle.loads(data)
         if isinstance(report.values, FileColumn):
             weakref.finalize(report.values, _unlink, report.values.path)
-        with self.lock:
-            batch = worker.batches.pop(report.batch_id, None)
-            if batch is not None:
-                self.limited -= _has_limit(batch)
-            self._assign()
+        if report.final:
+            with self.lock:
+                batch = worker.batches.pop(report.batch_id, None)
+                if batch is not None:
+                    self.limited -= _has_limit(batch)
+                self._assign()
         self.listener.reported(report)
 
     def _hear_zygote(self) -> None:
@@ -396,7 +411,10 @@ class ProcessPool:
             at_batch, position = worker.board[2], worker.board[1]
             self._fork()
             self._assign()
-        for batch_id in worker.batches:
+        for batch_id, batch in worker.batches.items():
+            if batch.is_concurrent and not worker.timed_out:  # any of its calls may be to blame
+                self.listener.lost(batch_id, None, cause, False)
+                continue
             at = position if batch_id == at_batch else -1
             self.listener.lost(batch_id, at, cause, worker.timed_out and at >= 0)
 

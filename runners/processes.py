@@ -53,6 +53,11 @@ class ProcessPoolTaskRunner:
         """One batch for each worker."""
         return self._size
 
+    @property
+    def event_loops(self) -> int:
+        """One in each worker."""
+        return self._size
+
     def submit(self, batch: Batch) -> None:
         """Send a batch to the worker that has least to do."""
         with self._lock:

@@ -10,13 +10,17 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from dataflow.execution.runner_protocol import RunnerListener
-from dataflow.model.batches import Batch
+from dataflow.model.batches import Batch, BatchReport
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.settings import get_settings
-from dataflow.worker.carry_batch import carry_out_in_process
+from dataflow.worker.carry_batch import begin_in_process, carry_out_in_process
+
+if TYPE_CHECKING:
+    from dataflow.worker.async_thread import AsyncThread
 
 
 class ThreadPoolTaskRunner:
@@ -39,6 +43,8 @@ class ThreadPoolTaskRunner:
         self._listener: RunnerListener | None = None
         self._cancelled: set[int] = set()
         self._lock = threading.Lock()
+        self._async: AsyncThread | None = None
+        self._cancels: dict[int, Callable[[], object]] = {}
         self._busy = 0
         self._pid = os.getpid()
 
@@ -54,8 +60,20 @@ class ThreadPoolTaskRunner:
         """One batch for each thread."""
         return self._workers
 
+    @property
+    def event_loops(self) -> int:
+        """All threads share that of their process."""
+        return 1
+
     def submit(self, batch: Batch) -> None:
-        """Give a batch to the next free thread."""
+        """Give a batch to the next free thread, or to the event loop if it is ``async``."""
+        if batch.is_concurrent:
+            from dataflow.worker.async_thread import async_thread
+
+            assert self._listener is not None
+            self._async = async_thread()
+            self._begin(batch, self._listener)
+            return
         self._queue.put(batch)
         with self._lock:
             self._busy += 1
@@ -65,6 +83,17 @@ class ThreadPoolTaskRunner:
                 thread = threading.Thread(target=self._work, name=name, daemon=True)
                 self._threads.append(thread)
                 thread.start()
+
+    def _begin(self, batch: Batch, listener: RunnerListener) -> None:
+        def reported(report: BatchReport) -> None:
+            if report.final:
+                self._cancels.pop(batch.id, None)
+            listener.reported(report)
+
+        self._cancels[batch.id] = _nothing
+        cancel = begin_in_process(batch, reported, listener.logged)
+        if batch.id in self._cancels:  # it has not ended meanwhile
+            self._cancels[batch.id] = cancel
 
     def _work(self) -> None:
         while True:
@@ -84,21 +113,27 @@ class ThreadPoolTaskRunner:
             if batch.id in self._cancelled or listener is None:
                 self._cancelled.discard(batch.id)
                 return
-            listener.reported(carry_out_in_process(batch, listener.logged))
+            carry_out_in_process(batch, listener.reported, listener.logged)
         finally:
             with self._lock:
                 self._busy -= 1
 
     def cancel(self, batch_ids: Iterable[int]) -> None:
-        """Batches that wait do not begin; what a thread is at cannot be ended."""
-        self._cancelled.update(batch_ids)
+        """Batches that wait do not begin, ``async`` calls are cancelled; others cannot be ended."""
+        ids = list(batch_ids)
+        self._cancelled.update(ids)
+        for batch_id in ids:
+            self._cancels.pop(batch_id, _nothing)()
 
     def helps(self, inside: bool) -> bool:
         """A task that waits for another works meanwhile."""
-        return inside
+        return inside or (self._async is not None and self._async.is_here)
 
     def help(self, seconds: float) -> None:
         """Carry out the next batch in the calling thread."""
+        if self._async is not None and self._async.is_here:
+            self._async.help(seconds)
+            return
         try:
             batch = self._queue.get(timeout=seconds)
         except queue.Empty:
@@ -109,6 +144,8 @@ class ThreadPoolTaskRunner:
     def wake(self) -> None:
         """Have a helper look whether what it waits for is there."""
         self._queue.put(None)
+        if self._async is not None:
+            self._async.wake()
 
     def close(self) -> None:
         """Let the threads end."""
@@ -124,3 +161,7 @@ class ThreadPoolTaskRunner:
 
     def __repr__(self) -> str:
         return f"ThreadPoolTaskRunner(max_workers={self._workers})"
+
+
+def _nothing() -> None:
+    """Cancels what has ended."""

@@ -1,28 +1,34 @@
 """A worker process of the pool: receives batches, carries them out, sends reports.
 
-Batches are carried out in the main thread, so that a time limit can interrupt them. A second thread
-sends what a long batch has to tell before it is done: its log lines.
+Batches are carried out in the main thread, so that a time limit can interrupt them; those of
+``async`` tasks run beside them, on an event loop in a thread. Other threads send what a long batch
+has to tell before it is done: parts of its report, and log lines.
 
-A message is its length (8 bytes) and a pickle. To the worker: ``(batch id, new tasks by digest,
-digests in order, pickled batch, number of calls)``; from it: ``("report", pickled report)`` and
-``("logs", batch id, lines)``.
+A message is its length (8 bytes) and a pickle: to the worker an :class:`Order`; from it
+``("report", pickled report)`` and ``("logs", batch id, lines)``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import pickle
+import queue
 import signal
 import socket
 import struct
 import threading
-from collections.abc import MutableSequence
-from typing import Any
+from collections.abc import Callable, MutableSequence
+from functools import partial
+from itertools import count, groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from dataflow.model.batches import Batch, BatchReport, LogLine
 from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.columns import PackedColumn, pack, write_file
+from dataflow.worker.part_reports import part_reporter
 from runners.messages import unloadable_report
 
 HEADER = struct.Struct("<Q")
@@ -50,42 +56,126 @@ def main(connection: socket.socket, board: MutableSequence[int], folder: str) ->
         os._exit(0)  # threads of abandoned calls must not keep the process
 
 
+class Order(NamedTuple):
+    """A batch for a worker, or the end of one that is ``async``.
+
+    Attributes:
+        payloads: tasks that the worker has not seen yet, pickled, by digest.
+        digests: the tasks of the batch.
+        data: the batch, pickled without its tasks; None: cancel it.
+        calls: how many calls it has.
+        is_concurrent: whether it goes to the event loop.
+    """
+
+    batch_id: int
+    payloads: dict[bytes, bytes]
+    digests: list[bytes]
+    data: bytes | None
+    calls: int
+    is_concurrent: bool
+
+
 class _Worker:
     def __init__(self, connection: socket.socket, board: MutableSequence[int], folder: str) -> None:
         self.connection = connection
         self.board = board
         self.folder = folder
         self.tasks: dict[bytes, Any] = {}
-        self.files = 0
+        self.files = count(1)
         self.lock = threading.Lock()
         self.logs = _LogStream(self)
+        self.inbox: queue.SimpleQueue[Order | None] | None = None
+        self.cancels: dict[int, Callable[[], object]] = {}
         board[0] = _NEVER
 
     def work(self) -> None:
-        while True:
-            message = pickle.loads(receive(self.connection))
-            self.board[1] = 0
-            self.board[2] = message[0]
-            report = self.carry_out(message)
-            self.logs.flush()
-            self.send(("report", pickle.dumps(report, 5)))
-            self.board[2] = 0
+        while (order := self.next_order()) is not None:
+            if order.is_concurrent:
+                self.begin(order)
+                self.inbox = queue.SimpleQueue()
+                threading.Thread(target=self.read, name="dataflow orders", daemon=True).start()
+            else:
+                self.board[1] = 0
+                self.board[2] = order.batch_id
+                self.carry_out(order)
+                self.board[2] = 0
 
-    def carry_out(self, message: Any) -> BatchReport:
-        batch_id, payloads, digests, data, count = message
+    def next_order(self) -> Order | None:
+        """What to do next in the main thread; None: the flow's process hung up."""
+        if self.inbox is not None:
+            return self.inbox.get()
+        order: Order = pickle.loads(receive(self.connection))
+        return order
+
+    def read(self) -> None:
+        """Take orders while the main thread is at a batch: from the first ``async`` one on."""
+        assert self.inbox is not None
         try:
-            for digest, payload in payloads.items():
+            while True:
+                order: Order = pickle.loads(receive(self.connection))
+                if order.is_concurrent:
+                    self.begin(order)
+                else:
+                    self.inbox.put(order)
+        except (ConnectionError, EOFError):
+            self.inbox.put(None)
+
+    def load(self, order: Order) -> Batch | None:
+        """The batch of an order; one that cannot be loaded is reported."""
+        assert order.data is not None
+        try:
+            for digest, payload in order.payloads.items():
                 self.tasks[digest] = pickle.loads(payload)
-            batch: Batch = pickle.loads(data)
-            batch.tasks = [self.tasks[digest] for digest in digests]
+            batch: Batch = pickle.loads(order.data)
+            batch.tasks = [self.tasks[digest] for digest in order.digests]
         except Exception as error:
-            return unloadable_report(batch_id, count, error)
-        self.logs.batch_id = batch_id
-        carrier = carrier_of(batch, self.pack, self.logs.add, self.board)
-        report = carrier.carry_out()
+            self.report(unloadable_report(order.batch_id, order.calls, error))
+            return None
+        return batch
+
+    def carry_out(self, order: Order) -> None:
+        """Carry out a batch here and now."""
+        batch = self.load(order)
+        if batch is None:
+            return
+        carrier = carrier_of(batch, self.pack, partial(self.logs.add, batch.id), self.board)
+        part_reporter.ask(carrier, self.report)
+        try:
+            report = carrier.carry_out()
+        finally:
+            part_reporter.forget(carrier)
         if gc.get_count()[2] > 50:
             gc.collect()
-        return report
+        self.report(report)
+
+    def begin(self, order: Order) -> None:
+        """Begin (or cancel) a batch on the event loop."""
+        from dataflow.worker.async_calls import AsyncBatchCarrier
+        from dataflow.worker.async_thread import async_thread
+
+        if order.data is None:
+            cancel = self.cancels.pop(order.batch_id, None)
+            if cancel is not None:
+                cancel()
+            return
+        batch = self.load(order)
+        if batch is None:
+            return
+        carrier = AsyncBatchCarrier(batch, self.pack, partial(self.logs.add, batch.id))
+
+        def done(report: BatchReport) -> None:
+            part_reporter.forget(carrier)
+            with contextlib.suppress(OSError):
+                self.report(report)
+            self.cancels.pop(batch.id, None)
+
+        part_reporter.ask(carrier, self.report)
+        self.cancels[batch.id] = async_thread().begin(carrier, done)
+
+    def report(self, report: BatchReport) -> None:
+        """Send a report, and before it the log lines of its calls."""
+        self.logs.flush()
+        self.send(("report", pickle.dumps(report, 5)))
 
     def pack(self, values: list[Any], exact: bool) -> Any:
         """A column: in the message if it is small, else in shared memory."""
@@ -97,8 +187,7 @@ class _Worker:
         return self.write(column)
 
     def write(self, column: PackedColumn) -> Any:
-        self.files += 1
-        return write_file(column, f"{self.folder}/{os.getpid()}-{self.files}")
+        return write_file(column, f"{self.folder}/{os.getpid()}-{next(self.files)}")
 
     def send(self, message: Any) -> None:
         data = pickle.dumps(message, 5)
@@ -111,14 +200,13 @@ class _LogStream:
 
     def __init__(self, worker: _Worker) -> None:
         self.worker = worker
-        self.batch_id = 0
-        self._lines: list[LogLine] = []
+        self._lines: list[tuple[int, LogLine]] = []
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, line: LogLine) -> None:
-        """Take a line."""
-        self._lines.append(line)
+    def add(self, batch_id: int, line: LogLine) -> None:
+        """Take a line of a batch."""
+        self._lines.append((batch_id, line))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="dataflow logs", daemon=True)
             self._thread.start()
@@ -126,9 +214,9 @@ class _LogStream:
 
     def flush(self) -> None:
         """Send what there is."""
-        lines, self._lines = self._lines, []
-        if lines:
-            self.worker.send(("logs", self.batch_id, lines))
+        entries, self._lines = self._lines, []
+        for batch_id, lines in groupby(entries, key=itemgetter(0)):
+            self.worker.send(("logs", batch_id, [line for _, line in lines]))
 
     def _run(self) -> None:
         pause = threading.Event()

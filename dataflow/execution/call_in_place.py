@@ -17,7 +17,7 @@ from dataflow.execution.hooks import run_task_hooks
 from dataflow.execution.queues import batch_ids
 from dataflow.execution.records_of import (
     attempt_records,
-    batch_record,
+    batch_records,
     log_records,
     message_of,
     node_record,
@@ -180,7 +180,7 @@ class Call:
         """Record what came of it; the seconds until the next attempt, if there is one."""
         run_id = self.scope.info.run_id
         records: list[Any] = [] if self.report is not None else [node_record(self.node)]
-        records.append(batch_record(run_id, self.batch.body, report))
+        records += batch_records(run_id, self.batch.body, report)
         if report.failures or report.notes or report.earlier:
             records += attempt_records(run_id, self.batch, report)
         records += report.records

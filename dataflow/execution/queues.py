@@ -4,12 +4,15 @@ Single calls of like tasks wait together, as chains; each map (with the maps fus
 work of its own. They take turns: whoever has the fewest batches under way is next, so that a short
 branch beside a long map ends as if it were alone; among equals the one with the longest path to the
 end, and then later stages before earlier ones, so that values do not pile up.
+
+Batches of ``async`` tasks take no slot, as they run on event loops beside the others: so many of
+their calls may be under way at once.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -18,9 +21,10 @@ from dataflow.execution.runner_protocol import Runner
 from dataflow.graph.nodes import ENDED_CODES, MapNode, TaskNode
 from dataflow.model.batches import Batch, Body
 from dataflow.planner.batch_sizes import (
-    async_batch_size,
+    MAX_CONCURRENT_CALLS,
     batch_size,
     budget_seconds,
+    concurrent_batch_size,
     is_short,
 )
 from dataflow.planner.bodies import BodyBuilder
@@ -44,6 +48,8 @@ class Flight:
     start: int = 0
     stop: int = 0
     log_count: int = 0
+    is_concurrent: bool = False
+    ended: set[int] = field(default_factory=set)  # calls that parts of its report have told of
 
     def nodes(self) -> Iterator[TaskNode]:
         """The single calls, in the order of the batch."""
@@ -56,6 +62,7 @@ class CallWork:
 
     def __init__(self, task: Any) -> None:
         self.task = task
+        self.is_concurrent = task.kind.startswith("async")
         self.chains: deque[Chain] = deque()
         self.in_flight = 0
 
@@ -76,8 +83,8 @@ class CallWork:
         """The chains of the next batch, and the mean seconds of a chain (None: unknown)."""
         mean = _chain_seconds(self.chains[0], book)
         left = len(self.chains)
-        if self.task.kind.startswith("async"):
-            size = async_batch_size(left, free)
+        if self.is_concurrent:
+            size = concurrent_batch_size(left, slots, free)
         else:
             size = batch_size(left, slots, mean, costs)
         size = min(size, self.task.batch_size or size)
@@ -101,6 +108,7 @@ class MapWork:
     def __init__(self, stages: list[MapNode]) -> None:
         self.stages = stages
         self.task = stages[0].task
+        self.is_concurrent = self.task.kind.startswith("async")
         self.ranges: deque[tuple[int, int]] = deque()
         self.in_flight = 0
         for stage in stages:
@@ -136,8 +144,8 @@ class MapWork:
     ) -> tuple[int, int, float | None]:
         """The range of the next batch, and the mean seconds of an element."""
         mean = self.mean_seconds(book)
-        if self.task.kind.startswith("async"):
-            size = async_batch_size(self.left, free)
+        if self.is_concurrent:
+            size = concurrent_batch_size(self.left, slots, free)
         else:
             size = batch_size(self.left, slots, mean, costs)
         size = min(size, self.task.batch_size or size)
@@ -160,6 +168,9 @@ class RunnerQueue:
         self.calls: dict[Any, CallWork] = {}
         self.maps: dict[int, MapWork] = {}
         self.flights: dict[int, Flight] = {}
+        self.busy = 0  # batches under way that take a slot
+        self.long = 0  # those of them beside which no other should wait
+        self.calls_under_way = 0  # concurrent ones
         self.blocked = 0
         self.started = False
         self.loop: Any = None
@@ -206,24 +217,31 @@ class RunnerQueue:
     def next_flights(self) -> list[Flight]:
         """The batches that should be under way by now and are not."""
         flights = []
-        while self._has_room():
-            flight = self._next_flight()
-            if flight is None:
-                break
-            flights.append(flight)
+        for is_concurrent in (False, True):
+            while self._has_room(is_concurrent):
+                flight = self._next_flight(is_concurrent)
+                if flight is None:
+                    break
+                flights.append(flight)
         return flights
 
-    def _has_room(self) -> bool:
+    def _has_room(self, is_concurrent: bool) -> bool:
+        if is_concurrent:
+            return self.free_calls > 0
         slots = self.runner.slots + self.blocked
-        under_way = len(self.flights)
-        if under_way < slots:
+        if self.busy < slots:
             return slots > 0
-        return under_way < 2 * slots and all(f.batch.short for f in self.flights.values())
+        return self.busy < 2 * slots and not self.long
 
-    def _next_flight(self) -> Flight | None:
+    @property
+    def free_calls(self) -> int:
+        """How many more concurrent calls may be under way."""
+        return MAX_CONCURRENT_CALLS * self.runner.event_loops - self.calls_under_way
+
+    def _next_flight(self, is_concurrent: bool) -> Flight | None:
         while True:
-            waiting: list[Work] = [work for work in self.calls.values() if work.ready]
-            waiting += self.maps.values()
+            works: list[Work] = [*self.calls.values(), *self.maps.values()]
+            waiting = [work for work in works if work.is_concurrent is is_concurrent and work.ready]
             if not waiting:
                 return None
             work = min(waiting, key=lambda work: (work.in_flight, work.order))
@@ -231,17 +249,46 @@ class RunnerQueue:
                 self._call_flight(work) if isinstance(work, CallWork) else self._map_flight(work)
             )
             if flight is not None:
-                work.in_flight += 1
-                self.flights[flight.batch.id] = flight
+                self._take_off(flight)
                 return flight
 
-    def _room(self) -> tuple[int, int]:
-        """All slots, and those that are free: at least one of each."""
-        slots = max(self.runner.slots, 1)
-        return slots, max(slots - len(self.flights), 1)
+    def _take_off(self, flight: Flight) -> None:
+        flight.work.in_flight += 1
+        flight.is_concurrent = flight.work.is_concurrent
+        self.flights[flight.batch.id] = flight
+        if flight.is_concurrent:
+            self.calls_under_way += flight.batch.body.calls
+        else:
+            self.busy += 1
+            self.long += not flight.batch.short
+
+    def told(self, flight: Flight, positions: Iterable[int]) -> None:
+        """A part of the report of a batch is there: these calls have ended."""
+        before = len(flight.ended)
+        flight.ended.update(positions)
+        if flight.is_concurrent:
+            self.calls_under_way -= len(flight.ended) - before
+
+    def land(self, batch_id: int) -> Flight | None:
+        """A batch is not under way any more; None: it was not."""
+        flight = self.flights.pop(batch_id, None)
+        if flight is not None:
+            flight.work.in_flight -= 1
+            if flight.is_concurrent:
+                self.calls_under_way -= flight.batch.body.calls - len(flight.ended)
+            else:
+                self.busy -= 1
+                self.long -= not flight.batch.short
+        return flight
+
+    def _room(self, work: Work) -> tuple[int, int]:
+        """Slots (or event loops), at least one, and how many calls may begin on these."""
+        if work.is_concurrent:
+            return max(self.runner.event_loops, 1), self.free_calls
+        return max(self.runner.slots, 1), 0
 
     def _call_flight(self, work: CallWork) -> Flight | None:
-        chains, mean = work.take(*self._room(), self.runner.costs, self.book)
+        chains, mean = work.take(*self._room(work), self.runner.costs, self.book)
         if not work.chains:
             self.calls = {key: other for key, other in self.calls.items() if other is not work}
         if not chains:
@@ -258,7 +305,7 @@ class RunnerQueue:
         return Flight(batch, work, chains=chains)
 
     def _map_flight(self, work: MapWork) -> Flight | None:
-        start, stop, mean = work.take(*self._room(), self.runner.costs, self.book)
+        start, stop, mean = work.take(*self._room(work), self.runner.costs, self.book)
         stages = work.stages
         if not work.ranges:
             del self.maps[id(work)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from dataflow.graph.flow_graph import local_ids
@@ -47,30 +48,58 @@ def node_record(node: Node, child_run_id: str | None = None) -> NodeRecord:
     )
 
 
-def batch_record(run_id: str, body: Any, report: BatchReport) -> BatchRecord:
-    """The record of what a report says."""
-    count = len(report.states)
+def batch_records(run_id: str, body: Any, report: BatchReport) -> list[BatchRecord]:
+    """The records of what a report without holes says.
+
+    There is more than one only where the range that it tells of begins or ends amid an element.
+    """
+    if not isinstance(body, MapBody) or len(body.stages) == 1:
+        return [_batch_record(run_id, body, report, report.first, report.stop)]
+    width = len(body.stages)
+    whole = -(-report.first // width) * width, report.stop // width * width
+    if whole[0] > whole[1]:  # it is all amid one element
+        return [_batch_record(run_id, body, report, report.first, report.stop)]
+    cuts = sorted({report.first, *whole, report.stop})
+    return [_batch_record(run_id, body, report, *cut) for cut in pairwise(cuts)]
+
+
+def _batch_record(
+    run_id: str, body: Any, report: BatchReport, first: int, stop: int
+) -> BatchRecord:
+    """The record of some calls, which begin with an element's first stage or are of one element."""
+    count = stop - first
     attempts = None
     if report.attempts:
         column = bytearray(b"\x01" * count)
         for position, attempt in report.attempts.items():
-            column[position] = min(attempt, 255)
+            if first <= position < stop:
+                column[position - first] = min(attempt, 255)
         attempts = bytes(column)
-    is_map = isinstance(body, MapBody)
+    names = {at - first: name for at, name in report.names.items() if first <= at < stop}
+    stages, start = None, 0
+    if isinstance(body, MapBody):
+        width = len(body.stages)
+        skipped = first % width
+        stages = tuple(stage.node for stage in body.stages[skipped : skipped + count])
+        start = body.indices[first // width]
+    skip = first - report.first
+    begun_ns = report.first_started_ns
+    if skip:
+        (begun_ns,) = array("q", report.ended[8 * (skip - 1) : 8 * skip])
     return BatchRecord(
         run_id=run_id,
-        stages=tuple(stage.node for stage in body.stages) if is_map else None,
-        start=body.indices[0] if is_map else 0,
-        nodes=None if is_map else array("q", body.nodes[:count]).tobytes(),
+        stages=stages,
+        start=start,
+        nodes=None if stages else array("q", body.nodes[first:stop]).tobytes(),
         count=count,
-        states=report.states,
+        states=report.states[skip : skip + count],
         clock_offset_ns=report.clock_offset_ns,
-        first_started_ns=report.first_started_ns,
-        started=report.started,
-        ended=report.ended,
+        first_started_ns=begun_ns,
+        started=report.started and report.started[8 * skip : 8 * (skip + count)],
+        ended=report.ended[8 * skip : 8 * (skip + count)],
         attempts=attempts,
         worker=report.worker,
-        names=dict(report.names) or None,
+        names=names or None,
     )
 
 
@@ -79,15 +108,17 @@ def attempt_records(run_id: str, batch: Batch, report: BatchReport) -> list[Atte
     found = [
         _earlier_record(run_id, batch.body, attempt, report.worker) for attempt in report.earlier
     ]
-    ended = array("q", report.ended) if report.failures or report.notes else array("q")
+    if not report.failures and not report.notes:
+        return found
+    started, ended = _times(report)
     for position in sorted({*report.failures, *report.notes}):
         failure = report.failures.get(position)
-        code = _code_of_attempt(report.states[position], failure)
         note = report.notes.get(position)
         if failure is None and note is None:
             continue
-        stop = ended[position] + report.clock_offset_ns
-        start = ended[position - 1] + report.clock_offset_ns if position else stop
+        at = position - report.first
+        code = _code_of_attempt(report.states[at], failure)
+        start, stop = started[at] + report.clock_offset_ns, ended[at] + report.clock_offset_ns
         node, index = where(batch.body, position)
         found.append(
             AttemptRecord(
@@ -107,6 +138,13 @@ def attempt_records(run_id: str, batch: Batch, report: BatchReport) -> list[Atte
             )
         )
     return found
+
+
+def _times(report: BatchReport) -> tuple[Sequence[int], Sequence[int]]:
+    ended = array("q", report.ended)
+    if report.started is not None:
+        return array("q", report.started), ended
+    return [report.first_started_ns, *ended[:-1]], ended
 
 
 def _code_of_attempt(code: int, failure: Failure | None) -> int:

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from dataflow.errors import CancelledRun, CrashedRun, MappingLengthMismatch, MappingMissingIterable
@@ -25,13 +26,14 @@ from dataflow.execution.announcements import (
 from dataflow.execution.queues import Flight, MapWork, RunnerQueue
 from dataflow.execution.records_of import (
     attempt_records,
-    batch_record,
+    batch_records,
     failure_logs,
     is_told,
     log_records,
     node_record,
     unbegun_records,
 )
+from dataflow.execution.report_pieces import column_start, pieces_of, with_holes
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import ENDED_CODES, GOOD_CODES, MapNode, Node, Segment, TaskNode
 from dataflow.model.batches import BatchReport, Failure
@@ -316,34 +318,57 @@ class RunState:
     # --- what came back --------------------------------------------------------------------------
 
     def reported(self, queue: RunnerQueue, report: BatchReport) -> None:
-        """A batch (or the part of it that was reached) is done."""
-        flight = queue.flights.pop(report.batch_id, None)
+        """A batch is done, or a part of it; what it did not reach goes back into the queue."""
+        flight = queue.flights.get(report.batch_id)
         if flight is None:
             return
-        flight.work.in_flight -= 1
+        self._learn(queue, flight, report)
+        known = _told_before(flight, report)
+        if known:
+            report = with_holes(report, known)
+        self._record_report(flight, report)
+        for piece in pieces_of(report):
+            if flight.stages is not None:
+                self._elements_reported(flight, piece, report)
+            else:
+                self._calls_reported(flight, piece, report)
+            if not report.final:
+                queue.told(flight, range(piece.first, piece.stop))
+        if report.final:
+            queue.land(report.batch_id)
+            if not flight.is_concurrent:
+                self._return_rest(queue, flight, report.stop)
+        self._settle()
+
+    def _record_report(self, flight: Flight, report: BatchReport) -> None:
         body = flight.batch.body
         run_id = flight.batch.run.run_id
         outbox = self.outbox
-        if report.states:
-            outbox.records.append(batch_record(run_id, body, report))
-        if report.failures or report.notes or report.earlier:
-            self._record_attempts(
-                _first(flight).graph, attempt_records(run_id, flight.batch, report)
-            )
+        for piece in pieces_of(report):
+            if piece.states:
+                outbox.records.extend(batch_records(run_id, body, piece))
+            if piece.failures or piece.notes or piece.earlier:
+                records = attempt_records(run_id, flight.batch, piece)
+                self._record_attempts(_first(flight).graph, records)
         if report.logs:
             outbox.records.extend(log_records(run_id, body, report.logs, flight.log_count))
         outbox.records.extend(report.records)
-        self._learn(queue, flight, report)
-        if flight.stages is not None:
-            self._elements_reported(queue, flight, report)
-        else:
-            self._calls_reported(queue, flight, report)
-        self._settle()
+
+    @staticmethod
+    def _return_rest(queue: RunnerQueue, flight: Flight, reached: int) -> None:
+        """Queue what a batch did not reach."""
+        if flight.stages is None:
+            queue.return_chains(_rest(flight.chains or [], reached))
+            return
+        start = flight.start + reached // len(flight.stages)
+        if start < flight.stop:
+            assert isinstance(flight.work, MapWork)
+            queue.add_range(flight.work, start, flight.stop, first=True)
 
     @staticmethod
     def _learn(queue: RunnerQueue, flight: Flight, report: BatchReport) -> None:
         calls = len(report.states)
-        if not calls:
+        if not calls or flight.is_concurrent:
             return
         ended = array("q", report.ended)
         nbytes = report.values.nbytes if report.values is not None else 0
@@ -354,7 +379,7 @@ class RunState:
             return
         spent: dict[str, list[int]] = {}
         before = report.first_started_ns
-        names = _task_names(flight)
+        names = _task_names(flight)[report.first :]
         for name, now in zip(names, ended, strict=False):
             pair = spent.setdefault(name, [0, 0])
             pair[0] += 1
@@ -363,22 +388,19 @@ class RunState:
         for name, (number, ns) in spent.items():
             queue.book.learn(name, number, ns / 1e9, nbytes * number // calls)
 
-    def _calls_reported(self, queue: RunnerQueue, flight: Flight, report: BatchReport) -> None:
-        nodes = list(flight.nodes())
-        reached = len(report.states)
+    def _calls_reported(self, flight: Flight, report: BatchReport, whole: BatchReport) -> None:
+        nodes = list(flight.nodes())[report.first : report.stop]
         announce = self.outbox.announcements.append
         offset, column = report.clock_offset_ns, report.values
         is_plain = not (report.failures or report.notes or report.names or report.attempts)
         ended = array("q", report.ended)
-        for position, code in enumerate(report.states):
-            node = nodes[position]
-            if node.code in ENDED_CODES:
-                continue
+        for position, node in enumerate(nodes, report.first):
+            code = report.states[position - report.first]
             if code in GOOD_CODES and column is not None:
-                node.place = (column, position)
+                node.place = (column, position - whole.first)
             if not is_plain:
                 self._take_call_details(node, code, report, position)
-            announce(TaskEnded(node, code, ended[position] + offset))
+            announce(TaskEnded(node, code, ended[position - report.first] + offset))
             if code == _AWAITING_RETRY:
                 continue
             node.code = code
@@ -386,8 +408,6 @@ class RunState:
                 node.value_length = report.lengths.get(position)
             if node.dependents:
                 self._later(partial(self._task_ended, node))
-        if reached < len(nodes):
-            queue.return_chains(_rest(flight.chains or [], reached))
 
     def _take_call_details(
         self, node: TaskNode, code: int, report: BatchReport, position: int
@@ -407,48 +427,38 @@ class RunState:
     ) -> None:
         self.outbox.retries.append(Retry(node, element, report.delays[position]))
 
-    def _elements_reported(self, queue: RunnerQueue, flight: Flight, report: BatchReport) -> None:
+    def _elements_reported(self, flight: Flight, report: BatchReport, whole: BatchReport) -> None:
         stages = flight.stages or []
         width = len(stages)
-        count = len(report.states) // width
-        start, stop = flight.start, flight.start + count
         ended = array("q", report.ended)
-        kept = 0
         for number, node in enumerate(stages):
-            codes = report.states[number::width]
-            column = report.values if flight.kept[number] else None
-            if count:
-                segment = Segment(
-                    start, stop, column, kept * count, ended[number::width], report.clock_offset_ns
+            skipped = (number - report.first) % width  # calls before the first of this stage
+            codes = report.states[skipped::width]
+            if not codes:
+                continue
+            first = report.first + skipped
+            start = flight.start + first // width
+            node.segments.append(
+                Segment(
+                    start,
+                    start + len(codes),
+                    report.values if flight.kept[number] else None,
+                    column_start(whole, flight.kept, number, first),
+                    ended[skipped::width],
+                    report.clock_offset_ns,
                 )
-                node.segments.append(segment)
-            kept += flight.kept[number]
-            self._elements_ended(node, start, codes, report, (number, width))
-        if stop < flight.stop:
-            queue.add_range(flight.work, stop, flight.stop, first=True)  # type: ignore[arg-type]
+            )
+            self._take_details(node, report, number, flight)
+            self._elements_ended(node, start, codes)
 
-    def _elements_ended(
-        self,
-        node: MapNode,
-        start: int,
-        codes: bytes,
-        report: BatchReport | None,
-        stage: tuple[int, int] = (0, 1),
-    ) -> None:
-        stop = start + len(codes)
-        again = 0
-        if any(node.settled[start:stop]):
-            before = node.settled[start:stop]
-            again = sum(code in ENDED_CODES for code in before)
-            codes = _keep_ended(before, codes)
-        node.settled[start:stop] = codes
-        if report is not None:
-            self._take_details(node, start, codes, report, stage)
+    def _elements_ended(self, node: MapNode, start: int, codes: bytes) -> None:
+        """Elements that had not ended before have ended, or await a retry."""
         waiting = codes.count(_AWAITING_RETRY)
+        settled = codes
         if waiting:
             settled = codes.replace(bytes((_AWAITING_RETRY,)), bytes((_PENDING,)))
-            node.settled[start:stop] = settled
-        node.left -= len(codes) - waiting - again
+        node.settled[start : start + len(codes)] = settled
+        node.left -= len(codes) - waiting
         self.outbox.announcements.append(ElementsEnded(node, start, codes))
         if node.element_dependents:
             self._tell_element_dependents(node, start, codes)
@@ -458,25 +468,20 @@ class RunState:
             self._map_ended(node)
 
     def _take_details(
-        self,
-        node: MapNode,
-        start: int,
-        codes: bytes,
-        report: BatchReport,
-        stage: tuple[int, int],
+        self, node: MapNode, report: BatchReport, number: int, flight: Flight
     ) -> None:
         """What elements have that most elements do not have."""
-        number, width = stage
+        width = len(flight.stages or ())
         for position, name in report.names.items():
             if position % width == number:
-                node.run_names[start + position // width] = name
+                node.run_names[flight.start + position // width] = name
         for position in {*report.failures, *report.notes, *report.attempts}:
-            if position % width != number or position // width >= len(codes):
+            if position % width != number:
                 continue
-            element = start + position // width
+            element = flight.start + position // width
             if position in report.attempts:
                 node.attempts[element] = report.attempts[position]
-            if codes[position // width] == _AWAITING_RETRY:
+            if report.states[position - report.first] == _AWAITING_RETRY:
                 node.attempts[element] = report.attempts.get(position, 1) + 1
                 self._await_retry(node, element, report, position)
                 continue
@@ -499,8 +504,7 @@ class RunState:
     ) -> None:
         node, allow = entry
         assert node.missing is not None
-        for element in range(start, start + len(codes)):
-            code = source.settled[element]
+        for element, code in enumerate(codes, start):
             if code not in ENDED_CODES:
                 continue
             if code in GOOD_CODES or allow:
@@ -579,7 +583,7 @@ class RunState:
             stage.failures[element] = failure
             elements = range(element, element + 1)
             self._record_attempts(stage.graph, unbegun_records(stage, elements, code, failure))
-            self._elements_ended(stage, element, bytes((code,)), None)
+            self._elements_ended(stage, element, bytes((code,)))
             code = _NOT_READY if code != StateCode.CANCELLED else code
 
     def _map_not_ready(self, node: MapNode, failure: Failure, code: int = _NOT_READY) -> None:
@@ -605,7 +609,7 @@ class RunState:
                 node.failures[element] = failure
             records = unbegun_records(node, range(start, stop), code, failure)
             self._record_attempts(node.graph, records)
-            self._elements_ended(node, start, bytes((code,)) * (stop - start), None)
+            self._elements_ended(node, start, bytes((code,)) * (stop - start))
 
     # --- what went wrong -------------------------------------------------------------------------
 
@@ -613,10 +617,9 @@ class RunState:
         self, queue: RunnerQueue, batch_id: int, position: int | None, cause: str, time_up: bool
     ) -> None:
         """The worker of a batch is gone: its calls run again, but for one that keeps killing."""
-        flight = queue.flights.pop(batch_id, None)
+        flight = queue.land(batch_id)
         if flight is None:
             return
-        flight.work.in_flight -= 1
         if flight.stages is not None:
             self._elements_lost(queue, flight, position, cause, time_up)
         else:
@@ -626,13 +629,17 @@ class RunState:
     def _calls_lost(
         self, queue: RunnerQueue, flight: Flight, position: int | None, cause: str, time_up: bool
     ) -> None:
-        chains = [[n for n in chain if n.code not in ENDED_CODES] for chain in flight.chains or []]
-        chains = [chain for chain in chains if chain]
         nodes = list(flight.nodes())
+        told = {id(nodes[at]) for at in flight.ended}  # among them some that await their retries
+        chains = [
+            [n for n in chain if n.code not in ENDED_CODES and id(n) not in told]
+            for chain in flight.chains or []
+        ]
+        chains = [chain for chain in chains if chain]
         if position is None and len(nodes) == 1:
             position = 0
         culprit = nodes[position] if position is not None and 0 <= position < len(nodes) else None
-        if culprit is None or culprit.code in ENDED_CODES:
+        if culprit is None or culprit.code in ENDED_CODES or id(culprit) in told:
             queue.return_chains(chains)
             return
         culprit.losses += 1
@@ -697,19 +704,20 @@ class RunState:
     ) -> None:
         work, stages = flight.work, flight.stages or []
         assert isinstance(work, MapWork)
-        if position is None and flight.stop - flight.start == 1:
-            position = 0
+        left = _untold_ranges(flight)
+        if position is None and sum(stop - start for start, stop in left) == 1:
+            position = (left[0][0] - flight.start) * len(stages)
         if position is None or position < 0:
-            halves = _halves(flight.start, flight.stop) if position is None else None
-            for start, stop in halves or [(flight.start, flight.stop)]:
+            if position is None:  # any of them may be to blame: find out by halves
+                left = [half for start, stop in left for half in _halves(start, stop)]
+            for start, stop in reversed(left):
                 queue.add_range(work, start, stop, first=True)
             return
         element = flight.start + position // len(stages)
         stage = stages[position % len(stages)]
-        if element > flight.start:
-            queue.add_range(work, flight.start, element, first=True)
-        if element + 1 < flight.stop:
-            queue.add_range(work, element + 1, flight.stop)
+        _queue_around(queue, work, left, element)
+        if stage.settled[element] in ENDED_CODES:
+            return
         losses = stage.losses[element] = stage.losses.get(element, 0) + 1
         attempt = stage.attempts.get(element, 1)
         verdict = self._verdict_of_loss(stage.task, attempt, losses, cause, time_up)
@@ -767,8 +775,7 @@ class RunState:
                     self._fail_rest(node, failure, code)
         self._settle()
         for flight in flights:
-            queue.flights.pop(flight.batch.id, None)
-            flight.work.in_flight -= 1
+            queue.land(flight.batch.id)
         return [flight.batch.id for flight in flights]
 
     def _record_attempts(self, graph: FlowGraph, records: list[Any]) -> None:
@@ -797,6 +804,24 @@ class RunState:
 
 
 _UNKNOWN = Failure("RuntimeError", "it did not end well", b"", "")
+
+
+def _told_before(flight: Flight, report: BatchReport) -> list[int]:
+    """The calls of a report that an earlier one told of, before their worker was lost."""
+    if flight.stages is None:
+        if not flight.ended:
+            return []
+        nodes = list(flight.nodes())
+        return [at for at in range(report.first, report.stop) if nodes[at].code in ENDED_CODES]
+    width = len(flight.stages)
+    known: list[int] = []
+    for number, node in enumerate(flight.stages):
+        calls = range(report.first + (number - report.first) % width, report.stop, width)
+        start = flight.start + calls.start // width
+        settled = node.settled[start : start + len(calls)]
+        if any(settled):
+            known += [at for at, code in zip(calls, settled, strict=True) if code in ENDED_CODES]
+    return known
 
 
 def _first(flight: Flight) -> Any:
@@ -832,17 +857,37 @@ def _rest(chains: list[list[TaskNode]], reached: int) -> list[list[TaskNode]]:
 
 def _halves(start: int, stop: int) -> list[tuple[int, int]]:
     middle = (start + stop) // 2
-    return [(middle, stop), (start, middle)]
+    return [half for half in ((start, middle), (middle, stop)) if half[0] < half[1]]
+
+
+def _queue_around(
+    queue: RunnerQueue, work: MapWork, left: list[tuple[int, int]], element: int
+) -> None:
+    """Queue what is left of a batch but for one element: first what comes before it."""
+    for start, stop in reversed(left):
+        if start < element:
+            queue.add_range(work, start, min(stop, element), first=True)
+    for start, stop in left:
+        if stop > element + 1:
+            queue.add_range(work, max(start, element + 1), stop)
+
+
+def _untold_ranges(flight: Flight) -> list[tuple[int, int]]:
+    """The elements of a batch that no part of its report told of, or not of all their stages."""
+    if not flight.ended:
+        return [(flight.start, flight.stop)]
+    width = len(flight.stages or ())
+    stages_told = Counter(position // width for position in flight.ended)
+    left = [at for at in range(flight.stop - flight.start) if stages_told[at] < width]
+    cuts = [at for at in range(1, len(left)) if left[at] != left[at - 1] + 1]
+    runs = pairwise([0, *cuts, len(left)]) if left else ()
+    return [(flight.start + left[a], flight.start + left[b - 1] + 1) for a, b in runs]
 
 
 def _allows(node: TaskNode, source: TaskNode) -> bool:
     """Whether a node runs although this source failed."""
     refs = [ref for ref in (*node.upstream, *node.order) if ref.node is source]
     return all(ref.allow_failure for ref in refs)
-
-
-def _keep_ended(before: bytearray, codes: bytes) -> bytes:
-    return bytes(old if old in ENDED_CODES else new for old, new in zip(before, codes, strict=True))
 
 
 def _pending_ranges(settled: bytearray) -> list[tuple[int, int]]:

@@ -53,6 +53,10 @@ class Runner(Protocol):
     def slots(self) -> int:
         """How many batches can run at once."""
 
+    @property
+    def event_loops(self) -> int:
+        """How many event loops carry out ``async`` tasks, beside those batches."""
+
     def submit(self, batch: Batch) -> None:
         """Carry out a batch; the listener gets its reports. Never blocks, never raises."""
 

@@ -250,6 +250,11 @@ class Batch:
     resources: dict[str, float]
     priority: int = 0
 
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether its calls are made concurrently, on an event loop."""
+        return any(task.kind.startswith("async") for task in self.tasks)
+
 
 @dataclass(slots=True)
 class Failure:
@@ -311,11 +316,14 @@ class Attempt(NamedTuple):
 class BatchReport:
     """What came of calls ``first`` to ``first + len(states)`` of a batch, in columns.
 
+    A batch that takes long reports in parts, so that nobody waits for its slowest call: a part has
+    calls that no part before it had. Positions are those of the batch; columns begin at ``first``.
+
     Attributes:
-        states: one StateCode a call.
+        states: one StateCode a call; Running where concurrent calls between others have not ended.
         ended, started: ``array('q')`` bytes of monotonic ns (``started`` None: back to back).
         clock_offset_ns: what makes epoch times of them.
-        values: the values of the calls that are kept, in order.
+        values: the values of the calls that are kept, in order, stage after stage.
         failures, notes: by position.
         attempts: the attempt that counted, by position, where it is not the first.
         earlier: attempts that were followed by others.
@@ -323,7 +331,7 @@ class BatchReport:
         lengths: by position, of values whose length was asked for (None: it has none).
         names: by position, of task runs that have a name of their own.
         records: what runs inside these calls recorded.
-        final: whether no other report of this batch follows; calls not covered were not reached.
+        final: whether no other report of this batch follows; calls after it were not reached.
     """
 
     batch_id: int
@@ -345,3 +353,8 @@ class BatchReport:
     logs: list[LogLine] = field(default_factory=list)
     records: list[Any] = field(default_factory=list)
     final: bool = True
+
+    @property
+    def stop(self) -> int:
+        """The position after its last call."""
+        return self.first + len(self.states)

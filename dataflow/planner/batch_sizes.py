@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 PROBE_ELEMENTS = 64
 PROBE_SECONDS = 0.01
-MAX_ASYNC_ELEMENTS = 500
+MAX_CONCURRENT_CALLS = 1000
+MAX_CONCURRENT_BATCH = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,15 @@ def batch_size(left: int, slots: int, mean_seconds: float | None, costs: RunnerC
     return min(max(share, min(least, -(-left // slots))), most, left)
 
 
-def async_batch_size(left: int, free: int, cap: int = MAX_ASYNC_ELEMENTS) -> int:
-    """How many ``async`` elements share an event loop: what each free slot gets, up to a cap."""
-    return max(min(-(-left // free), cap), 1)
+def concurrent_batch_size(left: int, slots: int, free: int) -> int:
+    """How many ``async`` elements the next batch takes.
+
+    Args:
+        left: elements that can begin now, at least 1.
+        slots: event loops that they are shared out to.
+        free: how many more calls may be under way, at least 1.
+    """
+    return min(-(-left // slots), MAX_CONCURRENT_BATCH, free)
 
 
 def budget_seconds(mean_seconds: float | None, costs: RunnerCosts) -> float:

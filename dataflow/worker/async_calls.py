@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Coroutine
+from array import array
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from dataflow.errors import TaskRunTimeoutError
@@ -22,7 +23,6 @@ from dataflow.worker.expand import Function
 from dataflow.worker.run_logs import log_target
 from dataflow.worker.timeouts import timed_out
 
-MAX_IN_FLIGHT = 1000
 _threads = threading.local()
 
 
@@ -59,50 +59,61 @@ def _run_beside(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 class AsyncBatchCarrier(BatchCarrier):
-    """A batch of ``async`` calls, none of which needs another's value."""
+    """A batch of ``async`` calls, none of which needs another's value: all begin at once."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.started: list[int] = []
+        self.done: set[int] = set()
+        self.told_of: set[int] = set()
 
     def carry_out(self) -> BatchReport:
-        """Make the calls until they are done or no more may begin."""
+        """Make the calls."""
         self.capture()
         report: BatchReport = run_coroutine(self.carry_out_here())
         return report
 
     async def carry_out_here(self) -> BatchReport:
-        """The same on the event loop that is running."""
-        calls = list(self.expand())
-        started = [0] * len(calls)
-        reached = await _run_all(self, calls, started)
-        self.context.close_nested()
-        self.values[:] = self.values[:reached]
-        del self.ended[reached:]
-        return self.report(started[:reached])
-
-
-async def _run_all(carrier: BatchCarrier, calls: list[Any], started: list[int]) -> int:
-
-    carrier.values[:] = [None] * len(calls)
-    carrier.ended[:] = [0] * len(calls)
-    free = asyncio.Semaphore(MAX_IN_FLIGHT)
-
-    async def run_one(position: int) -> None:
+        """The same on the event loop that is running; if cancelled, it reports what has ended."""
         try:
-            started[position] = clock()
-            carrier.values[position] = await _call(carrier, position, calls[position])
-            carrier.ended[position] = clock()
-        finally:
-            free.release()
+            calls = list(self.expand())
+        except Exception as error:  # arguments that cannot be unpickled
+            self.fail_rest(0, error)
+            self.started[:] = self.ended
+            self.done.update(range(len(self.ended)))
+            return self.report()
+        self.values[:] = [None] * len(calls)
+        self.ended[:] = [0] * len(calls)
+        self.started[:] = [0] * len(calls)
+        running = [
+            asyncio.ensure_future(self._run_one(position, call))
+            for position, call in enumerate(calls)
+        ]
+        try:
+            await asyncio.gather(*running)
+        except asyncio.CancelledError:
+            await asyncio.gather(*running, return_exceptions=True)
+        self.context.close_nested()
+        return self.report()
 
-    running = set()
-    reached = 0
-    for reached in range(1, len(calls) + 1):
-        await free.acquire()
-        if reached > 1 and clock() > carrier.deadline:
-            free.release()
-            reached -= 1
-            break
-        running.add(asyncio.ensure_future(run_one(reached - 1)))
-    await asyncio.gather(*running)
-    return reached
+    async def _run_one(self, position: int, call: Any) -> None:
+        self.started[position] = clock()
+        self.values[position] = await _call(self, position, call)
+        self.ended[position] = clock()
+        self.done.add(position)
+
+    def untold(self) -> Sequence[int]:
+        """The calls that have ended and have not been reported, in order."""
+        return sorted(self.done - self.told_of)
+
+    def mark_told(self, calls: Sequence[int]) -> None:
+        """These calls have been reported."""
+        super().mark_told(calls)
+        self.told_of.update(calls)
+
+    def started_between(self, first: int, stop: int) -> bytes | None:
+        """When each call began."""
+        return array("q", self.started[first:stop]).tobytes()
 
 
 async def _call(carrier: BatchCarrier, position: int, call: Any) -> Any:
@@ -132,8 +143,12 @@ async def _call(carrier: BatchCarrier, position: int, call: Any) -> Any:
             if value.is_completed():
                 return carrier.take_state(position, value, ())
             error, state = error_of(value), value
-        except Exception as found:
+        except (Exception, SystemExit) as found:
             error, state = found, None
+        except asyncio.CancelledError as found:
+            if _is_being_cancelled():
+                raise
+            error, state = found, None  # of something that the call awaited
         outcome = _decide(carrier, context, position, error, state)
         if outcome is None:
             return None
@@ -143,8 +158,12 @@ async def _call(carrier: BatchCarrier, position: int, call: Any) -> Any:
         carrier.attempts[position] = attempt + 1
 
 
-def _now(carrier: BatchCarrier) -> int:
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
+
+def _now(carrier: BatchCarrier) -> int:
     return clock() + carrier.clock_offset
 
 

@@ -6,8 +6,11 @@ from collections.abc import Callable, MutableSequence
 
 from dataflow.model.batches import Batch, BatchReport, LogLine
 from dataflow.worker.call_context import current_scope, occupies_slot
-from dataflow.worker.carry_out import BatchCarrier, Pack
+from dataflow.worker.carry_out import BatchCarrier, Deliver, Pack
 from dataflow.worker.columns import ObjectColumn
+from dataflow.worker.part_reports import part_reporter
+
+Logged = Callable[[int, list[LogLine]], None]
 
 
 def carrier_of(
@@ -17,29 +20,48 @@ def carrier_of(
     board: MutableSequence[int] | None = None,
 ) -> BatchCarrier:
     """What carries out a batch (see :class:`BatchCarrier` for the arguments)."""
-    if not any(task.kind.startswith("async") for task in batch.tasks):
+    if not batch.is_concurrent:
         return BatchCarrier(batch, pack, log_line, board)
     from dataflow.worker.async_calls import AsyncBatchCarrier
 
     return AsyncBatchCarrier(batch, pack, log_line, board)
 
 
-def carry_out_in_process(batch: Batch, logged: Callable[[int, list[LogLine]], None]) -> BatchReport:
+def carry_out_in_process(batch: Batch, reported: Deliver, logged: Logged) -> None:
     """Carry out a batch in the flow's own process: values stay the objects that they are."""
-    carrier = carrier_of(
-        batch, lambda values, exact: ObjectColumn(values), lambda line: logged(batch.id, [line])
-    )
+    carrier = _carrier_in_process(batch, logged)
     token = occupies_slot.set(True)
     scope = current_scope.set(None)  # the thread may be in a body of another run, which waits
+    part_reporter.ask(carrier, reported)
     try:
-        return carrier.carry_out()
+        reported(carrier.carry_out())
     finally:
+        part_reporter.forget(carrier)
         current_scope.reset(scope)
         occupies_slot.reset(token)
 
 
-def failed_report(batch: Batch, error: Exception) -> BatchReport:
-    """The report of a batch that could not even be sent: every call fails with the same error."""
-    carrier = BatchCarrier(batch, lambda values, exact: ObjectColumn(values))
-    carrier.fail_rest(0, error)
-    return carrier.report(None)
+def begin_in_process(batch: Batch, reported: Deliver, logged: Logged) -> Callable[[], object]:
+    """The same for a batch of ``async`` tasks, on the event loop of this process.
+
+    Returns:
+        What cancels it.
+    """
+    from dataflow.worker.async_calls import AsyncBatchCarrier
+    from dataflow.worker.async_thread import async_thread
+
+    carrier = _carrier_in_process(batch, logged)
+    assert isinstance(carrier, AsyncBatchCarrier)
+
+    def done(report: BatchReport) -> None:
+        part_reporter.forget(carrier)
+        reported(report)
+
+    part_reporter.ask(carrier, reported)
+    return async_thread().begin(carrier, done)
+
+
+def _carrier_in_process(batch: Batch, logged: Logged) -> BatchCarrier:
+    return carrier_of(
+        batch, lambda values, exact: ObjectColumn(values), lambda line: logged(batch.id, [line])
+    )

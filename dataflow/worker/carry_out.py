@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from array import array
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable, Container, Mapping, MutableSequence, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from dataflow.errors import TaskRunTimeoutError
 from dataflow.model.batches import (
@@ -29,11 +30,14 @@ from dataflow.model.batches import (
 from dataflow.model.states import State, StateCode
 from dataflow.worker import failures as failing
 from dataflow.worker.call_context import CallContext, place_of
+from dataflow.worker.columns import ObjectColumn
 from dataflow.worker.expand import Calls, Function, Inputs, NotReady, expand
 from dataflow.worker.run_logs import capture_loggers, capture_prints
 from dataflow.worker.timeouts import call_with_timeout
 
 Pack = Callable[[list[Any], bool], Column]
+Deliver = Callable[[BatchReport], None]
+T = TypeVar("T")
 clock = time.perf_counter_ns
 _NEVER = 1 << 62
 
@@ -45,6 +49,8 @@ def worker_name() -> str:
 
 class BatchCarrier:
     """One batch being carried out in this thread.
+
+    Another thread may have it report in parts meanwhile (:meth:`report_part`).
 
     Args:
         batch: what to do.
@@ -63,6 +69,9 @@ class BatchCarrier:
     ) -> None:
         self.batch = batch
         self.pack = pack
+        self.told = 0  # calls that have been reported
+        self.reported = False
+        self.lock = threading.Lock()
         self.board: MutableSequence[int] = [0, 0] if board is None else board
         self.values: list[Any] = []
         self.ended: list[int] = []
@@ -91,7 +100,7 @@ class BatchCarrier:
                 self.make_calls(self.expand())
             finally:
                 self.context.close_nested()
-        return self.report(None)
+        return self.report()
 
     def whole_report(self, value: Any, error: Exception | None) -> BatchReport:
         """The report of a single call that somebody else has made."""
@@ -101,7 +110,7 @@ class BatchCarrier:
             self.end_attempt(0, code_of(error, None), failure, None, None)
         self.values.append(value)
         self.ended.append(clock())
-        return self.report(None)
+        return self.report()
 
     def capture(self) -> None:
         """Have loggers and prints reach the runs that want them."""
@@ -263,83 +272,142 @@ class BatchCarrier:
         root = error.position if cause.cause_position is None else cause.cause_position
         return replace(cause, cause_position=root)
 
-    def report(self, started: list[int] | None) -> BatchReport:
-        """All that is known of the calls made so far."""
-        values = self._pack()
-        done = len(self.ended)
-        states = bytearray(bytes((StateCode.COMPLETED,)) * done)
-        for position, code in self.codes.items():
-            states[position] = code
+    # --- reports ---------------------------------------------------------------------------------
+
+    def report(self) -> BatchReport:
+        """All that has not been reported yet of the calls made; nothing is reported after it."""
+        with self.lock:
+            self.reported = True
+            return self._report(self.untold(), self.pack, final=True)
+
+    def report_part(self, deliver: Deliver, pack: Pack | None = None) -> None:
+        """Report what has been done so far, while the rest goes on; any thread may ask for it.
+
+        Args:
+            deliver: takes the report, if there is anything to tell.
+            pack: makes the column of its values; raises NotNow if they had better stay.
+        """
+        with self.lock:
+            calls = self.untold()
+            if self.reported or not calls:
+                return
+            try:
+                report = self._report(calls, pack or self.pack, final=False)
+            except NotNow:
+                return
+            deliver(report)
+
+    def untold(self) -> Sequence[int]:
+        """The calls that have ended and have not been reported, in order."""
+        return range(self.told, len(self.ended))
+
+    def _report(self, calls: Sequence[int], pack: Pack, final: bool) -> BatchReport:
+        first, stop = (calls[0], calls[-1] + 1) if calls else (self.told, self.told)
+        among = calls if isinstance(calls, range) else frozenset(calls)
+        values = self._pack(first, stop, among, pack)
+        self.mark_told(calls)
+        started = self.started_between(first, stop)
+        is_first = first == 0 or started is not None
         return BatchReport(
             batch_id=self.batch.id,
-            first=0,
-            states=bytes(states),
+            first=first,
+            states=self._states(first, stop, among),
             clock_offset_ns=self.clock_offset,
-            first_started_ns=self.begun,
-            started=None if started is None else array("q", started).tobytes(),
-            ended=array("q", self.ended).tobytes(),
+            first_started_ns=self.begun if is_first else self.ended[first - 1],
+            started=started,
+            ended=array("q", self.ended[first:stop]).tobytes(),
             values=values,
             worker=worker_name(),
-            failures=self.failures,
-            notes=self.notes,
-            attempts={p: n for p, n in self.attempts.items() if p < done},
-            earlier=self.earlier,
-            delays=self.delays,
-            lengths=self._lengths(),
-            names=self.names,
-            logs=self.logs,
-            records=self.records,
+            failures=_of(self.failures, among),
+            notes=_of(self.notes, among),
+            attempts=_of(self.attempts, among),
+            earlier=[each for each in self.earlier[:] if each.position in among],
+            delays=_of(self.delays, among),
+            lengths=self._lengths(among),
+            names=_of(self.names, among),
+            logs=_taken(self.logs),
+            records=_taken(self.records),
+            final=final,
         )
 
-    def _lengths(self) -> dict[int, int | None]:
+    def mark_told(self, calls: Sequence[int]) -> None:
+        """These calls have been reported."""
+        self.told += len(calls)
+
+    def started_between(self, first: int, stop: int) -> bytes | None:
+        """When calls began, where not each did when the one before it ended."""
+        return None
+
+    def _states(self, first: int, stop: int, among: Container[int]) -> bytes:
+        if isinstance(among, range):
+            states = bytearray(bytes((StateCode.COMPLETED,)) * (stop - first))
+        else:
+            states = bytearray(
+                StateCode.COMPLETED if at in among else StateCode.PENDING
+                for at in range(first, stop)
+            )
+        for position, code in _of(self.codes, among).items():
+            states[position - first] = code
+        return bytes(states)
+
+    def _lengths(self, among: Container[int]) -> dict[int, int | None]:
         lengths: dict[int, int | None] = {}
         for position in self.batch.lengths:
-            if position < len(self.values):
+            if position in among:
                 try:
                     lengths[position] = length_of(self.values[position])
                 except TypeError:
                     lengths[position] = None
         return lengths
 
-    def _pack(self) -> Column | None:
-        kept = self._kept_positions()
-        values = self.values if kept is None else [self.values[position] for position in kept]
-        if not values:
+    def _pack(self, first: int, stop: int, among: Container[int], pack: Pack) -> Column | None:
+        kept = self.kept_positions(first, stop)
+        positions = range(first, stop) if kept is None else kept
+        if not positions:
             return None
+        if isinstance(among, range):
+            values = self.values[first:stop] if kept is None else [self.values[at] for at in kept]
+        else:
+            values = [self.values[at] if at in among else None for at in positions]
         try:
-            return self.pack(values, self.batch.exact)
+            return pack(values, self.batch.exact)
+        except NotNow:
+            raise
         except Exception:
-            self._fail_unpicklable(kept)
-        values = self.values if kept is None else [self.values[position] for position in kept]
-        return self.pack(values, self.batch.exact)
+            self._fail_unpicklable(values, positions)
+        return pack(values, self.batch.exact)
 
-    def _kept_positions(self) -> list[int] | None:
-        """The positions whose values are kept, stage after stage; None: all."""
+    def kept_positions(self, first: int, stop: int) -> list[int] | None:
+        """The calls in a range whose values are kept, stage after stage; None: all, in order."""
         stages = getattr(self.batch.body, "stages", ())
-        if len(stages) < 2 and all(stage.keep for stage in stages):
-            return None
-        kept = [number for number, stage in enumerate(stages) if stage.keep]
         width = len(stages)
-        return [start + number for number in kept for start in range(0, len(self.values), width)]
+        if width < 2 and all(stage.keep for stage in stages):
+            return None
+        return [
+            position
+            for number, stage in enumerate(stages)
+            if stage.keep
+            for position in range(first + (number - first) % width, stop, width)
+        ]
 
-    def _fail_unpicklable(self, kept: list[int] | None) -> None:
+    def _fail_unpicklable(self, values: list[Any], positions: Sequence[int]) -> None:
+        """Fail the calls whose values cannot be pickled, and take those out of ``values``."""
         from dataflow.worker.pickling import dumps, transfer_error
 
-        for position in range(len(self.values)) if kept is None else kept:
-            value = self.values[position]
+        for at, position in enumerate(positions):
             try:
-                dumps(value)
+                dumps(values[at])
             except Exception as error:
                 task = place_of(self.batch.tasks, self.batch.body, position).task
                 found = transfer_error(
-                    value,
+                    values[at],
                     f"The result of task {task.name!r}",
                     error,
                     "Return plain data, or run the flow with task_runner='threads'.",
                 )
                 self.codes[position] = StateCode.FAILED
                 self.failures[position] = failing.describe(found)
-                self.values[position] = None
+                values[at] = None
 
     def _limited(self, function: Function, seconds: float) -> Function:
         board, context = self.board, self.context
@@ -365,6 +433,29 @@ class BatchCarrier:
             return function(*args, **kwargs)
 
         return call
+
+
+class NotNow(Exception):
+    """The values of a part had better be reported with the rest."""
+
+
+def _of(found: Mapping[int, T], among: Container[int]) -> dict[int, T]:
+    """What is told of some calls, while more is added."""
+    return {at: each for at, each in list(found.items()) if at in among} if found else {}
+
+
+def _taken(found: list[T]) -> list[T]:
+    """What is in a list now; it is empty then, while other threads may add to it."""
+    taken = found[:]
+    del found[: len(taken)]
+    return taken
+
+
+def failed_report(batch: Batch, error: Exception) -> BatchReport:
+    """The report of a batch that could not even be sent: every call fails with the same error."""
+    carrier = BatchCarrier(batch, lambda values, exact: ObjectColumn(values))
+    carrier.fail_rest(0, error)
+    return carrier.report()
 
 
 def length_of(value: Any) -> int:
@@ -395,7 +486,7 @@ def code_of(error: BaseException, state: State[Any] | None) -> int:
     """The state of a call that raised ``error`` or returned ``state``."""
     if state is not None:  # one that does not end a run fails it: nobody would ever go on
         return int(state.code if state.code.is_ended else StateCode.FAILED)
-    if isinstance(error, SystemExit):
+    if not isinstance(error, Exception):  # SystemExit, CancelledError
         return StateCode.CRASHED
     return StateCode.TIMED_OUT if isinstance(error, TaskRunTimeoutError) else StateCode.FAILED
 

@@ -6,8 +6,9 @@ or ended at a call, in any order that hypothesis thinks of.
 
 from __future__ import annotations
 
+import asyncio
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from dataflow.execution.announcements import announce
 from dataflow.execution.queues import Flight, RunnerQueue
@@ -18,8 +19,10 @@ from dataflow.model.batches import Batch, BatchReport, RunInfo
 from dataflow.model.records import BatchRecord, Record
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.planner.cost_book import CostBook
-from dataflow.worker.carry_out import BatchCarrier
+from dataflow.worker.async_calls import AsyncBatchCarrier
+from dataflow.worker.carry_out import BatchCarrier, Deliver
 from dataflow.worker.columns import pack
+from dataflow.worker.expand import Calls
 
 
 class ScriptedRunner:
@@ -31,6 +34,7 @@ class ScriptedRunner:
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
+        self.event_loops = 1
 
     def helps(self, inside: bool) -> bool:
         return False
@@ -66,21 +70,38 @@ class SimulatedRun:
         if self.state.outbox.records or self.state.outbox.announcements:
             self.turn()
 
-    def carry_out(self, number: int, most: int | None = None) -> None:
-        """A batch comes back; with ``most``, it reaches no more than so many elements."""
-        flight = self.under_way.pop(number % len(self.under_way))
-        batch: Batch = pickle.loads(pickle.dumps(flight.batch))
-        carrier = _Cut(batch, most)
-        report: BatchReport = pickle.loads(pickle.dumps(carrier.carry_out()))
-        self.state.reported(self.queue, report)
-        self.turn()
+    def carry_out(self, number: int, most: int | None = None, parts: Collection[int] = ()) -> None:
+        """A batch comes back; with ``most``, it reaches no more than so many elements.
 
-    def lose(self, number: int, position: int | None) -> None:
-        """The worker of a batch dies."""
+        After each of so many calls as ``parts`` says it reports what it has done so far.
+        """
+        flight = self.under_way.pop(number % len(self.under_way))
+        self._reported(self._carry_out(flight, most, parts))
+
+    def lose(self, number: int, position: int | None, parts: Collection[int] = ()) -> None:
+        """The worker of a batch dies; it may have reported in part before."""
         flight = self.under_way.pop(number % len(self.under_way))
         if position is not None and position >= 0:
             position %= flight.batch.body.calls
+            parts = [part for part in parts if part <= position]
+        if parts:
+            self._carry_out(flight, None, parts)
+        if flight.batch.is_concurrent:
+            position = None
         self.state.lost(self.queue, flight.batch.id, position, "it was killed", False)
+        self.turn()
+
+    def _carry_out(self, flight: Flight, most: int | None, parts: Collection[int]) -> BatchReport:
+        batch: Batch = pickle.loads(pickle.dumps(flight.batch))
+        carrier: _Cut | _Shuffled
+        if batch.is_concurrent:
+            carrier = _Shuffled(batch, parts, self._reported)
+        else:
+            carrier = _Cut(batch, most, parts, self._reported)
+        return carrier.carry_out()
+
+    def _reported(self, report: BatchReport) -> None:
+        self.state.reported(self.queue, pickle.loads(pickle.dumps(report)))
         self.turn()
 
     def finish_retries(self) -> None:
@@ -121,14 +142,49 @@ class SimulatedRun:
 class _Cut(BatchCarrier):
     """Makes no more than so many calls (elements of fused maps are never cut apart)."""
 
-    def __init__(self, batch: Batch, most: int | None) -> None:
+    def __init__(
+        self, batch: Batch, most: int | None, parts: Collection[int], deliver: Deliver
+    ) -> None:
         super().__init__(batch, pack)
         self.most = most
-        self.deadline = (1 << 62) if most is None else 0
+        self.parts = parts
+        self.deliver = deliver
+        self.deadline = 0
+
+    def make_calls(self, calls: Calls) -> None:
+        super().make_calls(self._in_time(calls))
+
+    def _in_time(self, calls: Calls) -> Calls:
+        if self.most is None:
+            self.deadline = 1 << 62  # only we are asked whether it may stop
+        yield from calls
 
     def may_stop(self, position: int) -> bool:
+        if position in self.parts:
+            self.report_part(self.deliver)
+        if self.most is None:
+            return False
         width = len(getattr(self.batch.body, "stages", ())) or 1
-        return super().may_stop(position) and position >= (self.most or 0) * width
+        return super().may_stop(position) and position >= self.most * width
+
+
+class _Shuffled(AsyncBatchCarrier):
+    """Concurrent calls that end in a strange order."""
+
+    def __init__(self, batch: Batch, parts: Collection[int], deliver: Deliver) -> None:
+        super().__init__(batch, pack)
+        self.parts = parts
+        self.deliver = deliver
+
+    def carry_out(self) -> BatchReport:
+        calls = list(self.expand())
+        for column in (self.values, self.ended, self.started):
+            column[:] = [0] * len(calls)
+        for done, position in enumerate(sorted(range(len(calls)), key=lambda at: at * 7 % 11)):
+            asyncio.run(self._run_one(position, calls[position]))
+            if done in self.parts:
+                self.report_part(self.deliver)
+        return self.report()
 
 
 def _places(record: BatchRecord) -> Iterable[tuple[int, int]]:

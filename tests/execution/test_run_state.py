@@ -39,7 +39,16 @@ retried = combine.with_options(name="retried", retries=1)
 delayed = combine.with_options(name="delayed", retries=1, retry_delay_seconds=5)
 apart = combine.with_options(name="apart", resources={"GPU": 1})
 alone = combine.with_options(name="alone", batch_size=1)
-TASKS = [combine, retried, delayed, apart, alone]
+
+
+@task(name="concurrent")
+async def concurrently(value: Any, other: Any = 0) -> Any:
+    """The same as an ``async`` task."""
+    return combine.fn(value, other)
+
+
+again = concurrently.with_options(name="again", retries=1, retry_delay_seconds=5)
+TASKS = [combine, retried, delayed, apart, alone, concurrently, again]
 
 
 class Model:
@@ -140,8 +149,9 @@ STEP = st.tuples(
 @given(
     steps=st.lists(STEP, max_size=25),
     fates=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 30)), max_size=60),
+    parts=st.sets(st.integers(0, 40)),
 )
-def test_every_task_run_ends_once_as_predicted(steps: Any, fates: Any) -> None:
+def test_every_task_run_ends_once_as_predicted(steps: Any, fates: Any, parts: Any) -> None:
     model = Model()
     run = model.run
     fate = iter(fates)
@@ -158,10 +168,10 @@ def test_every_task_run_ends_once_as_predicted(steps: Any, fates: Any) -> None:
             if not run.under_way:
                 run.finish_retries()
             elif what < 5:
-                run.carry_out(number, most=number % 4 + 1 if what % 2 else None)
+                run.carry_out(number, number % 4 + 1 if what % 2 else None, parts)
             elif what < 7 and lost < 2:
                 lost += 1  # fewer losses than make anything Crashed
-                run.lose(number, None if what == 5 else number)
+                run.lose(number, None if what == 5 else number, parts)
             elif what == 7:
                 run.finish_retries()
     run.trace()
@@ -234,3 +244,52 @@ def test_fused_maps_keep_their_own_states() -> None:
     run.run_to_end()
     for node in nodes:
         assert node.announced_count == 200
+
+
+def _three_fused_maps(run: SimulatedRun) -> list[MapNode]:
+    nodes: list[MapNode] = []
+    values: Any = range(1, 61)
+    for _ in range(3):
+        nodes.append(trace_map(run.graph, alone_or_not, (values,), {}, None))
+        values = FutureList(node=nodes[-1])
+    run.trace()
+    assert len(run.under_way[0].batch.body.stages) == 3  # type: ignore[union-attr]
+    return nodes
+
+
+alone_or_not = combine.with_options(name="fused")
+
+
+@pytest.mark.parametrize("part", range(1, 8))
+def test_a_part_tells_of_the_stages_that_an_element_has_behind_it(part: int) -> None:
+    run = SimulatedRun()
+    nodes = _three_fused_maps(run)
+    run.lose(0, 7, parts=[part])
+    told = [sum(code != 0 for code in node.codes) for node in nodes]
+    assert told == [len(range(number, part, 3)) for number in range(3)]
+    run.run_to_end()
+    assert all(len(codes) == 1 for codes in run.recorded_states().values())
+    assert [results.value_of(nodes[2], at) for at in (0, 1, 2, 59) if nodes[2].codes[at] == DONE]
+    for node in nodes:
+        assert node.announced_count == 60
+
+
+def test_a_part_tells_of_concurrent_calls_that_have_ended_between_others() -> None:
+    run = SimulatedRun()
+    node = trace_map(run.graph, concurrently, (range(1, 31),), {}, None)
+    follower = trace_map(run.graph, combine, (FutureList(node=node),), {}, None)
+    run.trace()
+    flight = run.under_way[0]
+    assert flight.is_concurrent and flight.batch.body.calls == 30
+    run.lose(0, None, parts=[4, 12])
+    assert sum(code != 0 for code in node.codes) == 13
+    assert run.queue.calls_under_way == 17
+    run.run_to_end()
+    assert run.queue.calls_under_way == run.queue.busy == 0
+    assert all(len(codes) == 1 for codes in run.recorded_states().values())
+    plain = [_outcome((DONE, value), (DONE, 0), allow=False) for value in range(1, 31)]
+    assert list(node.codes) == [code for code, _ in plain]
+    for element, (code, value) in enumerate(plain):
+        if code == DONE:
+            assert results.value_of(node, element) == value
+    assert follower.announced_count == 30

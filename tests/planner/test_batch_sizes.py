@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflow.planner.batch_sizes import (
+    MAX_CONCURRENT_BATCH,
     PROBE_ELEMENTS,
     RunnerCosts,
-    async_batch_size,
     batch_size,
     budget_seconds,
+    concurrent_batch_size,
     is_short,
 )
 
@@ -57,6 +58,8 @@ def test_shrinking_batches_share_the_rest_out(left: int, slots: int) -> None:
     assert batches < 100_000
 
 
-@given(LEFT, SLOTS)
-def test_async_batches_are_capped(left: int, slots: int) -> None:
-    assert 1 <= async_batch_size(left, slots) <= 500
+@given(LEFT, SLOTS, st.integers(1, 10_000))
+def test_concurrent_batches_are_shared_out_and_capped(left: int, slots: int, free: int) -> None:
+    size = concurrent_batch_size(left, slots, free)
+    assert 1 <= size <= min(left, MAX_CONCURRENT_BATCH, free)
+    assert (size - 1) * slots < left

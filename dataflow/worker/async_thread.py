@@ -1,0 +1,122 @@
+"""The event loop of a process, on which batches of ``async`` tasks run beside all others.
+
+One loop for all of them: what users keep open on it (sessions, pools) serves every call, and a slow
+call keeps no thread from others. It runs in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Callable
+from contextvars import Context
+
+from dataflow.model.batches import BatchReport
+from dataflow.worker.async_calls import AsyncBatchCarrier
+from dataflow.worker.carry_out import failed_report
+
+Done = Callable[[BatchReport], None]
+Cancel = Callable[[], object]
+_SPELL_SECONDS = 0.5
+
+
+class AsyncThread:
+    """An event loop in a thread, and the batches that run on it."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._waiting: queue.SimpleQueue[tuple[AsyncBatchCarrier, Done] | None] = (
+            queue.SimpleQueue()
+        )
+        self._has_helped = False
+        self._running: dict[AsyncBatchCarrier, asyncio.Task[None]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="dataflow async", daemon=True)
+        self._thread.start()
+
+    def begin(self, carrier: AsyncBatchCarrier, done: Done) -> Cancel:
+        """Begin with a batch; ``done`` gets its last report, in the loop's thread.
+
+        Returns:
+            What cancels the calls that have not ended, from any thread; the report still comes.
+        """
+        carrier.capture()
+        self._waiting.put((carrier, done))
+        self._loop.call_soon_threadsafe(self._begin_waiting, context=Context())
+        return lambda: self._loop.call_soon_threadsafe(self._cancel, carrier)
+
+    def carry_out(self, carrier: AsyncBatchCarrier) -> BatchReport:
+        """Carry out a batch while the calling thread waits; an exception there cancels it."""
+        reports: queue.SimpleQueue[BatchReport] = queue.SimpleQueue()
+        cancel = self.begin(carrier, reports.put)
+        try:
+            while True:  # in short spells: an exception sent to this thread does not end a wait
+                with contextlib.suppress(queue.Empty):
+                    return reports.get(timeout=_SPELL_SECONDS)
+        except BaseException:
+            cancel()
+            raise
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the loop's own thread: who waits here keeps it from going on."""
+        return threading.current_thread() is self._thread
+
+    def help(self, seconds: float) -> None:
+        """Carry out a batch that could not begin because this thread, the loop's own, waits."""
+        self._has_helped = True
+        try:
+            found = self._waiting.get(timeout=seconds)
+        except queue.Empty:
+            return
+        if found is not None:
+            carrier, done = found
+            done(carrier.carry_out())
+
+    def wake(self) -> None:
+        """Have this thread return, if it is in ``help``."""
+        if self._has_helped:
+            self._waiting.put(None)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def _begin_waiting(self) -> None:
+        while not self._waiting.empty():
+            found = self._waiting.get()
+            if found is not None:
+                task = self._loop.create_task(self._carry_out(*found))
+                self._running[found[0]] = task
+
+    def _cancel(self, carrier: AsyncBatchCarrier) -> None:
+        task = self._running.get(carrier)
+        if task is not None:
+            task.cancel()
+
+    async def _carry_out(self, carrier: AsyncBatchCarrier, done: Done) -> None:
+        try:
+            report = await carrier.carry_out_here()
+        except asyncio.CancelledError:  # before it had begun
+            report = carrier.report()
+        except Exception as error:
+            report = failed_report(carrier.batch, error)
+        finally:
+            self._running.pop(carrier, None)
+        done(report)
+
+
+_thread: AsyncThread | None = None
+_lock = threading.Lock()
+
+
+def async_thread() -> AsyncThread:
+    """The one of this process; a forked child gets its own."""
+    global _thread
+    with _lock:
+        if _thread is None or _thread.pid != os.getpid():
+            _thread = AsyncThread()
+        return _thread
