@@ -266,6 +266,8 @@ class Flow(Declared, Generic[P, R]):
 class _Subflow:
     """A flow as the function of a task: what ``flow.submit`` runs on a worker."""
 
+    is_subflow = True
+
     def __init__(self, flow: Flow[Any, Any]) -> None:
         self.flow = flow
         self.__name__ = flow.name

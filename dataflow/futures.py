@@ -390,7 +390,7 @@ def _next_ended(
             try:
                 return ended.get_nowait()
             except queue.Empty:
-                runner.help(0.02)
+                runner.help(lambda: not ended.empty(), 0.02)
         rest = 0.5 if deadline is None else min(deadline - time.monotonic(), 0.5)
         if rest <= 0:
             raise ResultTimeoutError(f"{left} futures had not ended after {timeout:g} second(s).")

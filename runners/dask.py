@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dataflow.execution.runner_protocol import RunnerListener
@@ -119,7 +119,7 @@ class DaskTaskRunner:
         """Nobody works for the workers."""
         return False
 
-    def help(self, seconds: float) -> None:
+    def help(self, is_over: Callable[[], bool], seconds: float) -> None:
         """Nothing to do here."""
         time.sleep(seconds)
 

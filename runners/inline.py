@@ -5,13 +5,13 @@ For debugging (breakpoints stop where one looks), for tests, and inside workers.
 
 from __future__ import annotations
 
-import queue
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.worker.carry_batch import carry_out_in_process
+from runners.batch_queue import BatchQueue
 
 
 class InlineTaskRunner:
@@ -22,7 +22,7 @@ class InlineTaskRunner:
     costs = RunnerCosts(dispatch_seconds=50e-6, target_seconds=0.05)
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._queue = BatchQueue()
         self._listener: RunnerListener | None = None
 
     def start(self, listener: RunnerListener) -> None:
@@ -45,34 +45,21 @@ class InlineTaskRunner:
 
     def cancel(self, batch_ids: Iterable[int]) -> None:
         """What is under way is in the caller's own thread; what waits is dropped."""
-        ids = set(batch_ids)
-        kept = []
-        while True:
-            try:
-                batch = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if batch is not None and batch.id not in ids:
-                kept.append(batch)
-        for batch in kept:
-            self._queue.put(batch)
+        self._queue.drop(set(batch_ids))
 
     def helps(self, inside: bool) -> bool:
         """Who waits always works."""
         return True
 
-    def help(self, seconds: float) -> None:
+    def help(self, is_over: Callable[[], bool], seconds: float) -> None:
         """Carry out the next batch."""
-        try:
-            batch = self._queue.get(timeout=seconds)
-        except queue.Empty:
-            return
+        batch = self._queue.get_until(is_over, seconds)
         if batch is not None and self._listener is not None:
             carry_out_in_process(batch, self._listener.reported, self._listener.logged)
 
     def wake(self) -> None:
-        """Have a helper look whether what it waits for is there."""
-        self._queue.put(None)
+        """Have helpers see whether their wait is over."""
+        self._queue.wake()
 
     def close(self) -> None:
         """Nothing to end."""

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch
@@ -74,7 +74,7 @@ class ProcessPoolTaskRunner:
         """Nobody works for the workers."""
         return False
 
-    def help(self, seconds: float) -> None:
+    def help(self, is_over: Callable[[], bool], seconds: float) -> None:
         """Nothing to do here."""
         time.sleep(seconds)
 

@@ -8,7 +8,6 @@ threads is too small.
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from dataflow.model.batches import Batch, BatchReport
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.settings import get_settings
 from dataflow.worker.carry_batch import begin_in_process, carry_out_in_process
+from runners.batch_queue import BatchQueue
 
 if TYPE_CHECKING:
     from dataflow.worker.async_thread import AsyncThread
@@ -38,7 +38,7 @@ class ThreadPoolTaskRunner:
         if max_workers is not None and max_workers < 1:
             raise ValueError(f"max_workers must be 1 or more, not {max_workers}.")
         self._workers = max_workers or get_settings().workers or (os.cpu_count() or 1) + 4
-        self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._queue = BatchQueue()
         self._threads: list[threading.Thread] = []
         self._listener: RunnerListener | None = None
         self._cancelled: set[int] = set()
@@ -53,6 +53,7 @@ class ThreadPoolTaskRunner:
         self._listener = listener
         if self._pid != os.getpid():  # a forked child has none of the threads
             self._threads.clear()
+            self._queue = BatchQueue()
             self._pid = os.getpid()
 
     @property
@@ -74,7 +75,6 @@ class ThreadPoolTaskRunner:
             self._async = async_thread()
             self._begin(batch, self._listener)
             return
-        self._queue.put(batch)
         with self._lock:
             self._busy += 1
             wanted = min(self._busy, self._workers)
@@ -83,6 +83,7 @@ class ThreadPoolTaskRunner:
                 thread = threading.Thread(target=self._work, name=name, daemon=True)
                 self._threads.append(thread)
                 thread.start()
+        self._queue.put(batch)
 
     def _begin(self, batch: Batch, listener: RunnerListener) -> None:
         def reported(report: BatchReport) -> None:
@@ -96,16 +97,9 @@ class ThreadPoolTaskRunner:
             self._cancels[batch.id] = cancel
 
     def _work(self) -> None:
-        while True:
-            batch = self._queue.get()
-            if batch is None:
-                if self._pid_closed():
-                    return
-                continue
+        thread = threading.current_thread()
+        while (batch := self._queue.get(lambda: thread in self._threads)) is not None:
             self._carry_out(batch)
-
-    def _pid_closed(self) -> bool:
-        return threading.current_thread() not in self._threads
 
     def _carry_out(self, batch: Batch) -> None:
         listener = self._listener
@@ -127,31 +121,27 @@ class ThreadPoolTaskRunner:
 
     def helps(self, inside: bool) -> bool:
         """A task that waits for another works meanwhile."""
-        return inside or (self._async is not None and self._async.is_here)
+        return inside
 
-    def help(self, seconds: float) -> None:
+    def help(self, is_over: Callable[[], bool], seconds: float) -> None:
         """Carry out the next batch in the calling thread."""
         if self._async is not None and self._async.is_here:
-            self._async.help(seconds)
+            self._async.help(is_over, seconds)
             return
-        try:
-            batch = self._queue.get(timeout=seconds)
-        except queue.Empty:
-            return
+        batch = self._queue.get_until(is_over, seconds)
         if batch is not None:
             self._carry_out(batch)
 
     def wake(self) -> None:
-        """Have a helper look whether what it waits for is there."""
-        self._queue.put(None)
+        """Have helpers see whether their wait is over."""
+        self._queue.wake()
         if self._async is not None:
             self._async.wake()
 
     def close(self) -> None:
         """Let the threads end."""
-        threads, self._threads = self._threads, []
-        for _ in threads:
-            self._queue.put(None)
+        self._threads.clear()
+        self._queue.wake_workers()
 
     def __enter__(self) -> ThreadPoolTaskRunner:
         return self

@@ -32,12 +32,14 @@ from dataflow.execution.scope import (
     end_run,
     log_level,
     record_state,
+    submitted_call,
 )
 from dataflow.execution.task_hooks import hook_thread
 from dataflow.graph.tags import current_tags
 from dataflow.graph.trace import find_refs, trace_call
 from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo
+from dataflow.model.records import NodeLengthRecord
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
 from dataflow.worker.call_context import current_call, current_scope
@@ -68,10 +70,11 @@ class FlowRun:
     ) -> None:
         self.flow = flow
         self.parent = _parent()
+        self.call = submitted_call()
         self.node: Any = None
         self.node_begun = now_ns()
         self.upstream_error: BaseException | None = None
-        if self.parent is not None:
+        if self.parent is not None and self.call is None:
             args, kwargs = self._add_to_parent(args, kwargs, wait_for)
         self.error: BaseException | None = self.upstream_error
         self.parameters: dict[str, Any] = {}
@@ -105,6 +108,10 @@ class FlowRun:
         if self.node is not None and self.parent is not None:
             record = node_record(self.node, self.scope.info.run_id)
             self.parent.loop.writer.write([record], [])
+        elif self.call is not None and self.call.place.index is None:
+            place, run_id = self.call.place, self.scope.info.run_id
+            known = NodeLengthRecord(self.call.run.run_id, place.node, None, run_id)
+            self.scope.loop.writer.write([known], [])
         name = self.scope.info.name
         self.scope.say(logging.INFO, f"Beginning flow run {name!r} for flow {self.flow.name!r}")
         self._announce_start(self.scope)
@@ -137,6 +144,9 @@ class FlowRun:
             else choose_runner(flow.task_runner)
         )
         settings = get_settings()
+        node = self.node.id if self.node is not None else None
+        if self.call is not None:
+            node = self.call.place.node
         log_prints = settings.log_prints if flow.log_prints is None else flow.log_prints
         info = RunInfo(
             run_id=new_run_id(),
@@ -153,7 +163,7 @@ class FlowRun:
             info,
             runner,
             parent,
-            parent_node=self.node.id if self.node is not None else None,
+            parent_node=node,
             parameters_json=_as_json(self.parameters),
             version=flow.version,
             log_prints=log_prints,

@@ -93,7 +93,7 @@ def _wait_helping(runner: Any, woken: threading.Event, timeout: float | None) ->
             rest = min(deadline - time.monotonic(), rest)
             if rest <= 0:
                 return False
-        runner.help(rest)
+        runner.help(woken.is_set, rest)
     return True
 
 
@@ -134,13 +134,14 @@ def exception_of(node: TaskNode | MapNode, element: int | None) -> BaseException
     code = int(StateCode.NOT_READY)
     if element is not None or isinstance(node, TaskNode):
         code = node.state_code(element)
+    elif node.failure is not None:
+        code = node.failed_code
     failure = node.failure_of(element)
     if failure is None:
         return State.of_code(StateCode(code), message=_message(node, element)).as_error()
-    name = name_of(node, element)
-    if code != StateCode.NOT_READY or failure.source == name:  # its own: it cannot be mapped so
+    if code != StateCode.NOT_READY:
         return revive(failure)
-    return not_ready_error(name, failure)
+    return not_ready_error(name_of(node, element), failure)
 
 
 def name_of(node: Any, element: int | None) -> str:
@@ -181,7 +182,7 @@ def _message(node: TaskNode | MapNode, element: int | None) -> str | None:
 
     failure = node.failure_of(element)
     code = (
-        StateCode.NOT_READY
+        node.failed_code
         if element is None and isinstance(node, MapNode)
         else node.state_code(element)
     )

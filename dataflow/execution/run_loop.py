@@ -30,6 +30,7 @@ from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import Node
 from dataflow.logs import show_logs
 from dataflow.model.batches import BatchReport, LogLine
+from dataflow.model.records import LogRecord
 from dataflow.model.states import StateCode
 from dataflow.planner.cost_book import CostBook
 from dataflow.settings import get_settings
@@ -76,9 +77,18 @@ class _Listener:
 
 
 class RunLoop:
-    """The loop of this process; made on first use (see :func:`run_loop`)."""
+    """The loop of this process; made on first use (see :func:`run_loop`).
 
-    def __init__(self, open_store: Callable[[], RunStore] | None = None) -> None:
+    Args:
+        open_store: where it records; None: the store of the settings.
+        show: shows log lines that have been recorded.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], RunStore] | None = None,
+        show: Callable[[list[LogRecord]], None] = show_logs,
+    ) -> None:
         self.store_path = get_settings().store_path
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.state = RunState(time.time_ns)
@@ -86,7 +96,7 @@ class RunLoop:
         self.graphs: set[FlowGraph] = set()
         self.book = CostBook()
         self.writer = RecordWriter(
-            open_store or (lambda: open_run_store(self.store_path)), self._store_failed, show_logs
+            open_store or (lambda: open_run_store(self.store_path)), self._store_failed, show
         )
         self.error: BaseException | None = None
         self._timers: list[tuple[float, int, Message]] = []

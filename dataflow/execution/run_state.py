@@ -229,7 +229,8 @@ class RunState:
         if node.length is None:
             error = self._find_length(node)
             if error is not None:
-                self._map_not_ready(node, replace(describe(error), source=node.name))
+                failure = replace(describe(error), source=node.name)
+                self._map_not_ready(node, failure, int(StateCode.FAILED))
                 return
         assert node.length is not None
         if node.length == 0:
@@ -593,11 +594,13 @@ class RunState:
             if stage.left == 0 or stage.failure is not None:
                 continue
             if stage.length is None:
-                stage.failure = failure
+                stage.failed_code, stage.failure = code, failure
+                self._record_attempts(stage.graph, unbegun_records(stage, range(1), code, failure))
                 self.outbox.announcements.append(MapFailed(stage))
                 waiting, stage.length_dependents = stage.length_dependents, []
+                follows = _NOT_READY if code == StateCode.FAILED else code
                 for dependent in waiting:
-                    self._later(partial(self._map_not_ready, dependent, failure, code))
+                    self._later(partial(self._map_not_ready, dependent, failure, follows))
                 self._map_ended(stage)
                 continue
             self._fail_rest(stage, failure, code)
@@ -830,7 +833,8 @@ def _first(flight: Flight) -> Any:
 
 def _name_of(graph: FlowGraph, record: AttemptRecord) -> str:
     node: Any = graph.nodes[record.node]
-    return str(node.element_name(record.index) if isinstance(node, MapNode) else node.name)
+    is_element = isinstance(node, MapNode) and node.length is not None
+    return str(node.element_name(record.index) if is_element else node.name)
 
 
 def _task_names(flight: Flight) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
 
 from dataflow.model.batches import Batch, BatchReport, LogLine
@@ -66,11 +66,16 @@ class Runner(Protocol):
     def helps(self, inside: bool) -> bool:
         """Whether who waits for this runner should work meanwhile (``inside`` one of its tasks)."""
 
-    def help(self, seconds: float) -> None:
-        """Carry out one batch in the calling thread; wait for one no longer than ``seconds``."""
+    def help(self, is_over: Callable[[], bool], seconds: float) -> None:
+        """Carry out one batch in the calling thread, which waits for something.
+
+        Args:
+            is_over: whether that has happened; asked before waiting for a batch, and when woken.
+            seconds: how long to wait for a batch at most.
+        """
 
     def wake(self) -> None:
-        """Have a thread that waits in ``help`` return."""
+        """Have threads that wait in ``help`` ask whether their wait is over."""
 
     def close(self) -> None:
         """End the workers; a later ``start`` starts new ones."""

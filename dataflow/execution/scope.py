@@ -95,6 +95,14 @@ class RunScope:
             self.log(now_ns(), level, self.logger_name, message)
 
 
+class _Door(RunScope):
+    """Stands in a worker for the run of a call that is a submitted flow; it records nothing."""
+
+    def close(self) -> None:
+        """The flow has ended."""
+        self.loop.close()
+
+
 _scopes: dict[str, RunScope] = {}
 _lock = threading.Lock()
 _implicit: tuple[int, RunScope] | None = None
@@ -260,6 +268,14 @@ def _scope_in_worker(call: Any) -> RunScope:
         return scope
 
 
+def submitted_call() -> Any:
+    """The call whose function is a submitted flow that begins here and now, if there is one."""
+    call = current_call.get()
+    if call is None or current_scope.get() is not None:
+        return None
+    return call if getattr(call.place.task.fn, "is_subflow", False) else None
+
+
 def _open_in_worker(call: Any) -> RunScope:
     place = call.place
     info = RunInfo(
@@ -270,8 +286,11 @@ def _open_in_worker(call: Any) -> RunScope:
         parent_run_id=call.run.run_id,
         log_level=call.run.log_level,
     )
-    loop = RunLoop(open_store=lambda: _ReportStore(call.records))  # type: ignore[arg-type,return-value]
+    store = _ReportStore(call.records)
+    loop = RunLoop(lambda: store, show=lambda lines: None)  # type: ignore[arg-type,return-value]
     runner = load_inline()
+    if submitted_call() is not None:  # it has a run of its own, right below that of the call
+        return _Door(call.run, FlowGraph(call.run.run_id, ""), runner, loop, None)
     scope = open_scope(info, runner, None, loop=loop)
     now = now_ns()
     loop.writer.write_now(

@@ -182,6 +182,7 @@ class MapNode:
         left: elements that have not ended.
         codes: the announced state of each element, a byte each.
         segments: where values are, in the order in which they came.
+        failure, failed_code: why its length will never be known, and the state it is in so.
     """
 
     __slots__ = (
@@ -195,6 +196,7 @@ class MapNode:
         "created_ns",
         "dependents",
         "element_dependents",
+        "failed_code",
         "failure",
         "failures",
         "graph",
@@ -268,6 +270,7 @@ class MapNode:
         self.newest: tuple[int, array[int]] | None = None
         self.failures: dict[int, Failure] = {}
         self.failure: Failure | None = None
+        self.failed_code = int(StateCode.NOT_READY)
         self.notes: dict[int, Note] = {}
         self.run_names: dict[int, str] = {}
         self.codes = bytearray()
@@ -305,7 +308,7 @@ class MapNode:
         if element is not None:
             return self.codes[element]
         if self.failure is not None:
-            return int(StateCode.NOT_READY)
+            return self.failed_code
         if not self.ended():
             return _PENDING
         bad = [code for code in BAD_CODES if code in self.codes]

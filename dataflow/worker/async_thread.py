@@ -37,15 +37,20 @@ class AsyncThread:
         self._thread = threading.Thread(target=self._run, name="dataflow async", daemon=True)
         self._thread.start()
 
-    def begin(self, carrier: AsyncBatchCarrier, done: Done) -> Cancel:
+    def begin(
+        self, carrier: AsyncBatchCarrier, done: Done, context: Context | None = None
+    ) -> Cancel:
         """Begin with a batch; ``done`` gets its last report, in the loop's thread.
+
+        Args:
+            context: what its calls find in context variables; None: nothing.
 
         Returns:
             What cancels the calls that have not ended, from any thread; the report still comes.
         """
         carrier.capture()
         self._waiting.put((carrier, done))
-        self._loop.call_soon_threadsafe(self._begin_waiting, context=Context())
+        self._loop.call_soon_threadsafe(self._begin_waiting, context=context or Context())
         return lambda: self._loop.call_soon_threadsafe(self._cancel, carrier)
 
     def carry_out(self, carrier: AsyncBatchCarrier) -> BatchReport:
@@ -65,9 +70,11 @@ class AsyncThread:
         """Whether this is the loop's own thread: who waits here keeps it from going on."""
         return threading.current_thread() is self._thread
 
-    def help(self, seconds: float) -> None:
+    def help(self, is_over: Callable[[], bool], seconds: float) -> None:
         """Carry out a batch that could not begin because this thread, the loop's own, waits."""
         self._has_helped = True
+        if is_over():
+            return
         try:
             found = self._waiting.get(timeout=seconds)
         except queue.Empty:
@@ -77,7 +84,7 @@ class AsyncThread:
             done(carrier.carry_out())
 
     def wake(self) -> None:
-        """Have this thread return, if it is in ``help``."""
+        """Have who helps see whether its wait is over."""
         if self._has_helped:
             self._waiting.put(None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableSequence
+from contextvars import Context
 
 from dataflow.model.batches import Batch, BatchReport, LogLine
 from dataflow.worker.call_context import current_scope, occupies_slot
@@ -58,7 +59,9 @@ def begin_in_process(batch: Batch, reported: Deliver, logged: Logged) -> Callabl
         reported(report)
 
     part_reporter.ask(carrier, reported)
-    return async_thread().begin(carrier, done)
+    context = Context()
+    context.run(occupies_slot.set, True)
+    return async_thread().begin(carrier, done, context)
 
 
 def _carrier_in_process(batch: Batch, logged: Logged) -> BatchCarrier:

@@ -111,6 +111,32 @@ def test_log_lines_know_their_attempt() -> None:
     ]
 
 
+@flow
+def talking_child(x):
+    get_run_logger().info("child %s", x)
+
+
+@task
+def calls_a_flow(x):
+    talking_child(x)
+
+
+@flow
+def talking_parent():
+    calls_a_flow.submit(1)
+    talking_child.submit(2)
+
+
+def test_lines_of_flows_inside_workers_are_shown_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATAFLOW_LOG_TO_TERMINAL", "1")
+    talking_parent()
+    shown = capfd.readouterr().err
+    assert shown.count("- child 1") == shown.count("- child 2") == 1
+    assert shown.count("for flow 'talking-child'") == 2
+
+
 @task
 def standard(x):
     logging.getLogger("my.module").info("standard %s", x)

@@ -8,7 +8,7 @@ import pytest
 
 from dataflow import flow, quote, task, unmapped
 from dataflow.errors import MappingLengthMismatch, MappingMissingIterable, UpstreamTaskError
-from tests.runners.stored import run_of
+from tests.runners.stored import counts_of, run_of
 
 pytestmark = pytest.mark.usefixtures("runner")
 
@@ -71,6 +71,15 @@ def late_length_errors():
 
 def test_lengths_that_turn_out_to_differ() -> None:
     differing, number = late_length_errors()
+    assert counts_of(late_length_errors) == {
+        "same-0": {"Completed": 1},
+        "add-0": {"Failed": 1},
+        "same-1": {"Completed": 1},
+        "double-0": {"Failed": 1},
+        "double-1": {"NotReady": 1},
+    }
+    (node,) = (node for node in run_of(late_length_errors).nodes() if node.name == "add-0")
+    assert node.length is None
     assert "x: 2" in differing
     assert "y: 3" in differing
     assert "'double'" in number

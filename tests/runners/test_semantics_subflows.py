@@ -187,25 +187,28 @@ def test_flows_are_submitted_and_mapped() -> None:
     assert (mapped, fed, bad) == ([2, 4, 6], 16, "Failed")
 
 
-def _descendants(run: records.Run) -> list[records.Run]:
-    found = list(run.subflows())
-    for sub in run.subflows():
-        found += _descendants(sub)
-    return found
-
-
 @flow
-def maps_a_flow():
-    return child.map([1, 2, 3])
+def submits_and_maps_a_flow():
+    return child.submit(4), child.map([1, 2, 3])
 
 
-def test_submitted_flows_have_runs_of_their_own_below_their_parent() -> None:
-    assert maps_a_flow() == [2, 4, 6]
-    assert counts_of(maps_a_flow)["child-0"] == {"Completed": 3}
-    subflows = _descendants(run_of(maps_a_flow))
-    inner = [sub for sub in subflows if [n.task_name for n in sub.nodes()] == ["double"]]
-    assert sorted(sub.parameters["x"] for sub in inner) == [1, 2, 3]
-    assert all(sub.state.is_completed() for sub in inner)
+def test_submitted_flows_have_runs_of_their_own_right_below_their_parent() -> None:
+    assert submits_and_maps_a_flow() == (8, [2, 4, 6])
+    run = run_of(submits_and_maps_a_flow)
+    submitted, mapped = run.nodes()
+    assert counts_of(submits_and_maps_a_flow) == {
+        "child-0": {"Completed": 1},
+        "child-1": {"Completed": 3},
+    }
+    subflows = run.subflows()
+    assert sorted(sub.parameters["x"] for sub in subflows) == [1, 2, 3, 4]
+    for sub in subflows:
+        assert sub.state.is_completed()
+        assert [(node.kind, node.task_name) for node in sub.nodes()] == [("task", "double")]
+        assert not sub.subflows()
+        is_single = sub.parameters["x"] == 4
+        assert sub.summary.parent_node == (submitted.node if is_single else mapped.node)
+        assert (submitted.child_run_id == sub.id) is is_single
 
 
 def test_flow_submit_outside_a_flow() -> None:
