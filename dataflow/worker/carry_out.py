@@ -123,7 +123,7 @@ class BatchCarrier:
         batch = self.batch
         inputs = Inputs(batch.inputs, self.values, self.failures, self.name_of)
         invokers = [self.invoker(task) for task in batch.tasks]
-        return expand(batch, invokers, inputs, lambda: clock() > self.deadline)
+        return expand(batch, invokers, inputs)
 
     def name_of(self, position: int) -> str:
         """The name of the task run at a position of the batch."""

@@ -113,23 +113,20 @@ def _exception(failure: Failure, skipped: str | None) -> BaseException:
     return revive(failure) if skipped is None else not_ready_error(skipped, failure)
 
 
-def expand(
-    batch: Batch, invokers: list[Function], inputs: Inputs, is_late: Callable[[], bool]
-) -> Calls:
+def expand(batch: Batch, invokers: list[Function], inputs: Inputs) -> Calls:
     """The calls of a batch.
 
     Args:
         batch: the batch.
         invokers: for each task of the batch the function that makes a call of it.
         inputs: where sources are looked up.
-        is_late: whether the time budget is spent; asked between the elements of fused maps.
     """
     body = batch.body
     if isinstance(body, CallBody):
         return _expand_calls(body, invokers, inputs)
     if len(body.stages) == 1:
         return _expand_map(body, invokers[body.stages[0].task], inputs)
-    return _expand_stages(body, invokers, inputs, is_late)
+    return _expand_stages(body, invokers, inputs)
 
 
 def _expand_calls(body: CallBody, invokers: list[Function], inputs: Inputs) -> Calls:
@@ -211,34 +208,72 @@ def _each(source: Source, indices: Sequence[int], inputs: Inputs) -> Iterable[An
     return repeat(inputs.find(source))
 
 
-def _expand_stages(
-    body: MapBody, invokers: list[Function], inputs: Inputs, is_late: Callable[[], bool]
-) -> Calls:
+def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> Calls:
     """Fused stages, element by element, so that no more than one element's values are held."""
     width = len(body.stages)
-    plans = [_stage_streams(stage, body.indices, inputs) for stage in body.stages]
-    functions = [invokers[stage.task] for stage in body.stages]
-    for element in range(len(body.indices)):
-        if element and is_late():
-            return
-        start = element * width
-        for function, (args, kwargs) in zip(functions, plans, strict=True):
-            row, named = _Row(start, inputs), _Row(start, inputs)
+    values, failures = inputs.values, inputs.failures
+    stages = [
+        (invokers[stage.task], _constants(number, stage, inputs), *_streams(stage, body, inputs))
+        for number, stage in enumerate(body.stages)
+    ]
+    (first, _, args, kwargs), *_ = stages
+    rows = _rows(body.stages[0], args)
+    if rows is not None:
+        del stages[0]
+    for start in range(0, body.calls, width):
+        if rows is not None:
+            yield first, next(rows), _NO_KWARGS
+        for function, constants, args, kwargs in stages:
+            if constants is not None and (not failures or len(values) - 1 not in failures):
+                before, after, named = constants
+                yield function, (*before, values[-1], *after), named
+                continue
+            row, named_row = _Row(start, inputs), _Row(start, inputs)
             row_values = list(map(row.pull, args))
-            named_values = dict(zip(kwargs, map(named.pull, kwargs.values()), strict=True))
-            error = row.error or named.error
+            named = dict(zip(kwargs, map(named_row.pull, kwargs.values()), strict=True))
+            error = row.error or named_row.error
             if error is None:
-                yield function, row_values, named_values
+                yield function, row_values, named
             else:
                 yield _raiser(error), (), _NO_KWARGS
 
 
-def _stage_streams(stage: Stage, indices: Sequence[int], inputs: Inputs) -> tuple[Any, Any]:
+def _rows(stage: Stage, args: list[Any]) -> Iterator[tuple[Any, ...]] | None:
+    """The arguments of the first stage, where all come one after the other from columns."""
+    plain = all(isinstance(each, (Const, Each, EachPickled, GivenSpan)) for each in stage.args)
+    if stage.kwargs or not plain or any(isinstance(each, _Broken) for each in args):
+        return None
+    return zip(*args, strict=False)
+
+
+def _constants(number: int, stage: Stage, inputs: Inputs) -> Any:
+    """What a stage gets beside the value of the stage before it, where that is all that changes.
+
+    Returns:
+        Arguments before it, arguments after it, named ones; None: it is not such a stage.
+    """
+    follows = Slot(number - 1)
+    if number == 0 or list(stage.args).count(follows) != 1:
+        return None
+    others = [source for source in (*stage.args, *stage.kwargs.values()) if source != follows]
+    if not all(isinstance(source, (Const, Given)) for source in others):
+        return None
+    at = stage.args.index(follows)
+    try:
+        before, after = (
+            tuple(map(inputs.find, part)) for part in (stage.args[:at], stage.args[at + 1 :])
+        )
+        return before, after, {name: inputs.find(each) for name, each in stage.kwargs.items()}
+    except Exception:
+        return None  # a value that cannot be loaded: each call says so
+
+
+def _streams(stage: Stage, body: MapBody, inputs: Inputs) -> tuple[Any, Any]:
     def stream(source: Source) -> Any:
         if isinstance(source, Slot):
             return source
         try:
-            return iter(_each(source, indices, inputs))
+            return iter(_each(source, body.indices, inputs))
         except Exception as error:
             return _Broken(error)
 

@@ -22,7 +22,6 @@ from dataflow.planner.cost_book import CostBook
 from dataflow.worker.async_calls import AsyncBatchCarrier
 from dataflow.worker.carry_out import BatchCarrier, Deliver
 from dataflow.worker.columns import pack
-from dataflow.worker.expand import Calls
 
 
 class ScriptedRunner:
@@ -150,14 +149,6 @@ class _Cut(BatchCarrier):
         self.parts = parts
         self.deliver = deliver
         self.deadline = 0
-
-    def make_calls(self, calls: Calls) -> None:
-        super().make_calls(self._in_time(calls))
-
-    def _in_time(self, calls: Calls) -> Calls:
-        if self.most is None:
-            self.deadline = 1 << 62  # only we are asked whether it may stop
-        yield from calls
 
     def may_stop(self, position: int) -> bool:
         if position in self.parts:
