@@ -1,7 +1,4 @@
-"""Boards: files in which workers on this machine write down what they are at, for when they die.
-
-A board is three integers: the deadline of the call under way, its position, and the batch.
-"""
+"""Boards of Dask workers: files on this machine, one for each thread of a worker."""
 
 from __future__ import annotations
 
@@ -10,56 +7,75 @@ import mmap
 import os
 import signal
 import threading
-from collections.abc import MutableSequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dataflow.model.batches import Batch
+from dataflow.worker.board import (
+    BATCH,
+    BOARD_BYTES,
+    POSITION,
+    STEP_BATCH,
+    STEP_POSITION,
+    Board,
+    culprit,
+)
 from runners.dask_messages import Message
 
-_BOARD_BYTES = 24
-
-
+_DEAD = ".dead"
 _boards = threading.local()
 
 
-def board_for(message: Message) -> MutableSequence[int]:
-    """Deadline, position and batch of the call under way, where the flow's machine can see it."""
+def board_for(message: Message) -> Board:
+    """The board of this thread, where the flow's machine can see it."""
     if message.boards is None:
-        return [0, 0, 0]
+        return [0] * 5
     board: Any = getattr(_boards, "board", None)
     if board is None or _boards.folder != message.boards:
         board = _boards.board = _open_board(message.boards)
         _boards.folder = message.boards
-    board[1] = 0
-    board[2] = message.batch_id
-    found: MutableSequence[int] = board
+    board[POSITION] = 0
+    board[BATCH] = message.batch_id
+    found: Board = board
     return found
 
 
 def _open_board(folder: str) -> Any:
     path = f"{folder}/{os.getpid()}-{threading.get_ident()}"
     with open(path, "w+b") as file:  # noqa: PTH123 - once a thread
-        file.truncate(_BOARD_BYTES)
-        return memoryview(mmap.mmap(file.fileno(), _BOARD_BYTES)).cast("q")
+        file.truncate(BOARD_BYTES)
+        return memoryview(mmap.mmap(file.fileno(), BOARD_BYTES)).cast("q")
 
 
 def find_position(folder: str, batch: Batch) -> int | None:
-    """The call of a lost batch that its worker was at; -1: it had not begun; None: not known."""
-    for path in Path(folder).iterdir():
-        with contextlib.suppress(OSError):
-            board = memoryview(path.read_bytes()[:_BOARD_BYTES]).cast("q")
-            if board[2] == batch.id:
-                path.unlink()
-                return None if batch.is_concurrent else board[1]
+    """The call of a lost batch that its worker was at; -1: none of them; None: not known."""
+    for path, board in _read_boards(folder):
+        if board[BATCH] == batch.id and path.suffix != _DEAD:
+            path.rename(path.with_suffix(_DEAD))  # it will run again elsewhere
+            _take_over_step(folder, path, board)
+            return culprit(board, batch)
     return -1
+
+
+def _take_over_step(folder: str, path: Path, board: list[int]) -> None:
+    """Note on a board which step the loop was making for a batch of another thread's board."""
+    process = path.name.partition("-")[0]
+    for other, found in _read_boards(folder):
+        if found[STEP_BATCH] and other.name.partition("-")[0] == process:
+            board[STEP_BATCH], board[STEP_POSITION] = found[STEP_BATCH], found[STEP_POSITION]
 
 
 def kill_workers(folder: str, batch_ids: set[int]) -> None:
     """End the worker processes that are at these batches; their nannies start new ones."""
-    for path in Path(folder).iterdir():
-        with contextlib.suppress(OSError):
-            board = memoryview(path.read_bytes()[:_BOARD_BYTES]).cast("q")
-            if board[2] in batch_ids:
-                path.unlink()
+    for path, board in _read_boards(folder):
+        if board[BATCH] in batch_ids and path.suffix != _DEAD:
+            path.unlink()
+            with contextlib.suppress(OSError):
                 os.kill(int(path.name.partition("-")[0]), signal.SIGKILL)
+
+
+def _read_boards(folder: str) -> Iterator[tuple[Path, list[int]]]:
+    for path in list(Path(folder).iterdir()):
+        with contextlib.suppress(OSError, ValueError):
+            yield path, memoryview(path.read_bytes()[:BOARD_BYTES]).cast("q").tolist()

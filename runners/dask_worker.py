@@ -15,12 +15,13 @@ from __future__ import annotations
 import ctypes
 import pickle
 import threading
-from collections.abc import Collection, MutableSequence, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from dataflow.model.batches import Batch, BatchReport, Column, Failure, MapBody
+from dataflow.worker.board import BATCH, Board
 from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.carry_out import BatchCarrier, NotNow
 from dataflow.worker.columns import PackedColumn, pack
@@ -57,7 +58,7 @@ def run_batch(data: bytes, kept: Sequence[Kept]) -> Kept:
         return _carry_out(worker, message, kept, board)
     finally:
         _running.pop(place, None)
-        board[2] = 0
+        board[BATCH] = 0
 
 
 class Interrupted(BaseException):
@@ -104,9 +105,7 @@ def is_held(data: bytes) -> bool:
 # --- carrying out ---------------------------------------------------------------------------------
 
 
-def _carry_out(
-    worker: Any, message: Message, kept: Sequence[Kept], board: MutableSequence[int]
-) -> Kept:
+def _carry_out(worker: Any, message: Message, kept: Sequence[Kept], board: Board) -> Kept:
     try:
         check_versions(message)
         batch = load_batch(worker, message, kept)

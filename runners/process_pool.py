@@ -33,11 +33,12 @@ from pathlib import Path
 from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, BatchReport, Column
+from dataflow.worker.board import BATCH, BOARD_BYTES, DEADLINE, POSITION, culprit
 from dataflow.worker.carry_out import failed_report
 from dataflow.worker.columns import FileColumn, PackedColumn, write_file
 from runners.messages import dump_batch, dump_task
 from runners.worker_process import HEADER, Order
-from runners.zygote import ANSWER, BOARD_BYTES, DIED, FORKED
+from runners.zygote import ANSWER, DIED, FORKED
 
 _DEPTH = 2
 _SHARE_BYTES = 64_000
@@ -408,21 +409,20 @@ class ProcessPool:
                 self.selector.unregister(worker.connection)
             worker.connection.close()
             self.limited -= sum(map(_has_limit, worker.batches.values()))
-            at_batch, position = worker.board[2], worker.board[1]
             self._fork()
             self._assign()
-        for batch_id, batch in worker.batches.items():
-            if batch.is_concurrent and not worker.timed_out:  # any of its calls may be to blame
-                self.listener.lost(batch_id, None, cause, False)
-                continue
-            at = position if batch_id == at_batch else -1
-            self.listener.lost(batch_id, at, cause, worker.timed_out and at >= 0)
+        for batch in worker.batches.values():
+            position = culprit(worker.board, batch)
+            is_late = worker.timed_out and worker.board[BATCH] == batch.id
+            if worker.timed_out:  # we ended it, for the sake of one call
+                position = worker.board[POSITION] if is_late else -1
+            self.listener.lost(batch.id, position, cause, is_late)
 
     def _end_overdue(self) -> None:
         """End workers whose call did not end at its time limit, because it never leaves C."""
         now = time.monotonic_ns()
         for worker in self.workers:
-            deadline = worker.board[0]
+            deadline = worker.board[DEADLINE]
             if 0 < deadline < now - int(_GRACE_SECONDS * 1e9) and worker.batches:
                 worker.timed_out = True
                 _kill(worker)

@@ -19,13 +19,14 @@ import signal
 import socket
 import struct
 import threading
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable
 from functools import partial
 from itertools import count, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from dataflow.model.batches import Batch, BatchReport, LogLine
+from dataflow.worker.board import BATCH, DEADLINE, NEVER, POSITION, Board
 from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.columns import PackedColumn, pack, write_file
 from dataflow.worker.part_reports import part_reporter
@@ -34,15 +35,14 @@ from runners.messages import unloadable_report
 HEADER = struct.Struct("<Q")
 FILE_BYTES = 1_000_000
 _LOG_SECONDS = 0.1
-_NEVER = 1 << 62
 
 
-def main(connection: socket.socket, board: MutableSequence[int], folder: str) -> None:
+def main(connection: socket.socket, board: Board, folder: str) -> None:
     """Work until the flow's process hangs up.
 
     Args:
         connection: to the flow's process.
-        board: shared with it: deadline of the call under way, its position, the batch.
+        board: shared with it: what this worker is at.
         folder: where large values are put.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the flow's; it tells us what to do
@@ -76,7 +76,7 @@ class Order(NamedTuple):
 
 
 class _Worker:
-    def __init__(self, connection: socket.socket, board: MutableSequence[int], folder: str) -> None:
+    def __init__(self, connection: socket.socket, board: Board, folder: str) -> None:
         self.connection = connection
         self.board = board
         self.folder = folder
@@ -86,7 +86,7 @@ class _Worker:
         self.logs = _LogStream(self)
         self.inbox: queue.SimpleQueue[Order | None] | None = None
         self.cancels: dict[int, Callable[[], object]] = {}
-        board[0] = _NEVER
+        board[DEADLINE] = NEVER
 
     def work(self) -> None:
         while (order := self.next_order()) is not None:
@@ -95,10 +95,10 @@ class _Worker:
                 self.inbox = queue.SimpleQueue()
                 threading.Thread(target=self.read, name="dataflow orders", daemon=True).start()
             else:
-                self.board[1] = 0
-                self.board[2] = order.batch_id
+                self.board[POSITION] = 0
+                self.board[BATCH] = order.batch_id
                 self.carry_out(order)
-                self.board[2] = 0
+                self.board[BATCH] = 0
 
     def next_order(self) -> Order | None:
         """What to do next in the main thread; None: the flow's process hung up."""
@@ -161,7 +161,7 @@ class _Worker:
         batch = self.load(order)
         if batch is None:
             return
-        carrier = AsyncBatchCarrier(batch, self.pack, partial(self.logs.add, batch.id))
+        carrier = AsyncBatchCarrier(batch, self.pack, partial(self.logs.add, batch.id), self.board)
 
         def done(report: BatchReport) -> None:
             part_reporter.forget(carrier)

@@ -22,9 +22,10 @@ import struct
 import sys
 from typing import Any
 
+from dataflow.worker.board import BOARD_BYTES
+
 FORKED, DIED = b"F", b"D"
 ANSWER = struct.Struct("<cqi")
-BOARD_BYTES = 64
 
 
 def main(descriptor: int, folder: str) -> None:

@@ -17,6 +17,7 @@ from dataflow.errors import TaskRunTimeoutError
 from dataflow.model.batches import Attempt, BatchReport, TaskLike
 from dataflow.model.states import State
 from dataflow.worker import failures as failing
+from dataflow.worker.board import noted
 from dataflow.worker.call_context import CallContext, current_call, place_of
 from dataflow.worker.carry_out import BatchCarrier, clock, code_of, error_of
 from dataflow.worker.expand import Function
@@ -86,7 +87,7 @@ class AsyncBatchCarrier(BatchCarrier):
         self.ended[:] = [0] * len(calls)
         self.started[:] = [0] * len(calls)
         running = [
-            asyncio.ensure_future(self._run_one(position, call))
+            asyncio.ensure_future(self._run_noted(position, call))
             for position, call in enumerate(calls)
         ]
         try:
@@ -95,6 +96,9 @@ class AsyncBatchCarrier(BatchCarrier):
             await asyncio.gather(*running, return_exceptions=True)
         self.context.close_nested()
         return self.report()
+
+    async def _run_noted(self, position: int, call: Any) -> None:
+        await noted(self._run_one(position, call), self.board, self.batch.id, position)
 
     async def _run_one(self, position: int, call: Any) -> None:
         self.started[position] = clock()

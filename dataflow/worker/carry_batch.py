@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable
 from contextvars import Context
 
 from dataflow.model.batches import Batch, BatchReport, LogLine
+from dataflow.worker.board import Board
 from dataflow.worker.call_context import current_scope, occupies_slot
 from dataflow.worker.carry_out import BatchCarrier, Deliver, Pack
 from dataflow.worker.columns import ObjectColumn
@@ -18,7 +19,7 @@ def carrier_of(
     batch: Batch,
     pack: Pack,
     log_line: Callable[[LogLine], None] | None = None,
-    board: MutableSequence[int] | None = None,
+    board: Board | None = None,
 ) -> BatchCarrier:
     """What carries out a batch (see :class:`BatchCarrier` for the arguments)."""
     if not batch.is_concurrent:

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from array import array
-from collections.abc import Callable, Container, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ from dataflow.model.batches import (
 )
 from dataflow.model.states import State, StateCode
 from dataflow.worker import failures as failing
+from dataflow.worker.board import DEADLINE, NEVER, POSITION, Board
 from dataflow.worker.call_context import CallContext, place_of
 from dataflow.worker.columns import ObjectColumn
 from dataflow.worker.expand import Calls, Function, Inputs, NotReady, expand
@@ -39,7 +40,6 @@ Pack = Callable[[list[Any], bool], Column]
 Deliver = Callable[[BatchReport], None]
 T = TypeVar("T")
 clock = time.perf_counter_ns
-_NEVER = 1 << 62
 
 
 def worker_name() -> str:
@@ -56,8 +56,7 @@ class BatchCarrier:
         batch: what to do.
         pack: makes a column of values; raises if one cannot be pickled.
         log_line: takes a log line at once (None: they come with the report).
-        board: where the position of the call under way and its deadline (monotonic ns) are kept
-            for whoever has to find out why this process died.
+        board: where it is written down what this worker is at; None: nobody needs to know.
     """
 
     def __init__(
@@ -65,14 +64,14 @@ class BatchCarrier:
         batch: Batch,
         pack: Pack,
         log_line: Callable[[LogLine], None] | None = None,
-        board: MutableSequence[int] | None = None,
+        board: Board | None = None,
     ) -> None:
         self.batch = batch
         self.pack = pack
         self.told = 0  # calls that have been reported
         self.reported = False
         self.lock = threading.Lock()
-        self.board: MutableSequence[int] = [0, 0] if board is None else board
+        self.board: Board = [0] * 5 if board is None else board
         self.values: list[Any] = []
         self.ended: list[int] = []
         self.codes: dict[int, int] = {}
@@ -149,7 +148,7 @@ class BatchCarrier:
         position = 0
         try:
             for function, args, kwargs in calls:
-                board[1] = position
+                board[POSITION] = position
                 context.args, context.kwargs = args, kwargs
                 try:
                     value = function(*args, **kwargs)
@@ -413,13 +412,13 @@ class BatchCarrier:
         board, context = self.board, self.context
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            board[0] = time.monotonic_ns() + int(seconds * 1e9)
+            board[DEADLINE] = time.monotonic_ns() + int(seconds * 1e9)
             try:
                 return call_with_timeout(
                     function, args, kwargs, seconds, f"Task run {context.task_run_name!r}"
                 )
             finally:
-                board[0] = _NEVER
+                board[DEADLINE] = NEVER
 
         return call
 

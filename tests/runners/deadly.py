@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -12,6 +13,14 @@ from dataflow import task
 
 @task
 def dies_at(x, deadly):
+    if x == deadly:
+        os._exit(3)
+    return x
+
+
+@task
+async def dies_at_async(x, deadly):
+    await asyncio.sleep(0.01 * (x % 7))
     if x == deadly:
         os._exit(3)
     return x

@@ -42,6 +42,22 @@ def test_an_element_that_ends_its_worker_crashes_alone(
     assert run_of(one_dies).element("dies_at-0", 13).state.name == "Crashed"
 
 
+def test_a_deadly_call_among_many_concurrent_ones(
+    pool: ProcessPoolTaskRunner, tmp_path: Path
+) -> None:
+    @flow(name="deadly-async", task_runner=pool)
+    def one_dies():
+        futures = deadly.dies_at_async.map(range(600), deadly=137)
+        others = deadly.naps.map(range(40), folder=str(tmp_path)).result()
+        return futures.result(raise_on_failure=False), others
+
+    values, others = one_dies()
+    assert isinstance(values.pop(137), CrashedRun)
+    assert values == [n for n in range(600) if n != 137]
+    assert others == list(range(40))
+    assert counts_of(one_dies)["dies_at_async-0"] == {"Completed": 599, "Crashed": 1}
+
+
 def test_several_deadly_elements_of_a_fused_map(pool: ProcessPoolTaskRunner) -> None:
     @flow(name="often", task_runner=pool)
     def often():
