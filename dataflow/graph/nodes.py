@@ -21,16 +21,48 @@ _PENDING = int(StateCode.PENDING)
 Place = tuple[Column, int]
 
 
-class TaskNode:
-    """One task run.
+class _Traced:
+    """What every node has from its tracing.
 
     Attributes:
         graph, id, task, number: where it belongs; ``number`` counts the runs of the task.
+        upstream, order: the references whose values it takes, and those it only waits for.
+        created_ns, tags: when it was traced, and the tags in force then.
+    """
+
+    __slots__ = ("created_ns", "graph", "id", "number", "order", "tags", "task", "upstream")
+
+    def __init__(
+        self,
+        graph: Any,
+        task: Any,
+        number: int,
+        upstream: tuple[Ref, ...],
+        order: tuple[Ref, ...],
+        created_ns: int,
+    ) -> None:
+        self.graph = graph
+        self.id = -1
+        self.task = task
+        self.number = number
+        self.upstream = upstream
+        self.order = order
+        self.created_ns = created_ns
+        self.tags = current_tags.get()
+
+    @property
+    def key(self) -> str:
+        """The deterministic name of this node within its graph."""
+        return f"{self.task.name}-{self.number}"
+
+
+class TaskNode(_Traced):
+    """One task run.
+
+    Attributes:
         arguments: ``(args, kwargs)``, or both pickled at the call, with holes for references.
         links: where in the arguments each reference belongs: ``(position or name, Ref)``, and
             ``(None, refs)`` for the holes inside containers.
-        upstream, order: the references whose values it takes, and those it only waits for.
-        created_ns, tags: when it was traced, and the tags in force then.
         waiting: how many nodes it still waits for.
         height: how many steps follow it on the longest path to the end of the graph.
         dependents: the nodes that wait for it.
@@ -50,24 +82,16 @@ class TaskNode:
         "callbacks",
         "chain",
         "code",
-        "created_ns",
         "dependents",
         "ended_ns",
         "failure",
-        "graph",
         "height",
-        "id",
         "links",
         "losses",
         "note",
         "noticed",
-        "number",
-        "order",
         "place",
         "run_name",
-        "tags",
-        "task",
-        "upstream",
         "value_length",
         "waiting",
         "wants_length",
@@ -85,16 +109,9 @@ class TaskNode:
         order: tuple[Ref, ...],
         created_ns: int,
     ) -> None:
-        self.graph = graph
-        self.id = -1
-        self.task = task
-        self.number = number
+        super().__init__(graph, task, number, upstream, order, created_ns)
         self.arguments = arguments
         self.links = links
-        self.upstream = upstream
-        self.order = order
-        self.created_ns = created_ns
-        self.tags = current_tags.get()
         self.waiting = 0
         self.height = 0
         self.dependents: list[Any] | None = None
@@ -114,11 +131,6 @@ class TaskNode:
         self.noticed = False
 
     length = None
-
-    @property
-    def key(self) -> str:
-        """The deterministic name of this node within its graph."""
-        return f"{self.task.name}-{self.number}"
 
     @property
     def name(self) -> str:
@@ -171,7 +183,7 @@ class Segment:
         self.clock_offset = clock_offset
 
 
-class MapNode:
+class MapNode(_Traced):
     """A task mapped over some elements: one node whatever their number.
 
     Attributes:
@@ -193,16 +205,13 @@ class MapNode:
         "attempts",
         "callbacks",
         "codes",
-        "created_ns",
         "dependents",
         "element_dependents",
         "failed_code",
         "failure",
         "failures",
-        "graph",
         "handle",
         "height",
-        "id",
         "index",
         "keep",
         "kwargs",
@@ -215,14 +224,9 @@ class MapNode:
         "newest",
         "notes",
         "noticed",
-        "number",
-        "order",
         "run_names",
         "segments",
         "settled",
-        "tags",
-        "task",
-        "upstream",
         "waiting",
         "work",
     )
@@ -240,17 +244,10 @@ class MapNode:
         length: int | None,
         created_ns: int,
     ) -> None:
-        self.graph = graph
-        self.id = -1
-        self.task = task
-        self.number = number
+        super().__init__(graph, task, number, upstream, order, created_ns)
         self.args = args
         self.kwargs = kwargs
-        self.upstream = upstream
-        self.order = order
         self.length: int | None = None
-        self.created_ns = created_ns
-        self.tags = current_tags.get()
         self.waiting = 0
         self.height = 0
         self.dependents: list[Any] | None = None
@@ -281,12 +278,7 @@ class MapNode:
         if length is not None:
             self.set_length(length)
 
-    @property
-    def key(self) -> str:
-        """The deterministic name of this node within its graph."""
-        return f"{self.task.name}-{self.number}"
-
-    name = key
+    name = _Traced.key
 
     def set_length(self, length: int) -> None:
         """Now it is known how many elements there are."""
@@ -365,20 +357,10 @@ class MapNode:
         return self.run_names.get(element) or f"{self.key}[{element}]"
 
 
-class CallNode:
+class CallNode(_Traced):
     """A call in place: a bare call of a task, or a subflow. It is only recorded, never planned."""
 
-    __slots__ = (
-        "created_ns",
-        "graph",
-        "id",
-        "kind",
-        "number",
-        "order",
-        "tags",
-        "task",
-        "upstream",
-    )
+    __slots__ = ("kind",)
 
     def __init__(
         self,
@@ -390,24 +372,12 @@ class CallNode:
         order: tuple[Ref, ...],
         created_ns: int,
     ) -> None:
-        self.graph = graph
+        super().__init__(graph, task, number, upstream, order, created_ns)
         self.kind = kind
-        self.id = -1
-        self.task = task
-        self.number = number
-        self.upstream = upstream
-        self.order = order
-        self.created_ns = created_ns
-        self.tags = current_tags.get()
 
     length = None
 
-    @property
-    def key(self) -> str:
-        """The deterministic name of this node within its graph."""
-        return f"{self.task.name}-{self.number}"
-
-    name = key
+    name = _Traced.key
 
 
 Node = TaskNode | MapNode | CallNode
