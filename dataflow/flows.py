@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from dataflow.errors import DefinitionError
-from dataflow.model.declared import Declared, Hook, refuse_unknown_options
-from dataflow.model.functions import described, name_of_function
-from dataflow.model.retry_policy import Delays, RetryPolicy, make_retry_policy
+from dataflow.model.declared import Declared
+from dataflow.model.functions import name_of_function
+from dataflow.model.options import FlowOptions, Hook
 
 if TYPE_CHECKING:
     from dataflow.futures import FutureList, TaskFuture
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_HOOKS = ("on_running", "on_completion", "on_failure", "on_cancellation", "on_crashed")
-_LATER = ("persist_result", "result_storage", "result_serializer", "cache_result_in_memory")
 
 
 class Flow(Declared, Generic[P, R]):
@@ -29,63 +26,20 @@ class Flow(Declared, Generic[P, R]):
 
     Attributes:
         fn: the function itself.
-        name, description, version, tags: what it is called, and what it is for.
         task_runner: who carries out its tasks (None: its caller's runner, or the settings').
-        retry_policy: how often its body is run again.
-        timeout_seconds: how long the body may take.
         fail_on_unhandled: whether failed tasks that nobody looked at make it fail.
     """
 
-    def __init__(
-        self,
-        fn: Callable[P, R],
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        version: str | None = None,
-        tags: Iterable[str] | None = None,
-        flow_run_name: str | Callable[..., str] | None = None,
-        retries: int | None = None,
-        retry_delay_seconds: Delays = None,
-        timeout_seconds: float | None = None,
-        task_runner: Any = None,
-        validate_parameters: bool = True,
-        log_prints: bool | None = None,
-        fail_on_unhandled: bool = True,
-        on_running: Iterable[Hook] | None = None,
-        on_completion: Iterable[Hook] | None = None,
-        on_failure: Iterable[Hook] | None = None,
-        on_cancellation: Iterable[Hook] | None = None,
-        on_crashed: Iterable[Hook] | None = None,
-        **later: Any,
-    ) -> None:
-        refuse_unknown_options("flow", later, _LATER)
-        given = (on_running, on_completion, on_failure, on_cancellation, on_crashed)
-        self.declare(fn, "flow", dict(zip(_HOOKS, given, strict=True)))
-        self.name = name or name_of_function(fn).replace("_", "-")
-        self.description = described(fn, description)
-        self.version = version
-        self.tags = tuple(sorted(set(tags or ())))
-        self.flow_run_name = flow_run_name
-        self.retry_policy: RetryPolicy = make_retry_policy(retries, retry_delay_seconds)
-        if timeout_seconds is not None and not timeout_seconds > 0:
-            raise DefinitionError(f"timeout_seconds must be more than 0, not {timeout_seconds!r}.")
-        self.timeout_seconds = timeout_seconds
-        self.task_runner = task_runner
-        self.validates = validate_parameters
-        self.log_prints = log_prints
-        self.fail_on_unhandled = fail_on_unhandled
-        self._retry_options = {"retries": retries, "retry_delay_seconds": retry_delay_seconds}
-        self._later = {name: value for name, value in later.items() if value is not None}
-        self._run_name = self._compile_run_name()
+    decorator = "flow"
+
+    def __init__(self, fn: Callable[P, R], **options: Unpack[FlowOptions]) -> None:
+        self.declare(fn, options, FlowOptions)
+        self.name = options.get("name") or name_of_function(fn).replace("_", "-")
+        self.task_runner = options.get("task_runner")
+        self.validates = options.get("validate_parameters", True)
+        self.fail_on_unhandled = options.get("fail_on_unhandled", True)
+        self.run_name = self.compiled_run_name(options.get("flow_run_name"))
         functools.update_wrapper(self, fn, updated=())
-
-    def _compile_run_name(self) -> Any:
-        if self.flow_run_name is None:
-            return None
-        from dataflow.model.run_names import compile_run_name
-
-        return compile_run_name(self.flow_run_name, self.signature, f"flow {self.name!r}")
 
     # --- how it is called ------------------------------------------------------------------------
 
@@ -179,9 +133,9 @@ class Flow(Declared, Generic[P, R]):
 
     def render_run_name(self, parameters: dict[str, Any]) -> str | None:
         """The name of a run with these parameters; None: a random one."""
-        if self._run_name is None:
+        if self.run_name is None:
             return None
-        name: str = self._run_name.render(parameters)
+        name: str = self.run_name.render(parameters)
         return name
 
     @property
@@ -222,27 +176,12 @@ class Flow(Declared, Generic[P, R]):
 
     # --- how it is varied ------------------------------------------------------------------------
 
-    def with_options(self, **options: Any) -> Flow[P, R]:
-        """A copy of this flow with other options; this one stays as it is."""
-        return Flow(self.fn, **{**self.options(), **options})
+    def with_options(self, **options: Unpack[FlowOptions]) -> Flow[P, R]:
+        """A copy of this flow with other options; this one stays as it is.
 
-    def options(self) -> dict[str, Any]:
-        """The options that would make this flow again."""
-        return {
-            "name": self.name,
-            "description": self.description,
-            "version": self.version,
-            "tags": self.tags,
-            "flow_run_name": self.flow_run_name,
-            "timeout_seconds": self.timeout_seconds,
-            "task_runner": self.task_runner,
-            "validate_parameters": self.validates,
-            "log_prints": self.log_prints,
-            "fail_on_unhandled": self.fail_on_unhandled,
-            **self._retry_options,
-            **self.hooks,
-            **self._later,
-        }
+        Takes what :func:`flow` takes. Options that are not named keep their values.
+        """
+        return Flow(self.fn, **{**self.options(), **options})
 
     def on_cancellation(self, hook: Hook) -> Hook:
         """Decorate a hook that is called when a run was cancelled."""
@@ -257,6 +196,7 @@ class Flow(Declared, Generic[P, R]):
         state = super().state_to_send()
         if not isinstance(self.task_runner, str):
             state["task_runner"] = None
+            state["_options"] = {**self._options, "task_runner": None}
         return state
 
     def __repr__(self) -> str:
@@ -283,29 +223,9 @@ class _Subflow:
 
 
 @overload
-def flow(fn: Callable[P, R], /, **options: Any) -> Flow[P, R]: ...
+def flow(fn: Callable[P, R], /, **options: Unpack[FlowOptions]) -> Flow[P, R]: ...
 @overload
-def flow(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    version: str | None = None,
-    tags: Iterable[str] | None = None,
-    flow_run_name: str | Callable[..., str] | None = None,
-    retries: int | None = None,
-    retry_delay_seconds: Delays = None,
-    timeout_seconds: float | None = None,
-    task_runner: Any = None,
-    validate_parameters: bool = True,
-    log_prints: bool | None = None,
-    fail_on_unhandled: bool = True,
-    on_running: Iterable[Hook] | None = None,
-    on_completion: Iterable[Hook] | None = None,
-    on_failure: Iterable[Hook] | None = None,
-    on_cancellation: Iterable[Hook] | None = None,
-    on_crashed: Iterable[Hook] | None = None,
-    **later: Any,
-) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+def flow(**options: Unpack[FlowOptions]) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
 def flow(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a flow; with or without options.
 

@@ -8,40 +8,23 @@ for each element, which cost microseconds each.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from dataflow.errors import DefinitionError, ParameterBindError, ReservedArgumentError
-from dataflow.model.declared import Declared, Hook, refuse_unknown_options
-from dataflow.model.functions import described, name_of_function
-from dataflow.model.retry_policy import (
-    Condition,
-    Delays,
-    RetryPolicy,
-    exponential_backoff,
-    make_retry_policy,
-)
+from dataflow.errors import ParameterBindError, ReservedArgumentError
+from dataflow.model.declared import Declared
+from dataflow.model.functions import name_of_function
+from dataflow.model.options import TaskOptions
+from dataflow.model.retry_policy import exponential_backoff
 
 if TYPE_CHECKING:
     from dataflow.futures import FutureList, TaskFuture
-    from dataflow.model.run_names import RunName
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
 _RESERVED = ("return_state", "wait_for")
-_LATER = (
-    "cache_policy",
-    "cache_key_fn",
-    "cache_expiration",
-    "cache_result_in_memory",
-    "refresh_cache",
-    "persist_result",
-    "result_storage",
-    "result_storage_key",
-    "result_serializer",
-)
 
 
 class Task(Declared, Generic[P, R]):
@@ -49,60 +32,19 @@ class Task(Declared, Generic[P, R]):
 
     Attributes:
         fn: the function itself, to be called without any of this.
-        name, description, version, tags: what it is called, and what it is for.
-        retry_policy: how often, when and whether it is tried again.
-        timeout_seconds: how long one attempt may take.
-        log_prints: whether its prints become log lines (None: as its flow says).
         resources: what a worker must have free for it, such as ``{"GPU": 1}``.
         batch_size: how many elements may share a batch at most (None: as many as is good).
     """
 
-    def __init__(
-        self,
-        fn: Callable[P, R],
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        tags: Iterable[str] | None = None,
-        version: str | None = None,
-        retries: int | None = None,
-        retry_delay_seconds: Delays = None,
-        retry_jitter_factor: float | None = None,
-        retry_condition_fn: Condition | None = None,
-        timeout_seconds: float | None = None,
-        task_run_name: str | Callable[..., str] | None = None,
-        log_prints: bool | None = None,
-        on_running: Iterable[Hook] | None = None,
-        on_completion: Iterable[Hook] | None = None,
-        on_failure: Iterable[Hook] | None = None,
-        resources: dict[str, float] | None = None,
-        batch_size: int | None = None,
-        **later: Any,
-    ) -> None:
-        refuse_unknown_options("task", later, _LATER)
-        hooks = {"on_running": on_running, "on_completion": on_completion, "on_failure": on_failure}
-        self.declare(fn, "task", hooks)
-        self.name = name or name_of_function(fn)
-        self.description = described(fn, description)
-        self.tags = tuple(sorted(_checked_tags(tags)))
-        self.version = version
-        self.retry_policy: RetryPolicy = make_retry_policy(
-            retries, retry_delay_seconds, retry_jitter_factor, retry_condition_fn
-        )
-        self.timeout_seconds = _positive("timeout_seconds", timeout_seconds)
-        self.log_prints = log_prints
-        self.resources = dict(resources or {})
-        self.batch_size = _positive("batch_size", batch_size)
-        self.task_run_name = task_run_name
-        self.later = {name: value for name, value in later.items() if value is not None}
-        self._retry_options: dict[str, Any] = {
-            "retries": retries,
-            "retry_delay_seconds": retry_delay_seconds,
-            "retry_jitter_factor": retry_jitter_factor,
-            "retry_condition_fn": retry_condition_fn,
-        }
+    decorator = "task"
+
+    def __init__(self, fn: Callable[P, R], **options: Unpack[TaskOptions]) -> None:
+        self.declare(fn, options, TaskOptions)
+        self.name = options.get("name") or name_of_function(fn)
+        self.resources = dict(options.get("resources") or {})
+        self.batch_size = options.get("batch_size")
         self._refuse_reserved()
-        self.run_name = self._run_name()
+        self.run_name = self.compiled_run_name(options.get("task_run_name"))
         self.rebound()
         functools.update_wrapper(self, fn, updated=())
 
@@ -114,13 +56,6 @@ class Task(Declared, Generic[P, R]):
                     "for themselves.",
                     hint="Rename the parameter.",
                 )
-
-    def _run_name(self) -> RunName | None:
-        if self.task_run_name is None:
-            return None
-        from dataflow.model.run_names import compile_run_name
-
-        return compile_run_name(self.task_run_name, self.signature, f"task {self.name!r}")
 
     def rebound(self) -> None:
         """Prepare for binding arguments."""
@@ -225,69 +160,21 @@ class Task(Declared, Generic[P, R]):
 
     # --- how it is varied ------------------------------------------------------------------------
 
-    def with_options(self, **options: Any) -> Task[P, R]:
+    def with_options(self, **options: Unpack[TaskOptions]) -> Task[P, R]:
         """A copy of this task with other options; this one stays as it is.
 
         Takes what :func:`task` takes. Options that are not named keep their values.
         """
         return Task(self.fn, **{**self.options(), **options})
 
-    def options(self) -> dict[str, Any]:
-        """The options that would make this task again."""
-        return {
-            "name": self.name,
-            "description": self.description,
-            "tags": self.tags,
-            "version": self.version,
-            "timeout_seconds": self.timeout_seconds,
-            "task_run_name": self.task_run_name,
-            "log_prints": self.log_prints,
-            "resources": self.resources,
-            "batch_size": self.batch_size,
-            **self._retry_options,
-            **self.hooks,
-            **self.later,
-        }
-
     def __repr__(self) -> str:
         return f"<Task {self.name!r}{self.signature}>"
 
 
-def _checked_tags(tags: Iterable[str] | None) -> set[str]:
-    if isinstance(tags, str):
-        raise DefinitionError(f"tags must be a list of strings, not the string {tags!r}.")
-    return set(tags or ())
-
-
-def _positive(name: str, value: Any) -> Any:
-    if value is not None and not value > 0:
-        raise DefinitionError(f"{name} must be more than 0, not {value!r}.")
-    return value
-
-
 @overload
-def task(fn: Callable[P, R], /, **options: Any) -> Task[P, R]: ...
+def task(fn: Callable[P, R], /, **options: Unpack[TaskOptions]) -> Task[P, R]: ...
 @overload
-def task(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    tags: Iterable[str] | None = None,
-    version: str | None = None,
-    retries: int | None = None,
-    retry_delay_seconds: Delays = None,
-    retry_jitter_factor: float | None = None,
-    retry_condition_fn: Condition | None = None,
-    timeout_seconds: float | None = None,
-    task_run_name: str | Callable[..., str] | None = None,
-    log_prints: bool | None = None,
-    on_running: Iterable[Hook] | None = None,
-    on_completion: Iterable[Hook] | None = None,
-    on_failure: Iterable[Hook] | None = None,
-    resources: dict[str, float] | None = None,
-    batch_size: int | None = None,
-    **later: Any,
-) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(**options: Unpack[TaskOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a task; with or without options.
 

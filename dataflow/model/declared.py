@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import importlib
-import warnings
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from dataflow.errors import DefinitionError
 from dataflow.model.functions import (
+    described,
     importable_name,
     kind_of,
     portable,
     require_callable,
     signature_of,
 )
+from dataflow.model.options import Hook, check_options, hooks_in
+from dataflow.model.retry_policy import RetryPolicy, make_retry_policy
 
-Hook = Callable[[Any, Any, Any], Any]
+if TYPE_CHECKING:
+    from dataflow.model.run_names import RunName
 
 
 class Declared:
@@ -26,22 +28,61 @@ class Declared:
         fn: the function itself.
         kind: ``"sync"``, ``"async"``, ``"generator"`` or ``"async_generator"``.
         signature: its signature.
+        name, description, version, tags: what it is called, and what it is for.
+        retry_policy: how often, when and whether it is tried again.
+        timeout_seconds: how long one attempt may take.
+        log_prints: whether its prints become log lines.
         hooks: functions to be called when a run enters a state, by the hook's name.
     """
 
-    def declare(
-        self, fn: Callable[..., Any], decorator: str, hooks: dict[str, Iterable[Hook] | None]
-    ) -> None:
-        """Take the function and its hooks.
+    decorator: str
+    name: str
+
+    def declare(self, fn: Callable[..., Any], options: Mapping[str, Any], known: type[Any]) -> None:
+        """Take the function and the options that tasks and flows share.
+
+        Args:
+            fn: the function.
+            options: those that were given.
+            known: the typed dict of those that there are.
 
         Raises:
-            DefinitionError: it is no function.
+            DefinitionError: it is no function, or an option cannot be used.
         """
-        require_callable(fn, decorator)
+        require_callable(fn, self.decorator)
+        check_options(self.decorator, options, known)
         self.fn = fn
         self.kind = kind_of(fn)
         self.signature = signature_of(fn)
-        self.hooks: dict[str, list[Hook]] = {name: list(all_ or ()) for name, all_ in hooks.items()}
+        self.hooks = hooks_in(options, known)
+        self.description = described(fn, options.get("description"))
+        self.version: str | None = options.get("version")
+        self.tags = tuple(sorted(set(options.get("tags") or ())))
+        self.timeout_seconds: float | None = options.get("timeout_seconds")
+        self.log_prints: bool | None = options.get("log_prints")
+        self.retry_policy: RetryPolicy = make_retry_policy(
+            options.get("retries"),
+            options.get("retry_delay_seconds"),
+            options.get("retry_jitter_factor"),
+            options.get("retry_condition_fn"),
+        )
+        self._options = {name: value for name, value in options.items() if name not in self.hooks}
+
+    def options(self) -> dict[str, Any]:
+        """The options that would make the same again."""
+        return {**self._options, "name": self.name, **self.hooks}
+
+    def compiled_run_name(self, template: Any) -> RunName | None:
+        """What makes the names of runs, if they are not the default ones.
+
+        Raises:
+            DefinitionError: the template asks for what is not there.
+        """
+        if template is None:
+            return None
+        from dataflow.model.run_names import compile_run_name
+
+        return compile_run_name(template, self.signature, f"{self.decorator} {self.name!r}")
 
     def rebound(self) -> None:
         """Called when ``fn`` and ``signature`` have changed, on a copy that is bound."""
@@ -117,25 +158,3 @@ def _rebuild(kind: type[Declared], state: dict[str, Any]) -> Declared:
     made = kind.__new__(kind)
     made.__dict__.update(state)
     return made
-
-
-def refuse_unknown_options(kind: str, options: dict[str, Any], later: tuple[str, ...]) -> None:
-    """Refuse options that do not exist; say so where one has no effect yet.
-
-    Raises:
-        DefinitionError: with the name of the option.
-    """
-    unknown = [name for name in options if name not in later]
-    if unknown:
-        raise DefinitionError(
-            f"@{kind} has no option {unknown[0]!r}.",
-            hint=f"See help(dataflow.{kind.title()}) for the options there are.",
-        )
-    used = sorted(name for name, value in options.items() if value)
-    if used:
-        warnings.warn(
-            f"Accepted, but without effect in this version: {', '.join(used)}. "
-            "Results are not persisted or cached yet.",
-            UserWarning,
-            stacklevel=5,
-        )
