@@ -812,10 +812,10 @@ def test_parameters_as_json():
 def test_what_cannot_be_shown_is_named():
     loop: list[Any] = []
     loop.append(loop)
-    found = as_json(rude=Rude(), rudest={"x": [Rude()]}, loop=loop, huge=10**5000, lock=print)
+    found = as_json(rude=Rude(), rudest={"x": [Rude()]}, loop=loop, huge=10**5000, lock=len)
     assert "Rude" in found["rude"]
     assert found["huge"].startswith("<int of")
-    assert found["lock"] == "<built-in function print>"
+    assert found["lock"] == "<built-in function len>"
 
 
 def test_large_parameters_are_cut_quickly():
