@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -19,14 +18,6 @@ from dataflow.worker.carry_out import worker_name
 _PLAIN_CODES = frozenset(
     (StateCode.COMPLETED, StateCode.CACHED, StateCode.SKIPPED, StateCode.ROLLED_BACK)
 )
-
-
-_LEVELS = {
-    int(StateCode.FAILED): logging.ERROR,
-    int(StateCode.TIMED_OUT): logging.ERROR,
-    int(StateCode.CRASHED): logging.ERROR,
-    int(StateCode.NOT_READY): logging.WARNING,
-}
 
 
 def node_record(node: Node, child_run_id: str | None = None) -> NodeRecord:
@@ -155,30 +146,13 @@ def _code_of_attempt(code: int, failure: Failure | None) -> int:
     return int(StateCode.TIMED_OUT if timed_out else StateCode.FAILED)
 
 
-def is_told(code: int) -> bool:
-    """Whether a state is worth a log line of its own."""
-    return code in _LEVELS
-
-
-def failure_logs(
-    run_id: str, records: Iterable[AttemptRecord], names: Callable[[AttemptRecord], str]
-) -> list[LogRecord]:
-    """Log lines that tell of attempts which failed."""
-    return [
-        LogRecord(
-            run_id,
-            record.node,
-            record.index,
-            record.attempt,
-            record.ended_ns,
-            _LEVELS[record.code],
-            "dataflow.task_runs",
-            f"{record.name}: {record.message}" if record.message else record.name,
-            names(record),
-            0,
-        )
-        for record in records
-    ]
+def retries_of(batch: Batch, report: BatchReport) -> dict[tuple[int, int, int], float]:
+    """The attempts (node, index, attempt) that others follow, and after how many seconds."""
+    found = {(*where(batch.body, each.position), each.attempt): 0.0 for each in report.earlier}
+    for position, delay in report.delays.items():
+        attempt = report.attempts.get(position, batch.attempts.get(position, 1))
+        found[(*where(batch.body, position), attempt)] = delay
+    return found
 
 
 def _earlier_record(run_id: str, body: Any, attempt: Attempt, worker: str) -> AttemptRecord:

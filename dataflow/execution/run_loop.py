@@ -154,6 +154,7 @@ class RunLoop:
     def close_graph(self, graph: FlowGraph) -> None:
         """Its run has ended."""
         self.graphs.discard(graph)
+        self.post(lambda: self.state.failure_log.forget(graph))
 
     def blocked(self, runner: Runner, change: int) -> None:
         """A task on this runner waits for others (+1) or goes on (-1): its slot is free so long."""

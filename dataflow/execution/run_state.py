@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -23,14 +23,14 @@ from dataflow.execution.announcements import (
     MapFailed,
     TaskEnded,
 )
+from dataflow.execution.failure_log import FailureLog
 from dataflow.execution.queues import Flight, MapWork, RunnerQueue
 from dataflow.execution.records_of import (
     attempt_records,
     batch_records,
-    failure_logs,
-    is_told,
     log_records,
     node_record,
+    retries_of,
     unbegun_records,
 )
 from dataflow.execution.report_pieces import column_start, pieces_of, with_holes
@@ -38,7 +38,7 @@ from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import ENDED_CODES, GOOD_CODES, MapNode, Node, Segment, TaskNode
 from dataflow.model.batches import BatchReport, Failure
 from dataflow.model.inputs import Aligned, Chunked, Fixed, Gathered, Listed, Ref, Spread, refs_in
-from dataflow.model.records import AttemptRecord, NodeLengthRecord, Record
+from dataflow.model.records import NodeLengthRecord, Record
 from dataflow.model.states import StateCode
 from dataflow.planner.fusion import count_uses, fuse_chain, fuse_map
 from dataflow.planner.priorities import rank_by_longest_path
@@ -47,7 +47,7 @@ from dataflow.worker.failures import describe
 from dataflow.worker.timeouts import timed_out as time_is_up
 
 MAX_LOSSES = 3
-MAX_TOLD = 10  # failures of one node that are logged; all of them are recorded
+_NOTHING: dict[Any, float] = {}
 _COMPLETED = int(StateCode.COMPLETED)
 _PENDING = int(StateCode.PENDING)
 _NOT_READY = int(StateCode.NOT_READY)
@@ -84,7 +84,7 @@ class RunState:
         self.now_ns = now_ns
         self.outbox = Outbox()
         self._cascade: deque[Callable[[], None]] = deque()
-        self._told: Counter[tuple[str, int]] = Counter()
+        self.failure_log = FailureLog()
 
     def take_outbox(self) -> Outbox:
         """What has to be done now; the next call starts empty."""
@@ -350,7 +350,8 @@ class RunState:
                 outbox.records.extend(batch_records(run_id, body, piece))
             if piece.failures or piece.notes or piece.earlier:
                 records = attempt_records(run_id, flight.batch, piece)
-                self._record_attempts(_first(flight).graph, records)
+                retries = retries_of(flight.batch, piece)
+                self._record_attempts(_first(flight).graph, records, retries)
         if report.logs:
             outbox.records.extend(log_records(run_id, body, report.logs, flight.log_count))
         outbox.records.extend(report.records)
@@ -781,19 +782,12 @@ class RunState:
             queue.land(flight.batch.id)
         return [flight.batch.id for flight in flights]
 
-    def _record_attempts(self, graph: FlowGraph, records: list[Any]) -> None:
-        """Record attempts, and log those that failed: the first few of each node."""
+    def _record_attempts(
+        self, graph: FlowGraph, records: list[Any], retries: Mapping[Any, float] = _NOTHING
+    ) -> None:
+        """Record attempts, and log those that failed."""
         self.outbox.records.extend(records)
-        told: list[AttemptRecord] = []
-        for record in records:
-            if isinstance(record, AttemptRecord) and is_told(record.code):
-                key = (graph.run_id, record.node)
-                self._told[key] += 1
-                if self._told[key] <= MAX_TOLD:
-                    told.append(record)
-        if told:
-            lines = failure_logs(graph.run_id, told, partial(_name_of, graph))
-            self.outbox.records.extend(lines)
+        self.outbox.records.extend(self.failure_log.lines_of(graph, records, retries))
 
     # --- one thing after the other ---------------------------------------------------------------
 
@@ -829,12 +823,6 @@ def _told_before(flight: Flight, report: BatchReport) -> list[int]:
 
 def _first(flight: Flight) -> Any:
     return flight.stages[0] if flight.stages else next(flight.nodes())
-
-
-def _name_of(graph: FlowGraph, record: AttemptRecord) -> str:
-    node: Any = graph.nodes[record.node]
-    is_element = isinstance(node, MapNode) and node.length is not None
-    return str(node.element_name(record.index) if is_element else node.name)
 
 
 def _task_names(flight: Flight) -> Any:

@@ -105,10 +105,13 @@ def attempts():
 def test_log_lines_know_their_attempt() -> None:
     attempts()
     lines = run_of(attempts).logs("logs_each_attempt-0")
-    assert [(line.attempt, line.message) for line in lines if "attempt" in line.message] == [
+    assert [(line.attempt, line.message) for line in lines if line.message[0] == "a"] == [
         (1, "attempt 1"),
         (2, "attempt 2"),
     ]
+    (told,) = [line for line in lines if line.message[0] != "a"]
+    assert (told.attempt, told.level_name) == (1, "WARNING")
+    assert told.message.endswith("ValueError: again; attempt 2 follows at once")
 
 
 @flow
