@@ -219,12 +219,13 @@ def log_records(run_id: str, body: Any, lines: Iterable[Any], sequence: int) -> 
 
 
 def unbegun_records(node: Node, elements: range, code: int, failure: Failure) -> list[Any]:
-    """Records of task runs that end without ever having begun."""
+    """Records of task runs that end without a report: they never began, or died with a worker."""
     run_id = node.graph.run_id
     now = time.time_ns()
     count = len(elements)
     column = array("q", [now]) * count
     is_map = isinstance(node, MapNode)
+    tried = [_attempt_of(node, index) for index in elements]
     records: list[Any] = [
         BatchRecord(
             run_id,
@@ -237,29 +238,43 @@ def unbegun_records(node: Node, elements: range, code: int, failure: Failure) ->
             now,
             column.tobytes(),
             column.tobytes(),
-            None,
+            bytes(min(attempt, 255) for attempt in tried) if max(tried) > 1 else None,
             "",
         )
     ]
     records += [
-        AttemptRecord(
-            run_id,
-            node.id,
-            index,
-            1,
-            code,
-            StateCode(code).state_name,
-            message_of(code, failure),
-            failure.type,
-            failure.exception,
-            failure.traceback,
-            now,
-            now,
-            "",
-        )
-        for index in elements
+        lost_attempt_record(node, index, attempt, code, failure)
+        for index, attempt in zip(elements, tried, strict=True)
     ]
     return records
+
+
+def _attempt_of(node: Any, index: int) -> int:
+    if isinstance(node, MapNode):
+        return node.attempts.get(index, 1)
+    return int(getattr(node, "attempt", 1))
+
+
+def lost_attempt_record(
+    node: Node, index: int, attempt: int, code: int, failure: Failure
+) -> AttemptRecord:
+    """The record of an attempt that nobody could report."""
+    now = time.time_ns()
+    return AttemptRecord(
+        node.graph.run_id,
+        node.id,
+        index,
+        attempt,
+        code,
+        StateCode(code).state_name,
+        message_of(code, failure),
+        failure.type,
+        failure.exception,
+        failure.traceback,
+        now,
+        now,
+        "",
+    )
 
 
 def subflow_record(

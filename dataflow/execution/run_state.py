@@ -8,14 +8,13 @@ announcements to make once they are written, retries to come back to.
 from __future__ import annotations
 
 from array import array
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
-from dataflow.errors import CancelledRun, CrashedRun, MappingLengthMismatch, MappingMissingIterable
+from dataflow.errors import CancelledRun
 from dataflow.execution.announcements import (
     Announcement,
     ElementsEnded,
@@ -24,11 +23,14 @@ from dataflow.execution.announcements import (
     TaskEnded,
 )
 from dataflow.execution.failure_log import FailureLog
+from dataflow.execution.losses import Verdict, lost_calls, lost_elements, verdict_on
+from dataflow.execution.map_lengths import find_length
 from dataflow.execution.queues import Flight, MapWork, RunnerQueue
 from dataflow.execution.records_of import (
     attempt_records,
     batch_records,
     log_records,
+    lost_attempt_record,
     node_record,
     retries_of,
     unbegun_records,
@@ -37,16 +39,13 @@ from dataflow.execution.report_pieces import column_start, pieces_of, with_holes
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import ENDED_CODES, GOOD_CODES, MapNode, Node, Segment, TaskNode
 from dataflow.model.batches import BatchReport, Failure
-from dataflow.model.inputs import Aligned, Chunked, Fixed, Gathered, Listed, Ref, Spread, refs_in
+from dataflow.model.inputs import Aligned, Fixed, Gathered, Listed, Ref, Spread, refs_in
 from dataflow.model.records import NodeLengthRecord, Record
 from dataflow.model.states import StateCode
 from dataflow.planner.fusion import count_uses, fuse_chain, fuse_map
 from dataflow.planner.priorities import rank_by_longest_path
-from dataflow.worker.carry_out import length_of
 from dataflow.worker.failures import describe
-from dataflow.worker.timeouts import timed_out as time_is_up
 
-MAX_LOSSES = 3
 _NOTHING: dict[Any, float] = {}
 _COMPLETED = int(StateCode.COMPLETED)
 _PENDING = int(StateCode.PENDING)
@@ -227,11 +226,13 @@ class RunState:
         if node.failure is not None or node.left == 0:
             return
         if node.length is None:
-            error = self._find_length(node)
-            if error is not None:
+            try:
+                length = find_length(node)
+            except Exception as error:
                 failure = replace(describe(error), source=node.name)
                 self._map_not_ready(node, failure, int(StateCode.FAILED))
                 return
+            self._set_length(node, length)
         assert node.length is not None
         if node.length == 0:
             self._map_ended(node)
@@ -241,29 +242,6 @@ class RunState:
         for element, failure in self._wait_for_elements(node):
             self._element_not_ready(node, element, failure)
         self._add_ready(work, node)
-
-    def _find_length(self, node: MapNode) -> Exception | None:
-        lengths: dict[str, int] = {}
-        named = [(str(at), item) for at, item in enumerate(node.args)] + list(node.kwargs.items())
-        names = dict(enumerate(node.task.parameter_names))
-        for name, item in named:
-            shown = names.get(int(name), name) if name.isdigit() else name
-            try:
-                length = _length_of_input(item)
-            except TypeError as error:
-                return MappingMissingIterable(
-                    f"Task {node.task.name!r} was mapped over the value of a future "
-                    f"(argument {shown!r}) that cannot be mapped over: {error}."
-                )
-            if length is not None:
-                lengths[shown] = length
-        if len(set(lengths.values())) > 1:
-            shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
-            return MappingLengthMismatch(
-                f"Task {node.task.name!r} was mapped over iterables of different lengths ({shown})."
-            )
-        self._set_length(node, next(iter(lengths.values())))
-        return None
 
     def _set_length(self, node: MapNode, length: int) -> None:
         node.set_length(length)
@@ -633,23 +611,12 @@ class RunState:
     def _calls_lost(
         self, queue: RunnerQueue, flight: Flight, position: int | None, cause: str, time_up: bool
     ) -> None:
-        nodes = list(flight.nodes())
-        told = {id(nodes[at]) for at in flight.ended}  # among them some that await their retries
-        chains = [
-            [n for n in chain if n.code not in ENDED_CODES and id(n) not in told]
-            for chain in flight.chains or []
-        ]
-        chains = [chain for chain in chains if chain]
-        if position is None and len(nodes) == 1:
-            position = 0
-        culprit = nodes[position] if position is not None and 0 <= position < len(nodes) else None
-        if culprit is None or culprit.code in ENDED_CODES or id(culprit) in told:
+        chains, culprit = lost_calls(flight, position)
+        if culprit is None:
             queue.return_chains(chains)
             return
         culprit.losses += 1
-        verdict = self._verdict_of_loss(
-            culprit.task, culprit.attempt, culprit.losses, cause, time_up
-        )
+        verdict = verdict_on(culprit.task, culprit.attempt, culprit.losses, cause, time_up)
         for chain in chains:
             if culprit not in chain or verdict is None:
                 queue.add_chain(chain)
@@ -657,14 +624,14 @@ class RunState:
                 self._end_lost_call(queue, chain, culprit, verdict)
 
     def _end_lost_call(
-        self, queue: RunnerQueue, chain: list[TaskNode], culprit: TaskNode, verdict: Any
+        self, queue: RunnerQueue, chain: list[TaskNode], culprit: TaskNode, verdict: Verdict
     ) -> None:
-        code, failure, delay = verdict
         at = chain.index(culprit)
-        if delay is not None:
+        if verdict.delay is not None:
+            self._record_lost_attempt(culprit, 0, culprit.attempt, verdict)
             culprit.attempt += 1
             self.outbox.announcements.append(TaskEnded(culprit, _AWAITING_RETRY, self.now_ns()))
-            self.outbox.retries.append(Retry(culprit, 0, delay))
+            self.outbox.retries.append(Retry(culprit, 0, verdict.delay))
             return
         if at:  # what comes before it in the chain has to run again without it
             for node in chain[at:]:
@@ -672,7 +639,7 @@ class RunState:
             queue.add_chain(chain[:at])
         for node in chain[at:]:
             node.chain = chain[at:]
-        self._end_culprit(chain[at:], code, failure)
+        self._end_culprit(chain[at:], verdict.code, verdict.failure)
 
     def _end_culprit(self, chain: list[TaskNode], code: int, failure: Failure) -> None:
         culprit, *rest = chain
@@ -686,56 +653,51 @@ class RunState:
             else:
                 self._not_ready(rest[0], failure)
 
-    def _verdict_of_loss(
-        self, task: Any, attempt: int, losses: int, cause: str, time_up: bool
-    ) -> tuple[int, Failure, float | None] | None:
-        """What becomes of a call whose worker died at it; None: it runs again."""
-        if time_up:
-            failure = describe(time_is_up(f"A run of task {task.name!r}", task.timeout_seconds))
-            again = attempt <= task.retry_policy.retries
-            delay = task.retry_policy.delay_before(attempt) if again else None
-            return int(StateCode.TIMED_OUT), failure, delay
-        if losses < MAX_LOSSES:
-            return None
-        error = CrashedRun(
-            f"Its worker died {losses} times while it ran task {task.name!r} ({cause}).",
-            hint="Look for os._exit, a crash in C code, or memory that runs out.",
-        )
-        return int(StateCode.CRASHED), describe(error), None
-
     def _elements_lost(
         self, queue: RunnerQueue, flight: Flight, position: int | None, cause: str, time_up: bool
     ) -> None:
-        work, stages = flight.work, flight.stages or []
+        work = flight.work
         assert isinstance(work, MapWork)
-        left = _untold_ranges(flight)
-        if position is None and sum(stop - start for start, stop in left) == 1:
-            position = (left[0][0] - flight.start) * len(stages)
-        if position is None or position < 0:
-            if position is None:  # any of them may be to blame: find out by halves
-                left = [half for start, stop in left for half in _halves(start, stop)]
-            for start, stop in reversed(left):
-                queue.add_range(work, start, stop, first=True)
-            return
-        element = flight.start + position // len(stages)
-        stage = stages[position % len(stages)]
-        _queue_around(queue, work, left, element)
+        lost = lost_elements(flight, position)
+        for start, stop in reversed(lost.first):
+            queue.add_range(work, start, stop, first=True)
+        for start, stop in lost.later:
+            queue.add_range(work, start, stop)
+        if lost.culprit is not None:
+            self._culprit_lost(queue, work, *lost.culprit, cause, time_up)
+
+    def _culprit_lost(
+        self,
+        queue: RunnerQueue,
+        work: MapWork,
+        stage: MapNode,
+        element: int,
+        cause: str,
+        time_up: bool,
+    ) -> None:
         if stage.settled[element] in ENDED_CODES:
             return
         losses = stage.losses[element] = stage.losses.get(element, 0) + 1
         attempt = stage.attempts.get(element, 1)
-        verdict = self._verdict_of_loss(stage.task, attempt, losses, cause, time_up)
+        verdict = verdict_on(stage.task, attempt, losses, cause, time_up)
         if verdict is None:
             queue.add_range(work, element, element + 1)
-            return
-        code, failure, delay = verdict
-        if delay is not None:
+        elif verdict.delay is not None:
+            self._record_lost_attempt(stage, element, attempt, verdict)
             stage.attempts[element] = attempt + 1
-            self.outbox.retries.append(Retry(stage, element, delay))
-            return
-        for before in stages[: stages.index(stage)]:
-            self._element_not_ready(before, element, failure, code)
-        self._element_not_ready(stage, element, failure, code)
+            self.outbox.retries.append(Retry(stage, element, verdict.delay))
+        else:
+            for before in work.stages[: work.stages.index(stage)]:
+                self._element_not_ready(before, element, verdict.failure, verdict.code)
+            self._element_not_ready(stage, element, verdict.failure, verdict.code)
+
+    def _record_lost_attempt(
+        self, node: TaskNode | MapNode, element: int, attempt: int, verdict: Verdict
+    ) -> None:
+        """Record an attempt that ended with its worker, and that another one follows."""
+        record = lost_attempt_record(node, element, attempt, verdict.code, verdict.failure)
+        delay = verdict.delay or 0.0
+        self._record_attempts(node.graph, [record], {(node.id, element, attempt): delay})
 
     def retry(self, retry: Retry) -> None:
         """The delay of a retry is over."""
@@ -847,35 +809,6 @@ def _rest(chains: list[list[TaskNode]], reached: int) -> list[list[TaskNode]]:
     return rest
 
 
-def _halves(start: int, stop: int) -> list[tuple[int, int]]:
-    middle = (start + stop) // 2
-    return [half for half in ((start, middle), (middle, stop)) if half[0] < half[1]]
-
-
-def _queue_around(
-    queue: RunnerQueue, work: MapWork, left: list[tuple[int, int]], element: int
-) -> None:
-    """Queue what is left of a batch but for one element: first what comes before it."""
-    for start, stop in reversed(left):
-        if start < element:
-            queue.add_range(work, start, min(stop, element), first=True)
-    for start, stop in left:
-        if stop > element + 1:
-            queue.add_range(work, max(start, element + 1), stop)
-
-
-def _untold_ranges(flight: Flight) -> list[tuple[int, int]]:
-    """The elements of a batch that no part of its report told of, or not of all their stages."""
-    if not flight.ended:
-        return [(flight.start, flight.stop)]
-    width = len(flight.stages or ())
-    stages_told = Counter(position // width for position in flight.ended)
-    left = [at for at in range(flight.stop - flight.start) if stages_told[at] < width]
-    cuts = [at for at in range(1, len(left)) if left[at] != left[at - 1] + 1]
-    runs = pairwise([0, *cuts, len(left)]) if left else ()
-    return [(flight.start + left[a], flight.start + left[b - 1] + 1) for a, b in runs]
-
-
 def _allows(node: TaskNode, source: TaskNode) -> bool:
     """Whether a node runs although this source failed."""
     refs = [ref for ref in (*node.upstream, *node.order) if ref.node is source]
@@ -894,27 +827,3 @@ def _pending_ranges(settled: bytearray) -> list[tuple[int, int]]:
         else:
             ranges.append((element, element + 1))
     return ranges
-
-
-def _length_of_input(item: Any) -> int | None:
-    """The length of one input of a map; None if it is the same for every element.
-
-    Raises:
-        TypeError: a value that cannot be mapped over.
-    """
-    if isinstance(item, Spread):
-        node = item.ref.node
-        if isinstance(node, TaskNode) and node.value_length != -1:
-            if node.value_length is None:
-                raise TypeError("it has no length")
-            return node.value_length
-        column, position = node.place_of(item.ref.element)
-        return length_of(column.load(position))
-    if isinstance(item, Aligned):
-        length: int | None = item.node.length
-        return length
-    if isinstance(item, Gathered):
-        return len(item.refs)
-    if isinstance(item, Listed):
-        return len(item.values)
-    return item.length if isinstance(item, Chunked) else None
