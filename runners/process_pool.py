@@ -203,7 +203,9 @@ class ProcessPool:
                 self.listener.reported(failed_report(batch, error))
                 continue
             worker.batches[batch.id] = batch
-            self.limited += _has_limit(batch)
+            if _has_limit(batch):
+                self.limited += 1
+                self._wake()  # it may sleep, and has to watch the time now
             self._send(worker, message)
 
     def _encode(self, batch: Batch, worker: _Worker) -> bytes:

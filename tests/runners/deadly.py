@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from dataflow import task
+from dataflow import runtime, task
 
 
 @task
@@ -24,6 +24,14 @@ async def dies_at_async(x, deadly):
     if x == deadly:
         os._exit(3)
     return x
+
+
+@task(timeout_seconds=0.3, retries=1)
+def hangs_once(x):
+    if x == 3 and runtime.task_run.run_count == 1:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # as code in C does
+        time.sleep(60)
+    return runtime.task_run.run_count
 
 
 @task

@@ -58,6 +58,25 @@ def test_a_deadly_call_among_many_concurrent_ones(
     assert counts_of(one_dies)["dies_at_async-0"] == {"Completed": 599, "Crashed": 1}
 
 
+def test_a_call_that_only_dies_with_its_worker_is_timed_out_and_tried_again(
+    pool: ProcessPoolTaskRunner,
+) -> None:
+    @flow(name="hangs", task_runner=pool)
+    def hangs():
+        return deadly.hangs_once.map(range(8)).result(), deadly.hangs_once.submit(3).result()
+
+    assert hangs() == ([1, 1, 1, 2, 1, 1, 1, 1], 2)
+    run = run_of(hangs)
+    for element in (run.element("hangs_once-0", 3), run.element("hangs_once-1")):
+        assert [(each.attempt, each.state.name) for each in element.attempts] == [
+            (1, "TimedOut"),
+            (2, "Completed"),
+        ]
+    told = [line.message for line in run.logs() if line.node is not None]
+    assert len(told) == 2
+    assert all(line.endswith("attempt 2 follows at once") for line in told)
+
+
 def test_several_deadly_elements_of_a_fused_map(pool: ProcessPoolTaskRunner) -> None:
     @flow(name="often", task_runner=pool)
     def often():
