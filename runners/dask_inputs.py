@@ -72,10 +72,12 @@ def _input(worker: Any, column: Any, kept: Sequence[Kept]) -> Column:
 
 def _constant(worker: Any, key: Any) -> Column:
     with _constants_lock:
-        column = _constants.pop(key, None)
+        column: Column | None = _constants.pop(key, None)
         if column is None:
             loaded: PackedColumn = pickle.loads(_fetch(worker, key))
-            column = _SharedColumn(loaded.load_all(), loaded.nbytes)
+            column = loaded
+            if loaded.shared:
+                column = _SharedColumn(loaded.load_all(), loaded.nbytes)
         _constants[key] = column
         while len(_constants) > _MOST_CONSTANTS:
             del _constants[next(iter(_constants))]

@@ -229,7 +229,7 @@ class ProcessPool:
         if known is not None and known[0]() is column:
             return known[1]
         self.files += 1
-        file = write_file(column, f"{self.folder}/shared-{self.files}", shared=column.exact)
+        file = write_file(column, f"{self.folder}/shared-{self.files}", shared=column.shared)
         key = id(column)
         self.shared[key] = (weakref.ref(column, lambda _: self._forget(key)), file)
         return file

@@ -135,6 +135,7 @@ def open_scope(
 def close_scope(scope: RunScope) -> None:
     """End a run: nothing can be added to it any more."""
     scope.graph.closed = True
+    scope.graph.large.clear()
     scope.results.clear()
     scope.recent.clear()
     scope.loop.close_graph(scope.graph)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from dataflow.graph.large_values import LargeValues
 from dataflow.graph.nodes import CallNode, MapNode, Node, TaskNode
 from dataflow.model.inputs import Ref
 
@@ -40,6 +41,7 @@ class FlowGraph:
         self.queue: Any = None  # what waits for this graph's runner; the run loop sets it
         self.info: Any = None  # what tasks may ask about the run
         self.say: Callable[[int, str], None] = lambda level, message: None  # logs for the run
+        self.large = LargeValues()
         self.lock = threading.Lock()
         self._numbers: dict[str, int] = {}
 

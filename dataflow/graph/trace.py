@@ -17,6 +17,7 @@ from dataflow.errors import (
     RunFinishedError,
 )
 from dataflow.graph.flow_graph import FlowGraph
+from dataflow.graph.large_values import LARGE_BYTES, is_large
 from dataflow.graph.nodes import CallNode, MapNode, TaskNode
 from dataflow.model.annotations import Annotation, allow_failure, quote, unmapped
 from dataflow.model.arguments import ATOMS, rebuild
@@ -35,7 +36,6 @@ from dataflow.model.inputs import (
 )
 from dataflow.model.states import State
 from dataflow.worker import pickling
-from dataflow.worker.columns import pack
 from dataflow.worker.failures import describe
 
 _NO_KWARGS: dict[str, Any] = {}
@@ -69,10 +69,10 @@ def trace_submit(
     upstream: tuple[Ref, ...] = ()
     arguments: Any = (args, kwargs)
     for value in args:
-        if type(value) not in ATOMS:
+        if not _is_atom(value):
             break
     else:
-        if not kwargs or all(type(value) in ATOMS for value in kwargs.values()):
+        if not kwargs or all(map(_is_atom, kwargs.values())):
             return _add(graph, task, arguments, None, (), wait_for, ())
     found = _Finder(graph)
     args = tuple(found.strip(number, value) for number, value in enumerate(args))
@@ -132,8 +132,8 @@ class _Finder:
         return tuple(self._holes)
 
     def strip(self, where: int | str, value: Any) -> Any:
-        """The argument without its references."""
-        if type(value) in ATOMS:
+        """The argument without its references, and without what is sent separately."""
+        if _is_atom(value):
             return value
         if isinstance(value, Reference):
             self._direct.append((where, self._take(value)))
@@ -141,8 +141,20 @@ class _Finder:
         if isinstance(value, allow_failure) and isinstance(value.value, Reference):
             self._direct.append((where, self._take(value.value, allow=True)))
             return None
+        if self.graph is not None and self.graph.copies_arguments and is_large(value):
+            packed = self._packed(value)
+            if packed is not None:
+                self._direct.append((where, packed))
+                return None
         self.only_atoms = False
         return self.strip_inside(value)
+
+    def _packed(self, value: Any) -> Packed | None:
+        assert self.graph is not None
+        try:
+            return Packed(self.graph.large.column_of(value))
+        except Exception:  # it cannot be pickled: whoever pickles all arguments says which it is
+            return None
 
     def strip_inside(self, value: Any) -> Any:
         """A container with holes for its references, without marks."""
@@ -417,21 +429,29 @@ class _Mapper:
         return Chunked(chunks, size, len(values))
 
     def _fixed(self, name: str, value: Any) -> MapInput:
-        if type(value) in ATOMS:
+        if _is_atom(value):
             return Fixed(value)
         finder = _Finder(self.graph)
         stripped = finder.strip_inside(value)
         self.refs.extend(finder.refs)
-        if not self.graph.copies_arguments or type(stripped) in ATOMS:
+        if not self.graph.copies_arguments or _is_atom(stripped):
             return Fixed(stripped, finder.holes)
         try:
-            column = pack([stripped], exact=True)
+            column = self.graph.large.column_of(stripped, shared=True)
         except Exception:
             _check_argument(self.task, name, stripped)
             raise
         if finder.holes:
             return Fixed(column.load(0), finder.holes)
         return Packed(column)
+
+
+def _is_atom(value: Any) -> bool:
+    """Whether a value goes along with its call as it is: it cannot change, and is not large."""
+    kind = type(value)
+    if kind is str or kind is bytes:
+        return len(value) <= LARGE_BYTES
+    return kind in ATOMS
 
 
 def _whole_map(refs: Sequence[Ref]) -> MapNode | None:

@@ -106,6 +106,8 @@ class BodyBuilder:
         """The source of a reference, or of a list of references and plain values."""
         if isinstance(target, Ref):
             return self._ref_source(target)
+        if isinstance(target, Packed):
+            return Given(self._column(target.column), 0)
         if not isinstance(target, list):
             return Const(target)
         return self._list_source([self._source(item) for item in target])

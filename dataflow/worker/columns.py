@@ -75,13 +75,19 @@ class Part:
 
 
 class PackedColumn:
-    """Pickled values; what has been loaded from a joint pickle is kept for the next reader."""
+    """Pickled values; what has been loaded from a joint pickle is kept for the next reader.
 
-    __slots__ = ("__weakref__", "_count", "_loaded", "exact", "parts")
+    Attributes:
+        parts: one for each value if ``exact``, else one for all of them.
+        shared: whether all calls in a process may get the same objects (what is ``unmapped``).
+    """
 
-    def __init__(self, parts: list[Part], count: int, exact: bool) -> None:
+    __slots__ = ("__weakref__", "_count", "_loaded", "exact", "parts", "shared")
+
+    def __init__(self, parts: list[Part], count: int, exact: bool, shared: bool = False) -> None:
         self.parts = parts
         self.exact = exact
+        self.shared = shared
         self._count = count
         self._loaded: list[Any] | None = None
 
@@ -113,7 +119,7 @@ class PackedColumn:
         return self._loaded
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PackedColumn, (self.parts, self._count, self.exact)
+        return PackedColumn, (self.parts, self._count, self.exact, self.shared)
 
 
 class FileColumn:

@@ -117,3 +117,25 @@ def test_a_pool_that_was_closed_starts_again(pool: ProcessPoolTaskRunner) -> Non
 def test_no_workers_is_refused() -> None:
     with pytest.raises(ValueError, match="max_workers"):
         ProcessPoolTaskRunner(max_workers=0)
+
+
+@task
+def length_of(number, data):
+    return len(data)
+
+
+@pytest.mark.parametrize("kind", ["text", "bytes", "array"])
+def test_a_large_argument_of_many_calls_is_sent_once(
+    pool: ProcessPoolTaskRunner, kind: str
+) -> None:
+    size = 1_000_000
+    data = {"text": "x" * size, "bytes": b"x" * size, "array": np.zeros(size)}[kind]
+
+    @flow(name=f"many-{kind}", task_runner=pool)
+    def many():
+        submitted = [length_of.submit(number, data) for number in range(50)]
+        mapped = length_of.map(range(50), unmapped(data))
+        return {future.result() for future in [*submitted, *mapped]}
+
+    assert many() == {size}
+    assert pool.bytes_through_flow < 200_000

@@ -7,6 +7,7 @@ import threading
 import weakref
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dataflow import as_completed, flow, task, unmapped
@@ -216,6 +217,49 @@ def test_tasks_see_what_they_were_given_when_they_were_submitted(runner: str) ->
     assert batches_cleared() == [10, 35, 60, 85]
     expected = [(n, n + 2) for n in range(5)]
     assert rows_changed() == (expected, [(4, 6), (4, 6)])
+
+
+@task
+def first_of(array, nothing=0):
+    return float(array[0])
+
+
+@flow
+def arrays_changed(size):
+    array = np.zeros(size)
+    futures = [
+        first_of.submit(array),
+        first_of.map([array, array])[1],
+        first_of.map(unmapped(array), [1, 2])[1],
+        first_of.submit([array[0], array[1:]]),
+    ]
+    array[:] = 1
+    changed = first_of.submit(array)
+    return [future.result() for future in (*futures, changed)]
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_arrays_are_what_they_were_when_they_were_passed(runner: str, size: int) -> None:
+    if runner == "threads":
+        pytest.skip("threads share the objects that they are given")
+    assert arrays_changed(size) == [0, 0, 0, 0, 1]
+
+
+@task
+def overwrite(array):
+    before = float(array.sum())
+    array[:] = 7
+    return before
+
+
+@flow
+def arrays_overwritten():
+    array = np.zeros(100_000)
+    return [overwrite.submit(array).result() for _ in range(6)]
+
+
+def test_what_a_task_does_to_its_arguments_no_other_sees(shares_objects: bool) -> None:
+    assert arrays_overwritten() == ([0, *[700_000.0] * 5] if shares_objects else [0] * 6)
 
 
 @flow
