@@ -43,10 +43,15 @@ def state_of_result(scope: RunScope, result: Any, fail_on_unhandled: bool) -> St
 
 
 def _final(state: State[Any]) -> State[Any]:
-    """A flow is Failed where its result is a task run that could not even begin."""
-    if state.code is not StateCode.NOT_READY:
+    """A flow is Failed where its result is a task run that could not begin, or has not ended."""
+    rests = state.is_final() or state.type is StateType.PAUSED
+    if rests and state.code is not StateCode.NOT_READY:
         return state
-    return State.of_code(StateCode.FAILED, message=state.message, data=state.data)
+    if state.code is StateCode.NOT_READY:
+        return State.of_code(StateCode.FAILED, message=state.message, data=state.data)
+    said = f": {state.message}" if state.message else ""
+    message = f"The flow returned the state {state.name}{said}, which does not end a run."
+    return State.of_code(StateCode.FAILED, message=message, data=FailedRun(message))
 
 
 def _value(item: Any, states: list[State[Any]]) -> Any:

@@ -6,6 +6,7 @@ way goes into the next one, so that the cost of a commit is shared by whatever i
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow import events
+from dataflow.clock import now_ns
 from dataflow.errors import InvalidTransition
 from dataflow.execution.announcements import Announcement, announce
 from dataflow.execution.task_hooks import call_hooks_of
@@ -128,7 +130,8 @@ class RecordWriter:
                 if records:
                     self._store.write(records)
             except InvalidTransition as error:  # somebody else has ended that run: so it stays
-                records[:] = [record for record in records if not _is_state_of(record, error)]
+                kept = [record for record in records if not _is_state_of(record, error)]
+                records[:] = [*kept, _refused(error)]
             except BaseException as error:
                 return error
             else:
@@ -137,6 +140,14 @@ class RecordWriter:
 
 def _is_state_of(record: Record, error: InvalidTransition) -> bool:
     return isinstance(record, RunStateRecord) and record.run_id == error.fields.get("run_id")
+
+
+def _refused(error: InvalidTransition) -> LogRecord:
+    """A line that tells of a state that a run could not enter."""
+    run_id = error.fields["run_id"]
+    text = f"A state was not recorded. {error.message}"
+    name = "dataflow.flow_runs"
+    return LogRecord(run_id, None, None, 1, now_ns(), logging.ERROR, name, text, None, 0)
 
 
 def _publish_nodes(records: Sequence[Any]) -> None:

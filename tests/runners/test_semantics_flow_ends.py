@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 
 from dataflow import (
+    AwaitingRetry,
     Cancelled,
     Completed,
     Failed,
     Paused,
+    Pending,
+    Running,
+    Scheduled,
     State,
     allow_failure,
     flow,
@@ -73,6 +77,16 @@ def test_a_returned_state_is_the_flows_state() -> None:
 def test_a_returned_completed_state() -> None:
     state = _end(lambda: Completed(message="skipped", data=3))
     assert (state.name, state.message, state.data) == ("Completed", "skipped", 3)
+
+
+@pytest.mark.parametrize("make", [Running, Pending, Scheduled, AwaitingRetry])
+def test_a_returned_state_that_does_not_end_a_run(make: Any) -> None:
+    state = _end(lambda: make(message="really"))
+    assert state.name == "Failed"
+    assert state.message == (
+        f"The flow returned the state {make().name}: really, which does not end a run."
+    )
+    assert isinstance(state.result(raise_on_failure=False), FailedRun)
 
 
 @pytest.mark.parametrize("make", ["future", "state", "element"])
