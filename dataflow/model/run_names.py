@@ -14,11 +14,6 @@ from dataflow.model.functions import name_of_function
 Template = str | Callable[..., str]
 
 
-def flow_name_of(fn: Callable[..., Any]) -> str:
-    """The name of a flow that was given none: that of its function, with dashes."""
-    return name_of_function(fn).replace("_", "-")
-
-
 @dataclass(frozen=True, slots=True)
 class RunName:
     """A checked template, or a callable that makes names; picklable if the callable is.

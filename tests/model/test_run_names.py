@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataflow import flow
 from dataflow.errors import DefinitionError
-from dataflow.model.run_names import RunName, compile_run_name, flow_name_of
+from dataflow.model.run_names import RunName, compile_run_name
 
 QUICK = settings(max_examples=50, deadline=None)
 
@@ -171,6 +172,6 @@ def test_flows_are_named_after_functions():
     def load_all_data():
         pass
 
-    assert flow_name_of(load_all_data) == "load-all-data"
-    assert flow_name_of(functools.partial(load_all_data)) == "load-all-data"
-    assert flow_name_of(lambda: None) == "lambda"
+    assert flow(load_all_data).name == "load-all-data"
+    assert flow(functools.partial(load_all_data)).name == "load-all-data"
+    assert flow(lambda: None).name == "lambda"
