@@ -65,7 +65,7 @@ class Flow(Declared, Generic[P, R]):
         """
         wait_for = kwargs.pop("wait_for", None)
         return_state = kwargs.pop("return_state", False)
-        from dataflow.execution.flow_run import run_flow
+        from dataflow.execution.flow_run import failure_of, run_flow
         from dataflow.worker.call_context import current_scope
 
         scope = current_scope.get()
@@ -78,7 +78,10 @@ class Flow(Declared, Generic[P, R]):
             from dataflow.execution.async_flow_run import run_flow_async
 
             return run_flow_async(self, args, kwargs, wait_for, return_state)
-        return run_flow(self, args, kwargs, wait_for, return_state)
+        state = run_flow(self, args, kwargs, wait_for)
+        if return_state or state.is_completed():
+            return state if return_state else state.data
+        raise failure_of(state)
 
     def submit(self, *args: Any, **kwargs: Any) -> TaskFuture[Any]:
         """Have the runner run this flow as a subflow on a worker; returns a future at once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dataflow.errors import TraceError
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.scope import RunScope, log_level
 from dataflow.graph.dry_run import dry_graph
@@ -11,6 +12,7 @@ from dataflow.graph.flow_graph import FlowGraph
 from dataflow.model.batches import RunInfo
 from dataflow.planner.plan import Plan, plan_graph
 from dataflow.worker.call_context import current_call, current_scope
+from dataflow.worker.failures import without_our_frames
 
 
 def trace_flow(flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowGraph:
@@ -35,6 +37,9 @@ def trace_flow(flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow
             run_coroutine(found)
         elif flow.kind == "generator":
             list(found)
+    except TraceError as error:
+        error.__traceback__ = without_our_frames(error.__traceback__)
+        raise
     finally:
         current_call.reset(call_token)
         current_scope.reset(scope_token)

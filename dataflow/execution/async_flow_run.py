@@ -7,14 +7,14 @@ from typing import Any
 
 from dataflow.errors import FlowRunTimeoutError
 from dataflow.execution.flow_ending import state_of_exception
-from dataflow.execution.flow_run import FlowRun, outcome
+from dataflow.execution.flow_run import FlowRun, failure_of
 from dataflow.model.states import State
 
 
 async def run_flow_async(
     flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
 ) -> Any:
-    """Run an ``async`` flow on the running event loop; as :func:`run_flow`."""
+    """Run an ``async`` flow on the running event loop: its value, or its state if wanted."""
     run = FlowRun(flow, args, kwargs, wait_for)
     state = None
     try:
@@ -33,7 +33,9 @@ async def run_flow_async(
     finally:
         if state is not None:
             run.end(state)
-    return outcome(state, return_state)
+    if return_state or state.is_completed():
+        return state if return_state else state.data
+    raise failure_of(state)
 
 
 async def _attempt_async(run: FlowRun) -> State[Any]:

@@ -17,7 +17,12 @@ from dataclasses import replace
 from typing import Any
 
 from dataflow.clock import now_ns
-from dataflow.errors import FlowRunTimeoutError, TaskRunTimeoutError, UpstreamTaskError
+from dataflow.errors import (
+    DataflowError,
+    FlowRunTimeoutError,
+    TaskRunTimeoutError,
+    UpstreamTaskError,
+)
 from dataflow.execution.call_in_place import Resolver
 from dataflow.execution.displays import offer_display
 from dataflow.execution.flow_ending import state_of_exception, state_of_result
@@ -330,23 +335,19 @@ def _sigterm_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def run_flow(
-    flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
-) -> Any:
-    """Run a synchronous flow: its value, or its state if that is wanted.
+def run_flow(flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> State[Any]:
+    """Run a synchronous flow; its final state.
 
     Raises:
-        ParameterTypeError: parameters are of the wrong type; nothing has run.
-        UnhandledTaskFailure: tasks failed and nobody looked at them.
-        Exception: what the body raised.
+        StoreError: nothing can be recorded.
+        BaseException: what is no ``Exception``, such as Ctrl-C.
     """
     with _sigterm_raises():
         try:
             run = FlowRun(flow, args, kwargs, wait_for)
-            state = _run_body(run)
+            return _run_body(run)
         except Terminated:
             raise SystemExit(143) from None
-    return outcome(state, return_state)
 
 
 def _run_body(run: FlowRun) -> State[Any]:
@@ -403,13 +404,12 @@ def _listed(body: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def outcome(state: State[Any], return_state: bool) -> Any:
-    """What the caller of a flow gets: the state, the value, or the exception raised."""
-    if return_state:
-        return state
-    if state.is_completed():
-        return state.data
+def failure_of(state: State[Any]) -> BaseException:
+    """The exception of a flow that did not complete: with the user's lines, without ours."""
     error = state.data if isinstance(state.data, BaseException) else state.as_error()
     if not get_settings().debug:
-        error.__traceback__ = without_our_frames(error.__traceback__)
-    raise error
+        before = error.__traceback__
+        error.__traceback__ = without_our_frames(before)
+        if error.__traceback__ is before and isinstance(error, DataflowError):
+            error.__traceback__ = None  # we refused something: its message says it all
+    return error

@@ -54,7 +54,6 @@ def validate_parameters(
     """
     types_of = _types_of(fn, signature)
     entries: list[Entry] = []
-    first: list[Exception] = []
 
     def checked(name: str, field: str, value: Any) -> Any:
         if is_opaque(value):
@@ -62,7 +61,6 @@ def validate_parameters(
         try:
             return types_of[name].convert(value)
         except (ValueError, TypeError) as error:
-            first.append(error)
             entries.extend(_entries(name, field, types_of[name], value, error))
             return value
 
@@ -80,7 +78,7 @@ def validate_parameters(
         else:
             converted[name] = checked(name, name, value)
     if entries:
-        raise _type_error(flow_name, entries) from first[0]
+        raise _type_error(flow_name, entries) from None
     return converted
 
 
