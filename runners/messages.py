@@ -49,20 +49,7 @@ def dump_batch(batch: Batch, tasks: list[TaskLike]) -> bytes:
 def unloadable_report(batch_id: int, count: int, error: Exception) -> BatchReport:
     """The report of a batch that could not be loaded: each of its calls fails with the reason."""
     calls = CallBody([0] * count, [0] * count, [0] * count, [((), {})] * count, [None] * count)
-    batch = Batch(
-        id=batch_id,
-        run=RunInfo("", "", ""),
-        tasks=[],
-        body=calls,
-        inputs=[],
-        attempts={},
-        budget_seconds=0.0,
-        short=False,
-        lengths=frozenset(),
-        exact=False,
-        values_stay=False,
-        resources={},
-    )
+    batch = Batch(id=batch_id, run=RunInfo("", "", ""), tasks=[], body=calls)
     return failed_report(batch, _load_error(error))
 
 

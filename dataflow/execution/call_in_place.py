@@ -101,20 +101,7 @@ class Call:
         for ref in order:
             resolver.value(ref)
         body = CallBody([0], [self.node.id], [self.node.number], [(args, kwargs)], [None])
-        self.batch = Batch(
-            id=next(batch_ids),
-            run=scope.info,
-            tasks=[task],
-            body=body,
-            inputs=[],
-            attempts={},
-            budget_seconds=1e9,
-            short=False,
-            lengths=frozenset(),
-            exact=False,
-            values_stay=False,
-            resources={},
-        )
+        self.batch = Batch(id=next(batch_ids), run=scope.info, tasks=[task], body=body)
         if resolver.failed is not None:
             self._not_ready(resolver.failed)
 

@@ -240,14 +240,14 @@ class Batch:
     run: RunInfo
     tasks: list[TaskLike]
     body: Body
-    inputs: list[Column]
-    attempts: dict[int, int]
-    budget_seconds: float
-    short: bool
-    lengths: frozenset[int]
-    exact: bool
-    values_stay: bool
-    resources: dict[str, float]
+    inputs: list[Column] = field(default_factory=list)
+    attempts: dict[int, int] = field(default_factory=dict)
+    budget_seconds: float = 1e9
+    short: bool = False
+    lengths: frozenset[int] = frozenset()
+    exact: bool = False
+    values_stay: bool = False
+    resources: dict[str, float] = field(default_factory=dict)
     priority: int = 0
 
     @property

@@ -24,20 +24,8 @@ async def awaited() -> None:
 
 def batch(made_of: Any, number: int) -> Batch:
     """A batch of one call."""
-    return Batch(
-        id=number,
-        run=RunInfo("", "", ""),
-        tasks=[made_of],
-        body=CallBody([0], [0], [0], [((), {})], [None]),
-        inputs=[],
-        attempts={},
-        budget_seconds=0.0,
-        short=False,
-        lengths=frozenset(),
-        exact=False,
-        values_stay=False,
-        resources={},
-    )
+    body = CallBody([0], [0], [0], [((), {})], [None])
+    return Batch(id=number, run=RunInfo("", "", ""), tasks=[made_of], body=body)
 
 
 def test_the_call_under_way_is_to_blame() -> None:
