@@ -51,11 +51,12 @@ def run(
         flow = _prepare(target, runner)
         if flow is None:
             return MISUSE
-        parameters = read_parameters(flow, given)
+        args, kwargs = flow.call_arguments(read_parameters(flow, given))
+        flow = flow.with_options(validate_parameters=False)  # they have been
         if plan_only:
-            plan = flow.plan(**parameters)
+            plan = flow.plan(*args, **kwargs)
         else:
-            status, run_id, state = _run(flow, parameters)
+            status, run_id, state = _run(flow, args, kwargs)
     if plan_only:
         if as_json:
             echo_json(asdict(plan))
@@ -93,7 +94,7 @@ def _tell_unloadable(target: str, error: BaseException) -> None:
 
 
 def read_parameters(flow: Flow[Any, Any], given: tuple[str, ...]) -> dict[str, Any]:
-    """The parameters of ``name=value`` texts, checked: as JSON, or as the text where that fits.
+    """The parameters of ``name=value`` texts, converted: from JSON, or the text where that fits.
 
     Raises:
         Misuse: a text is no ``name=value``, or a name comes twice.
@@ -112,20 +113,18 @@ def read_parameters(flow: Flow[Any, Any], given: tuple[str, ...]) -> dict[str, A
         texts[name.strip()] = text
     parameters = {name: parse_parameter(text) for name, text in texts.items()}
     try:
-        flow.validated_parameters((), parameters)
+        return flow.validated_parameters((), parameters)
     except ParameterTypeError as error:
         bad = {str(each["field"]).partition(".")[0] for each in error.fields["errors"]}
         as_texts = {name: texts[name] for name in bad & set(texts)}
         try:
-            flow.validated_parameters((), {**parameters, **as_texts})
+            return flow.validated_parameters((), {**parameters, **as_texts})
         except ParameterTypeError:
             raise error from None
-        return {**parameters, **as_texts}
-    return parameters
 
 
 def _run(
-    flow: Flow[Any, Any], parameters: dict[str, Any]
+    flow: Flow[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[int, str | None, State[Any] | None]:
     """Run it and tell what went wrong; the exit status, and the run's id and state."""
     from dataflow.display.progress import show_progress
@@ -140,7 +139,7 @@ def _run(
     state: State[Any] | None = None
     try:
         with show_progress(for_command=True):
-            state = _call(flow, parameters)
+            state = _call(flow, args, kwargs)
     except KeyboardInterrupt:
         more = f" What was done: dataflow runs show {started[0].run_name}" if started else ""
         click.echo(f"Cancelled by Ctrl-C.{more}", err=True)
@@ -158,8 +157,8 @@ def _run(
     return FAILED, run_id, state
 
 
-def _call(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:
-    found: Any = flow(**parameters, return_state=True)
+def _call(flow: Flow[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> State[Any]:
+    found: Any = flow(*args, return_state=True, **kwargs)
     if flow.kind.startswith("async"):
         import asyncio
 

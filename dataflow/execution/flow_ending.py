@@ -28,11 +28,11 @@ def state_of_exception(error: BaseException) -> State[Any]:
 def state_of_result(scope: RunScope, result: Any, fail_on_unhandled: bool) -> State[Any]:
     """The state of a flow whose body returned ``result``, and whose tasks have all ended."""
     if isinstance(result, State):
-        return _final(result)
+        return _final(scope, result)
     states: list[State[Any]] = []
     value = rebuild(result, _KINDS, lambda item: _value(item, states))
     if isinstance(result, Reference) and len(states) == 1 and isinstance(result.refs(), Ref):
-        return _final(states[0])
+        return _final(scope, states[0])
     if states:
         return _state_of_states(states, value)
     if fail_on_unhandled:
@@ -42,7 +42,7 @@ def state_of_result(scope: RunScope, result: Any, fail_on_unhandled: bool) -> St
     return State.of_code(StateCode.COMPLETED, data=value)
 
 
-def _final(state: State[Any]) -> State[Any]:
+def _final(scope: RunScope, state: State[Any]) -> State[Any]:
     """A flow is Failed where its result is a task run that could not begin, or has not ended."""
     rests = state.is_final() or state.type is StateType.PAUSED
     if rests and state.code is not StateCode.NOT_READY:
@@ -50,7 +50,8 @@ def _final(state: State[Any]) -> State[Any]:
     if state.code is StateCode.NOT_READY:
         return State.of_code(StateCode.FAILED, message=state.message, data=state.data)
     said = f": {state.message}" if state.message else ""
-    message = f"The flow returned the state {state.name}{said}, which does not end a run."
+    flow = f"The flow {scope.info.flow_name!r}"
+    message = f"{flow} returned the state {state.name}{said}, which does not end a run."
     return State.of_code(StateCode.FAILED, message=message, data=FailedRun(message))
 
 

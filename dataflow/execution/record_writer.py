@@ -130,24 +130,36 @@ class RecordWriter:
                 if records:
                     self._store.write(records)
             except InvalidTransition as error:  # somebody else has ended that run: so it stays
-                kept = [record for record in records if not _is_state_of(record, error)]
-                records[:] = [*kept, _refused(error)]
+                position = _position_of(error.fields.get("refused"), records)
+                if position is None:
+                    return error
+                records[position] = _refused(records[position], error)
             except BaseException as error:
                 return error
             else:
                 return None
 
 
-def _is_state_of(record: Record, error: InvalidTransition) -> bool:
-    return isinstance(record, RunStateRecord) and record.run_id == error.fields.get("run_id")
+def _position_of(refused: Any, records: Sequence[Record]) -> int | None:
+    """Where a state is that was refused: the last such, as one before it may have been taken."""
+    if not isinstance(refused, RunStateRecord):
+        return None
+    for position, record in reversed(list(enumerate(records))):
+        if isinstance(record, RunStateRecord) and _key(record) == _key(refused):
+            return position
+    return None
 
 
-def _refused(error: InvalidTransition) -> LogRecord:
+def _key(record: RunStateRecord) -> tuple[str, int, int]:
+    """Which state of which run; its text may have been made legible on its way."""
+    return record.run_id, record.code, record.timestamp_ns
+
+
+def _refused(record: Record, error: InvalidTransition) -> LogRecord:
     """A line that tells of a state that a run could not enter."""
-    run_id = error.fields["run_id"]
     text = f"A state was not recorded. {error.message}"
     name = "dataflow.flow_runs"
-    return LogRecord(run_id, None, None, 1, now_ns(), logging.ERROR, name, text, None, 0)
+    return LogRecord(record.run_id, None, None, 1, now_ns(), logging.ERROR, name, text, None, 0)
 
 
 def _publish_nodes(records: Sequence[Any]) -> None:

@@ -17,7 +17,7 @@ _MOST_KEPT = 16
 
 def is_large(value: Any) -> bool:
     """Whether a value had better be sent once than with every call: text, bytes, arrays, frames."""
-    if isinstance(value, (str, bytes)):
+    if isinstance(value, (str, bytes, bytearray)):
         return len(value) > LARGE_BYTES
     nbytes = getattr(value, "nbytes", None)
     if nbytes is None and hasattr(type(value), "memory_usage"):

@@ -41,6 +41,7 @@ from dataflow.worker.failures import describe
 _NO_KWARGS: dict[str, Any] = {}
 _CHUNK_BYTES = 64_000
 _KINDS = (Reference, Annotation, State)
+_UNCHANGING = ATOMS - {bytearray, memoryview}
 
 
 _NO_GRAPH = FlowGraph("", "")
@@ -400,7 +401,7 @@ class _Mapper:
         if isinstance(values, range):
             return Listed(values)
         kinds = set(map(type, values))
-        if kinds <= ATOMS:
+        if kinds <= _UNCHANGING:
             return Listed(values)
         if all(issubclass(kind, Reference) for kind in kinds):
             return self._gathered(name, values, allow)
@@ -451,7 +452,7 @@ def _is_atom(value: Any) -> bool:
     kind = type(value)
     if kind is str or kind is bytes:
         return len(value) <= LARGE_BYTES
-    return kind in ATOMS
+    return kind in _UNCHANGING
 
 
 def _whole_map(refs: Sequence[Ref]) -> MapNode | None:

@@ -44,7 +44,8 @@ class RunStore(Protocol):
 
         Raises:
             InvalidTransition: a run cannot enter a state from the one that it is in (another
-                process may have cancelled it); ``run_id`` says which. Nothing was stored.
+                process may have cancelled it); ``run_id`` says which, ``refused`` is the record.
+                Nothing was stored.
             StoreUnwritable: there is no room, or no right to write. Nothing was stored.
         """
 

@@ -121,7 +121,8 @@ def _put_run_state(record: RunStateRecord, connection: sqlite3.Connection) -> No
             check_transition(StateCode(latest[0]), StateCode(record.code))
         except InvalidTransition as error:
             text = f"Run {record.run_id}: {error.message}"
-            raise InvalidTransition(text, hint=error.hint, run_id=record.run_id) from None
+            which = {"run_id": record.run_id, "refused": record}
+            raise InvalidTransition(text, hint=error.hint, **which) from None
     row = (record.code, record.name, record.message, record.timestamp_ns, record.run_count)
     connection.execute(sql["add_run_state"], (key, *row))
 

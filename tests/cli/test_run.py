@@ -36,6 +36,36 @@ def test_parameters_are_json_and_then_of_the_flows_types(command):
     assert done.json["parameters"]["name"] == "2013"
 
 
+CHECKED = """
+import sys
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from dataflow import flow
+
+
+def check(value):
+    print("checked", value, file=sys.stderr)
+    return value + 1
+
+
+@flow
+def checked(first: Annotated[int, AfterValidator(check)], *, last: int = 5, **others: int):
+    return [first, last, others]
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("--plan",)])
+def test_parameters_are_validated_once(command, more):
+    (command.folder / "checked.py").write_text(CHECKED)
+    done = command("run", "checked.py", "-p", "first=1", "-p", "x=7", "--json", *more)
+    assert done.err.count("checked 1\n") == 1
+    if not more:
+        assert done.json["result"] == [2, 5, {"x": 7}]
+        assert done.json["parameters"] == {"first": 2, "last": 5, "others": {"x": 7}}
+
+
 def test_json_is_all_there_is_on_standard_output(command):
     done = command("run", "flows.py:report", "-p", "day=2013-01-31", "--json")
     assert done.json["state"]["name"] == "Completed"

@@ -17,6 +17,8 @@ from dataflow.graph.large_values import LARGE_BYTES, LargeValues, is_large, snap
         ("x" * LARGE_BYTES, False),
         ("x" * (LARGE_BYTES + 1), True),
         (b"x" * (LARGE_BYTES + 1), True),
+        (bytearray(LARGE_BYTES), False),
+        (bytearray(LARGE_BYTES + 1), True),
         (np.zeros(LARGE_BYTES // 8), False),
         (np.zeros(LARGE_BYTES // 8 + 1), True),
         (pd.DataFrame({"a": np.zeros(LARGE_BYTES)}), True),

@@ -22,6 +22,7 @@ from dataflow.errors import (
 )
 from dataflow.futures import FutureList, TaskFuture
 from dataflow.graph.flow_graph import FlowGraph
+from dataflow.graph.large_values import LARGE_BYTES
 from dataflow.graph.trace import find_refs, trace_map, trace_submit
 from dataflow.model.batches import Hole
 from dataflow.model.inputs import Aligned, Chunked, Fixed, Gathered, Listed, Packed, Ref, Spread
@@ -58,6 +59,37 @@ def test_mutable_arguments_are_what_they_were_at_the_call(graph: FlowGraph) -> N
     node = submit(graph, values)
     values.clear()
     assert pickle.loads(node.arguments) == (([1, 2],), {})
+
+
+@pytest.mark.parametrize("size", [10, LARGE_BYTES + 1])
+def test_a_bytearray_is_what_it_was_at_the_call(graph: FlowGraph, size: int) -> None:
+    data = bytearray(size)
+    submitted = submit(graph, data)
+    mapped = trace_map(graph, two, ([data, bytearray(1)], unmapped(data)), {}, None)
+    data[0] = 1
+    again = submit(graph, data)
+    assert (_first_argument(submitted)[0], _first_argument(again)[0]) == (0, 1)
+    chunked, packed = mapped.args
+    assert isinstance(chunked, Chunked)
+    assert isinstance(packed, Packed)
+    assert pickle.loads(chunked.chunks[0])[0][0] == 0
+    assert packed.column.load(0)[0] == 0
+
+
+def _first_argument(node: Any) -> Any:
+    if node.links:
+        ((where, packed),) = node.links
+        assert where == 0
+        return packed.column.load(0)
+    return pickle.loads(node.arguments)[0][0]
+
+
+@pytest.mark.parametrize("size", [10, LARGE_BYTES + 1])
+def test_a_memoryview_is_the_bytes_that_it_showed_at_the_call(graph: FlowGraph, size: int) -> None:
+    data = bytearray(size)
+    node = submit(graph, memoryview(data))
+    data[0] = 1
+    assert _first_argument(node) == bytes(size)
 
 
 def test_shared_arguments_stay_the_same_objects() -> None:

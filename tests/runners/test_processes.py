@@ -124,12 +124,13 @@ def length_of(number, data):
     return len(data)
 
 
-@pytest.mark.parametrize("kind", ["text", "bytes", "array"])
+@pytest.mark.parametrize("kind", ["text", "bytes", "bytearray", "array"])
 def test_a_large_argument_of_many_calls_is_sent_once(
     pool: ProcessPoolTaskRunner, kind: str
 ) -> None:
     size = 1_000_000
-    data = {"text": "x" * size, "bytes": b"x" * size, "array": np.zeros(size)}[kind]
+    kinds = {"text": "x" * size, "bytes": b"x" * size, "bytearray": bytearray(size)}
+    data = np.zeros(size) if kind == "array" else kinds[kind]
 
     @flow(name=f"many-{kind}", task_runner=pool)
     def many():

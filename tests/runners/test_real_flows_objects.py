@@ -238,6 +238,25 @@ def arrays_changed(size):
     return [future.result() for future in (*futures, changed)]
 
 
+@flow
+def bytes_changed(size):
+    data = bytearray(size)
+    futures = [
+        first_of.submit(data),
+        first_of.map([data, bytearray(1)])[0],
+        first_of.map(unmapped(data), [1, 2])[1],
+    ]
+    data[0] = 1
+    return [future.result() for future in (*futures, first_of.submit(data))]
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_bytearrays_are_what_they_were_when_they_were_passed(runner: str, size: int) -> None:
+    if runner == "threads":
+        pytest.skip("threads share the objects that they are given")
+    assert bytes_changed(size) == [0, 0, 0, 1]
+
+
 @pytest.mark.parametrize("size", [10, 100_000])
 def test_arrays_are_what_they_were_when_they_were_passed(runner: str, size: int) -> None:
     if runner == "threads":

@@ -84,7 +84,7 @@ def test_a_returned_state_that_does_not_end_a_run(make: Any) -> None:
     state = _end(lambda: make(message="really"))
     assert state.name == "Failed"
     assert state.message == (
-        f"The flow returned the state {make().name}: really, which does not end a run."
+        f"The flow 'ending' returned the state {make().name}: really, which does not end a run."
     )
     assert isinstance(state.result(raise_on_failure=False), FailedRun)
 

@@ -103,6 +103,7 @@ def test_a_transition_that_the_table_does_not_know_is_refused_whole(store):
     with pytest.raises(InvalidTransition, match="from Completed to Running") as caught:
         store.write([log_record(run_id, "lost"), run_state(run_id, StateCode.RUNNING)])
     assert caught.value.fields["run_id"] == run_id
+    assert caught.value.fields["refused"].code == StateCode.RUNNING
     assert store.logs(run_id) == []
     assert store.run(run_id).state.is_completed()
     store.write([log_record(run_id, "kept")])
