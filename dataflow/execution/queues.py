@@ -336,9 +336,10 @@ class RunnerQueue:
         stay: bool,
     ) -> Batch:
         costs = self.runner.costs
+        run, parameters = node.graph.sent_info()
         return Batch(
             id=next(batch_ids),
-            run=node.graph.info,
+            run=run,
             tasks=builder.tasks,
             body=body,
             inputs=builder.inputs,
@@ -349,4 +350,5 @@ class RunnerQueue:
             exact=any(self.book.bytes(task.name) > _BIG_VALUE for task in builder.tasks),
             values_stay=stay,
             resources=dict(node.task.resources),
+            parameters=None if parameters is None else builder.column(parameters),
         )

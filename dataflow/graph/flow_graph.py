@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dataflow.graph.large_values import LargeValues
+from dataflow.graph.large_values import LargeValues, sent_parameters
 from dataflow.graph.nodes import CallNode, MapNode, Node, TaskNode
 from dataflow.model.inputs import Ref
+from dataflow.worker.columns import PackedColumn
 
 if TYPE_CHECKING:
     import networkx
@@ -42,8 +44,20 @@ class FlowGraph:
         self.info: Any = None  # what tasks may ask about the run
         self.say: Callable[[int, str], None] = lambda level, message: None  # logs for the run
         self.large = LargeValues()
+        self._sent: tuple[Any, Any, PackedColumn | None] = (None, None, None)
         self.lock = threading.Lock()
         self._numbers: dict[str, int] = {}
+
+    def sent_info(self) -> tuple[Any, PackedColumn | None]:
+        """What workers are told of the run; its parameters apart from that, if they are large."""
+        if not self.copies_arguments:
+            return self.info, None
+        of, info, column = self._sent
+        if of is not self.info:
+            parameters, column = sent_parameters(self.info.parameters)
+            info = replace(self.info, parameters=parameters)
+            self._sent = self.info, info, column
+        return info, column
 
     def next_number(self, task_name: str) -> int:
         """How many runs of a task of this name came before."""

@@ -7,11 +7,13 @@ may change is packed at each call, and compared with what it was before; text an
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 from dataflow.worker.columns import PackedColumn, Part, pack
 
 LARGE_BYTES = 64_000
+_SMALL_BYTES = 4_000
 _MOST_KEPT = 16
 
 
@@ -75,3 +77,31 @@ class LargeValues:
 def _are_equal(first: PackedColumn, second: PackedColumn) -> bool:
     pairs = zip(first.parts, second.parts, strict=True)
     return all(a.data == b.data and a.buffers == b.buffers for a, b in pairs)
+
+
+def sent_parameters(
+    parameters: Mapping[str, Any],
+) -> tuple[dict[str, Any], PackedColumn | None]:
+    """A run's parameters for its workers: with every batch, or, if they are large, once.
+
+    Returns:
+        What goes with every batch, and the column of all of them if that is nothing. What cannot
+        be pickled is there as text.
+    """
+    sent = dict(parameters)
+    if not sent:
+        return sent, None
+    try:
+        column = snapshot(sent, shared=True)
+    except Exception:
+        sent = {name: _picklable(value) for name, value in sent.items()}
+        column = snapshot(sent, shared=True)
+    return (sent, None) if column.nbytes <= _SMALL_BYTES else ({}, column)
+
+
+def _picklable(value: Any) -> Any:
+    try:
+        snapshot(value, shared=True)
+    except Exception:
+        return repr(value)
+    return value

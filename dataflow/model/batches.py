@@ -234,6 +234,7 @@ class Batch:
         lengths: positions whose value's length the planner needs (dynamic maps).
         exact: every value is packed on its own (large values, wanted one by one).
         values_stay: the values are left with the worker, under a reference.
+        parameters: the input that has the run's parameters, where they are too large for ``run``.
     """
 
     id: int
@@ -249,6 +250,7 @@ class Batch:
     values_stay: bool = False
     resources: dict[str, float] = field(default_factory=dict)
     priority: int = 0
+    parameters: int | None = None
 
     @property
     def is_concurrent(self) -> bool:

@@ -89,7 +89,8 @@ class BodyBuilder:
             self.tasks.append(task)
         return number
 
-    def _column(self, column: Column) -> int:
+    def column(self, column: Column) -> int:
+        """The number of an input column."""
         number = self._input_numbers.get(id(column))
         if number is None:
             number = self._input_numbers[id(column)] = len(self.inputs)
@@ -107,7 +108,7 @@ class BodyBuilder:
         if isinstance(target, Ref):
             return self._ref_source(target)
         if isinstance(target, Packed):
-            return Given(self._column(target.column), 0)
+            return Given(self.column(target.column), 0)
         if not isinstance(target, list):
             return Const(target)
         return self._list_source([self._source(item) for item in target])
@@ -132,7 +133,7 @@ class BodyBuilder:
             name = node.name if isinstance(node, TaskNode) else node.element_name(element)
             return Failed(node.failure_of(element), name if code == StateCode.NOT_READY else None)
         column, position = node.place_of(element)
-        return Given(self._column(column), position)
+        return Given(self.column(column), position)
 
     def _whole_map(self, node: MapNode) -> Source:
         assert node.length is not None
@@ -148,7 +149,7 @@ class BodyBuilder:
             assert segment is not None and segment.column is not None
             end = start + 1 if node.attempts else min(segment.stop, stop)
             at = segment.offset + start - segment.start
-            ranges.append((self._column(segment.column), at, at + end - start))
+            ranges.append((self.column(segment.column), at, at + end - start))
             start = end
         return _joined_ranges(ranges)
 
@@ -156,7 +157,7 @@ class BodyBuilder:
         if isinstance(item, Fixed):
             return self._fixed(item)
         if isinstance(item, Packed):
-            return Given(self._column(item.column), 0)
+            return Given(self.column(item.column), 0)
         if isinstance(item, Listed):
             values = item.values[start:stop]
             if item.refs:

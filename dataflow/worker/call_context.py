@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence, Sized
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dataflow.model.batches import Batch, Body, LogLine, MapBody, RunInfo, TaskLike
@@ -82,7 +82,11 @@ class CallContext:
     @property
     def run(self) -> RunInfo:
         """The flow run."""
-        return self.batch.run
+        batch = self.batch
+        if batch.parameters is not None:
+            parameters = batch.inputs[batch.parameters].load(0)
+            batch.run, batch.parameters = replace(batch.run, parameters=parameters), None
+        return batch.run
 
     @property
     def position(self) -> int:
@@ -114,12 +118,12 @@ class CallContext:
     def log_prints(self) -> bool:
         """Whether prints become log lines."""
         wanted = self.place.task.log_prints
-        return self.run.log_prints if wanted is None else wanted
+        return self.batch.run.log_prints if wanted is None else wanted
 
     @property
     def log_level(self) -> int:
         """Lines below this level are dropped."""
-        return self.run.log_level
+        return self.batch.run.log_level
 
     def log(self, timestamp_ns: int, level: int, logger: str, message: str) -> None:
         """Take one line for this call."""

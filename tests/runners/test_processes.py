@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataflow import ProcessPoolTaskRunner, flow, task, unmapped
+from dataflow import ProcessPoolTaskRunner, flow, runtime, task, unmapped
 
 SIZE = 4_000_000
 
@@ -139,4 +139,18 @@ def test_a_large_argument_of_many_calls_is_sent_once(
         return {future.result() for future in [*submitted, *mapped]}
 
     assert many() == {size}
+    assert pool.bytes_through_flow < 200_000
+
+
+@task
+def length_of_parameter(number):
+    return len((runtime.flow_run.parameters or {})["data"]) + number
+
+
+def test_large_parameters_of_a_flow_are_sent_once(pool: ProcessPoolTaskRunner) -> None:
+    @flow(task_runner=pool)
+    def with_parameter(data: bytes):
+        return [length_of_parameter.submit(number).result() for number in range(20)]
+
+    assert with_parameter(b"x" * SIZE) == [SIZE + number for number in range(20)]
     assert pool.bytes_through_flow < 200_000

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataflow import as_completed, flow, task, unmapped
+from dataflow import as_completed, flow, runtime, task, unmapped
 from dataflow.errors import TransferError
 from tests.runners.stored import counts_of, run_of
 
@@ -65,6 +65,30 @@ def live_arguments():
 def live_arguments_called():
     engine = Engine()
     return query(engine, 1), query_settings(2, options={"db": {"engine": engine}})
+
+
+@task
+def parameter_of_the_run(name):
+    return (runtime.flow_run.parameters or {})[name]
+
+
+@flow(validate_parameters=False)
+def takes_an_engine(engine, data):
+    return (
+        parameter_of_the_run.submit("data").result(),
+        parameter_of_the_run.map(["engine"]).result()[0],
+        engine.query(1),
+    )
+
+
+@pytest.mark.parametrize("data", ["few", "x" * 100_000])
+def test_parameters_that_cannot_be_sent_keep_nothing_from_running(
+    data: str, shares_objects: bool
+) -> None:
+    engine = Engine()
+    found, seen, queried = takes_an_engine(engine, data)
+    assert (found, queried) == (data, 2)
+    assert seen is engine if shares_objects else seen == repr(engine)
 
 
 def test_live_arguments_stay_in_the_process(shares_objects: bool) -> None:
