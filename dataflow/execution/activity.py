@@ -41,7 +41,7 @@ def _of_flight(flight: Flight) -> list[UnderWay]:
     together = flight.work.task.kind.startswith("async")
     run_id = flight.batch.run.run_id
     if flight.stages is not None:
-        count = flight.stop - flight.start if together else 1
+        count = len(flight.elements) if together else 1
         return [UnderWay(run_id, stage.id, stage.task.name, count) for stage in flight.stages]
     chains = flight.chains or []
     count = len(chains) if together else 1

@@ -7,8 +7,8 @@ often. Where nobody knows which call it was, the batch is halved until it shows.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from dataflow.errors import CrashedRun
@@ -16,6 +16,7 @@ from dataflow.execution.queues import Chain, Flight
 from dataflow.graph.nodes import ENDED_CODES, MapNode, TaskNode
 from dataflow.model.batches import Failure
 from dataflow.model.states import StateCode
+from dataflow.planner.bodies import runs_of
 from dataflow.worker.failures import describe
 from dataflow.worker.timeouts import timed_out
 
@@ -81,12 +82,14 @@ def lost_calls(flight: Flight, position: int | None) -> tuple[list[Chain], TaskN
 class LostElements:
     """Ranges of elements that run again, at once and when others have had their turn.
 
+    ``is_unknown``: any of the first may be to blame, so they are not put together with others.
     ``culprit`` is the stage and the element that is to blame, which is in neither.
     """
 
     first: list[Range] = field(default_factory=list)
     later: list[Range] = field(default_factory=list)
     culprit: tuple[MapNode, int] | None = None
+    is_unknown: bool = False
 
 
 def lost_elements(flight: Flight, position: int | None) -> LostElements:
@@ -99,12 +102,13 @@ def lost_elements(flight: Flight, position: int | None) -> LostElements:
     stages = flight.stages or []
     left = _untold_ranges(flight)
     if position is None and sum(stop - start for start, stop in left) == 1:
-        position = (left[0][0] - flight.start) * len(stages)
+        position = list(flight.elements).index(left[0][0]) * len(stages)
     if position is None:  # any of them may be to blame
-        return LostElements([half for found in left for half in _halves(*found)])
+        halves = [half for found in left for half in _halves(*found)]
+        return LostElements(halves, is_unknown=True)
     if position < 0:
         return LostElements(left)
-    element = flight.start + position // len(stages)
+    element = flight.elements[position // len(stages)]
     return LostElements(
         [(start, min(stop, element)) for start, stop in left if start < element],
         [(max(start, element + 1), stop) for start, stop in left if stop > element + 1],
@@ -119,11 +123,9 @@ def _halves(start: int, stop: int) -> list[Range]:
 
 def _untold_ranges(flight: Flight) -> list[Range]:
     """The elements of a batch that no part of its report told of, or not of all their stages."""
-    if not flight.ended:
-        return [(flight.start, flight.stop)]
-    width = len(flight.stages or ())
-    stages_told = Counter(position // width for position in flight.ended)
-    left = [at for at in range(flight.stop - flight.start) if stages_told[at] < width]
-    cuts = [at for at in range(1, len(left)) if left[at] != left[at - 1] + 1]
-    runs = pairwise([0, *cuts, len(left)]) if left else ()
-    return [(flight.start + left[a], flight.start + left[b - 1] + 1) for a, b in runs]
+    left: Sequence[int] = flight.elements
+    if flight.ended:
+        width = len(flight.stages or ())
+        told = Counter(position // width for position in flight.ended)
+        left = [each for at, each in enumerate(flight.elements) if told[at] < width]
+    return [(run.start, run.stop) for run in runs_of(left)] if left else []

@@ -11,11 +11,11 @@ their calls may be under way at once.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataflow.execution.runner_protocol import Runner
 from dataflow.graph.nodes import ENDED_CODES, MapNode, TaskNode
@@ -33,7 +33,7 @@ from dataflow.planner.fusion import kept_stages
 
 _BIG_VALUE = 16_000
 Chain = list[TaskNode]
-batch_ids = count(1)
+batch_ids = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -45,8 +45,7 @@ class Flight:
     chains: list[Chain] | None = None
     stages: list[MapNode] | None = None
     kept: list[bool] = field(default_factory=list)
-    start: int = 0
-    stop: int = 0
+    elements: Sequence[int] = ()
     log_count: int = 0
     is_concurrent: bool = False
     ended: set[int] = field(default_factory=set)  # calls that parts of its report have told of
@@ -102,6 +101,14 @@ def _chain_seconds(chain: Chain, book: CostBook) -> float | None:
     return total * max(len(chain) / 1000, 1)
 
 
+class Range(NamedTuple):
+    """Elements that can begin; ``alone``: in batches of their own, as one may end its worker."""
+
+    start: int
+    stop: int
+    alone: bool = False
+
+
 class MapWork:
     """A map and the maps fused onto it: ranges of elements that can begin."""
 
@@ -109,7 +116,7 @@ class MapWork:
         self.stages = stages
         self.task = stages[0].task
         self.is_concurrent = self.task.kind.startswith("async")
-        self.ranges: deque[tuple[int, int]] = deque()
+        self.ranges: deque[Range] = deque()
         self.in_flight = 0
         for stage in stages:
             stage.work = self
@@ -127,7 +134,7 @@ class MapWork:
     @property
     def left(self) -> int:
         """Elements that can begin now."""
-        return sum(stop - start for start, stop in self.ranges)
+        return sum(each.stop - each.start for each in self.ranges)
 
     def mean_seconds(self, book: CostBook) -> float | None:
         """What an element costs through all stages; None while that is unknown."""
@@ -141,19 +148,31 @@ class MapWork:
 
     def take(
         self, slots: int, free: int, costs: Any, book: CostBook
-    ) -> tuple[int, int, float | None]:
-        """The range of the next batch, and the mean seconds of an element."""
+    ) -> tuple[Sequence[int], float | None]:
+        """The elements of the next batch, and the mean seconds of an element."""
         mean = self.mean_seconds(book)
         if self.is_concurrent:
             size = concurrent_batch_size(self.left, slots, free)
         else:
             size = batch_size(self.left, slots, mean, costs)
         size = min(size, self.task.batch_size or size)
-        start, stop = self.ranges.popleft()
-        if stop - start > size:
-            self.ranges.appendleft((start + size, stop))
-            stop = start + size
-        return start, stop, mean
+        return self._take(size), mean
+
+    def _take(self, size: int) -> Sequence[int]:
+        """The first so many elements that can begin; no others with those that are alone."""
+        taken: list[range] = []
+        while size and self.ranges and not (taken and self.ranges[0].alone):
+            start, stop, alone = self.ranges.popleft()
+            if stop - start > size:
+                self.ranges.appendleft(Range(start + size, stop, alone))
+                stop = start + size
+            taken.append(range(start, stop))
+            size = 0 if alone else size - (stop - start)
+        if len(taken) == 1:
+            return taken[0]
+        elements = sorted(itertools.chain.from_iterable(taken))
+        in_a_row = elements[-1] - elements[0] + 1 == len(elements)
+        return range(elements[0], elements[-1] + 1) if in_a_row else elements
 
 
 Work = CallWork | MapWork
@@ -198,15 +217,19 @@ class RunnerQueue:
             work = self.calls[key] = CallWork(task)
         return work
 
-    def add_range(self, work: MapWork, start: int, stop: int, first: bool = False) -> None:
+    def add_range(
+        self, work: MapWork, start: int, stop: int, first: bool = False, alone: bool = False
+    ) -> None:
         """Elements of a map can begin."""
         self.maps[id(work)] = work
         if first:
-            work.ranges.appendleft((start, stop))
-        elif work.ranges and work.ranges[-1][1] == start:
-            work.ranges[-1] = (work.ranges[-1][0], stop)
+            work.ranges.appendleft(Range(start, stop, alone))
+            return
+        last = work.ranges[-1] if work.ranges else None
+        if last is not None and last.stop == start and not (alone or last.alone):
+            work.ranges[-1] = Range(last.start, stop)
         else:
-            work.ranges.append((start, stop))
+            work.ranges.append(Range(start, stop, alone))
 
     def drop_maps(self, graphs: set[int]) -> None:
         """Forget the maps of these graphs (by ``id()``)."""
@@ -305,24 +328,28 @@ class RunnerQueue:
         return Flight(batch, work, chains=chains)
 
     def _map_flight(self, work: MapWork) -> Flight | None:
-        start, stop, mean = work.take(*self._room(work), self.runner.costs, self.book)
+        elements, mean = work.take(*self._room(work), self.runner.costs, self.book)
         stages = work.stages
         if not work.ranges:
             del self.maps[id(work)]
         kept = kept_stages(stages)
         builder = BodyBuilder()
-        body = builder.elements(stages, kept, start, stop)
+        body = builder.elements(stages, kept, elements)
         width = len(stages)
         attempts = {}
+        tried_before = any(stage.attempts for stage in stages)
+        places = {each: at for at, each in enumerate(elements)} if tried_before else {}
         for number, stage in enumerate(stages):
-            for element, attempt in stage.attempts.items():
-                if start <= element < stop and attempt > 1:
-                    attempts[(element - start) * width + number] = attempt
+            tried = stage.attempts if len(stage.attempts) < len(elements) else elements
+            for element in tried:
+                attempt = stage.attempts.get(element, 1)
+                if attempt > 1 and element in places:
+                    attempts[places[element] * width + number] = attempt
         stay = any(stage.dependents or stage.element_dependents for stage in stages)
         batch = self._batch(
-            stages[0], builder, body, attempts, frozenset(), mean, stop - start, stay
+            stages[0], builder, body, attempts, frozenset(), mean, len(elements), stay
         )
-        return Flight(batch, work, stages=stages, kept=kept, start=start, stop=stop)
+        return Flight(batch, work, stages=stages, kept=kept, elements=elements)
 
     def _batch(
         self,

@@ -11,6 +11,7 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from dataflow.model.batches import BatchReport
@@ -28,13 +29,37 @@ def with_holes(report: BatchReport, positions: Iterable[int]) -> BatchReport:
     return replace(report, states=bytes(states))
 
 
-def pieces_of(report: BatchReport) -> Iterator[BatchReport]:
-    """The pieces of a report; their ``values`` are still the whole report's."""
-    if _HOLE not in report.states:
-        yield report
-        return
-    for told in _TOLD.finditer(report.states):
-        yield _piece(report, *told.span())
+def pieces_of(
+    report: BatchReport, elements: Sequence[int] = range(0), width: int = 1
+) -> list[BatchReport]:
+    """The pieces of a report; their ``values`` are still the whole report's.
+
+    Args:
+        report: it may have holes.
+        elements: those of its batch, if it is of a map: a piece has elements in a row.
+        width: how many calls an element has.
+    """
+    holes = _HOLE in report.states
+    if not holes and isinstance(elements, range):
+        return [report]
+    told = [found.span() for found in _TOLD.finditer(report.states)]
+    if not isinstance(elements, range):
+        told = [part for span in told for part in _at_gaps(span, report.first, elements, width)]
+    return [_piece(report, start, stop) for start, stop in told]
+
+
+def _at_gaps(
+    span: tuple[int, int], first: int, elements: Sequence[int], width: int
+) -> Iterator[tuple[int, int]]:
+    """A span of a report's calls, cut where its elements are not in a row."""
+    start, stop = span
+    cuts = [
+        at
+        for at in range(start + 1, stop)
+        if (first + at) % width == 0
+        and elements[(first + at) // width] != elements[(first + at) // width - 1] + 1
+    ]
+    return pairwise([start, *cuts, stop])
 
 
 def column_start(whole: BatchReport, kept: Sequence[bool], stage: int, position: int) -> int:

@@ -276,7 +276,7 @@ def _tell_hooks(flight: Flight) -> None:
     if flight.stages is not None:
         for stage in flight.stages:
             if stage.task.has_hooks:
-                call_running_hooks(stage, range(flight.start, flight.stop))
+                call_running_hooks(stage, flight.elements)
         return
     for node in flight.nodes():
         if node.task.has_hooks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -42,6 +42,7 @@ from dataflow.model.batches import BatchReport, Failure
 from dataflow.model.inputs import Aligned, Fixed, Gathered, Listed, Ref, Spread, refs_in
 from dataflow.model.records import NodeLengthRecord, Record
 from dataflow.model.states import StateCode
+from dataflow.planner.bodies import runs_of
 from dataflow.planner.fusion import count_uses, fuse_chain, fuse_map
 from dataflow.planner.priorities import rank_by_longest_path
 from dataflow.worker.failures import describe
@@ -305,8 +306,9 @@ class RunState:
         known = _told_before(flight, report)
         if known:
             report = with_holes(report, known)
-        self._record_report(flight, report)
-        for piece in pieces_of(report):
+        pieces = pieces_of(report, flight.elements or range(0), len(flight.stages or ()))
+        self._record_report(flight, report, pieces)
+        for piece in pieces:
             if flight.stages is not None:
                 self._elements_reported(flight, piece, report)
             else:
@@ -319,11 +321,13 @@ class RunState:
                 self._return_rest(queue, flight, report.stop)
         self._settle()
 
-    def _record_report(self, flight: Flight, report: BatchReport) -> None:
+    def _record_report(
+        self, flight: Flight, report: BatchReport, pieces: list[BatchReport]
+    ) -> None:
         body = flight.batch.body
         run_id = flight.batch.run.run_id
         outbox = self.outbox
-        for piece in pieces_of(report):
+        for piece in pieces:
             if piece.states:
                 outbox.records.extend(batch_records(run_id, body, piece))
             if piece.failures or piece.notes or piece.earlier:
@@ -340,10 +344,11 @@ class RunState:
         if flight.stages is None:
             queue.return_chains(_rest(flight.chains or [], reached))
             return
-        start = flight.start + reached // len(flight.stages)
-        if start < flight.stop:
+        rest = flight.elements[reached // len(flight.stages) :]
+        if rest:
             assert isinstance(flight.work, MapWork)
-            queue.add_range(flight.work, start, flight.stop, first=True)
+            for run in reversed(runs_of(rest)):
+                queue.add_range(flight.work, run.start, run.stop, first=True)
 
     @staticmethod
     def _learn(queue: RunnerQueue, flight: Flight, report: BatchReport) -> None:
@@ -417,7 +422,7 @@ class RunState:
             if not codes:
                 continue
             first = report.first + skipped
-            start = flight.start + first // width
+            start = flight.elements[first // width]
             node.segments.append(
                 Segment(
                     start,
@@ -454,11 +459,11 @@ class RunState:
         width = len(flight.stages or ())
         for position, name in report.names.items():
             if position % width == number:
-                node.run_names[flight.start + position // width] = name
+                node.run_names[flight.elements[position // width]] = name
         for position in {*report.failures, *report.notes, *report.attempts}:
             if position % width != number:
                 continue
-            element = flight.start + position // width
+            element = flight.elements[position // width]
             if position in report.attempts:
                 node.attempts[element] = report.attempts[position]
             if report.states[position - report.first] == _AWAITING_RETRY:
@@ -660,7 +665,7 @@ class RunState:
         assert isinstance(work, MapWork)
         lost = lost_elements(flight, position)
         for start, stop in reversed(lost.first):
-            queue.add_range(work, start, stop, first=True)
+            queue.add_range(work, start, stop, first=True, alone=lost.is_unknown)
         for start, stop in lost.later:
             queue.add_range(work, start, stop)
         if lost.culprit is not None:
@@ -681,7 +686,7 @@ class RunState:
         attempt = stage.attempts.get(element, 1)
         verdict = verdict_on(stage.task, attempt, losses, cause, time_up)
         if verdict is None:
-            queue.add_range(work, element, element + 1)
+            queue.add_range(work, element, element + 1, alone=True)
         elif verdict.delay is not None:
             self._record_lost_attempt(stage, element, attempt, verdict)
             stage.attempts[element] = attempt + 1
@@ -776,11 +781,17 @@ def _told_before(flight: Flight, report: BatchReport) -> list[int]:
     known: list[int] = []
     for number, node in enumerate(flight.stages):
         calls = range(report.first + (number - report.first) % width, report.stop, width)
-        start = flight.start + calls.start // width
-        settled = node.settled[start : start + len(calls)]
+        elements = flight.elements[calls.start // width :][: len(calls)]
+        settled = _codes_at(node.settled, elements)
         if any(settled):
             known += [at for at, code in zip(calls, settled, strict=True) if code in ENDED_CODES]
     return known
+
+
+def _codes_at(settled: bytearray, elements: Sequence[int]) -> bytes | bytearray:
+    if isinstance(elements, range):
+        return settled[elements.start : elements.stop]
+    return bytes(settled[element] for element in elements)
 
 
 def _first(flight: Flight) -> Any:
@@ -790,7 +801,7 @@ def _first(flight: Flight) -> Any:
 def _task_names(flight: Flight) -> Any:
     if flight.stages is not None:
         names = [stage.task.name for stage in flight.stages]
-        return names * (flight.stop - flight.start)
+        return names * len(flight.elements)
     return [node.task.name for node in flight.nodes()]
 
 

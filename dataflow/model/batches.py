@@ -139,6 +139,12 @@ class EachNested(NamedTuple):
     sources: Sequence[tuple[Any, ...]]
 
 
+class Joined(NamedTuple):
+    """For runs of elements a source each: ``(source, how many elements)``, in order."""
+
+    parts: Sequence[tuple[Any, int]]
+
+
 Source = (
     Const
     | Failed
@@ -151,6 +157,7 @@ Source = (
     | GivenSpan
     | GivenList
     | Items
+    | Joined
     | Nested
 )
 
@@ -169,7 +176,7 @@ class Stage:
 
 @dataclass(slots=True)
 class MapBody:
-    """Elements ``indices`` of fused map stages."""
+    """Elements ``indices`` of fused map stages, in ascending order but not always in a row."""
 
     indices: Sequence[int]
     stages: tuple[Stage, ...]

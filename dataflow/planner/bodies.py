@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from dataflow.graph.nodes import GOOD_CODES, MapNode, TaskNode
@@ -20,6 +21,7 @@ from dataflow.model.batches import (
     GivenSpan,
     Hole,
     Items,
+    Joined,
     MapBody,
     Nested,
     Slot,
@@ -40,6 +42,18 @@ from dataflow.model.inputs import (
 from dataflow.model.states import StateCode
 
 _NO_KWARGS: dict[str, Any] = {}
+_FOR_ALL = (Const, Failed, Given, GivenList, Items, Nested, Slot)  # whichever elements these are
+
+
+def runs_of(elements: Sequence[int]) -> list[range]:
+    """Elements in ascending order, as ranges of those in a row."""
+    if isinstance(elements, range):
+        return [elements]
+    cuts = [at for at in range(1, len(elements)) if elements[at] != elements[at - 1] + 1]
+    return [
+        range(elements[start], elements[stop - 1] + 1)
+        for start, stop in pairwise([0, *cuts, len(elements)])
+    ]
 
 
 class BodyBuilder:
@@ -65,22 +79,30 @@ class BodyBuilder:
         )
 
     def elements(
-        self, stages: Sequence[MapNode], kept: Sequence[bool], start: int, stop: int
+        self, stages: Sequence[MapNode], kept: Sequence[bool], elements: Sequence[int]
     ) -> MapBody:
-        """Elements ``start`` to ``stop`` of fused maps."""
+        """Some elements of fused maps, in ascending order."""
+        runs = runs_of(elements)
         self._slots = {id(node): number for number, node in enumerate(stages)}
         made = [
             Stage(
                 self._task(node.task),
                 node.id,
                 node.number,
-                tuple(self._map_source(item, start, stop) for item in node.args),
-                {name: self._map_source(item, start, stop) for name, item in node.kwargs.items()},
+                tuple(self._source_of_runs(item, runs) for item in node.args),
+                {name: self._source_of_runs(item, runs) for name, item in node.kwargs.items()},
                 keep,
             )
             for node, keep in zip(stages, kept, strict=True)
         ]
-        return MapBody(range(start, stop), tuple(made))
+        return MapBody(elements, tuple(made))
+
+    def _source_of_runs(self, item: MapInput, runs: Sequence[range]) -> Source:
+        source = self._map_source(item, runs[0].start, runs[0].stop)
+        if len(runs) == 1 or isinstance(source, _FOR_ALL):
+            return source
+        rest = [(self._map_source(item, run.start, run.stop), len(run)) for run in runs[1:]]
+        return Joined([(source, len(runs[0])), *rest])
 
     def _task(self, task: Any) -> int:
         number = self._task_numbers.get(id(task))

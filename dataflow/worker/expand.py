@@ -30,6 +30,7 @@ from dataflow.model.batches import (
     GivenSpan,
     Hole,
     Items,
+    Joined,
     MapBody,
     Nested,
     Slot,
@@ -205,7 +206,16 @@ def _each(source: Source, indices: Sequence[int], inputs: Inputs) -> Iterable[An
         return (items[index] for index in indices)
     if isinstance(source, EachNested):
         return map(inputs.fill, source.values, source.sources)
+    if isinstance(source, Joined):
+        return _joined(source, indices, inputs)
     return repeat(inputs.find(source))
+
+
+def _joined(source: Joined, indices: Sequence[int], inputs: Inputs) -> Iterator[Any]:
+    start = 0
+    for part, count in source.parts:
+        yield from islice(_each(part, indices[start : start + count], inputs), count)
+        start += count
 
 
 def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> Calls:

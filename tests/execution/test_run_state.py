@@ -193,8 +193,8 @@ def test_an_element_that_kills_its_worker_crashes_alone(
         if not run.under_way:
             break
         flight = run.under_way[0]
-        if flight.start <= culprit < flight.stop:
-            run.lose(0, culprit - flight.start if known else None)
+        if culprit in flight.elements:
+            run.lose(0, list(flight.elements).index(culprit) if known else None)
         else:
             run.carry_out(0)
     codes = list(node.codes)
