@@ -77,5 +77,7 @@ def kill_workers(folder: str, batch_ids: set[int]) -> None:
 
 def _read_boards(folder: str) -> Iterator[tuple[Path, list[int]]]:
     for path in list(Path(folder).iterdir()):
-        with contextlib.suppress(OSError, ValueError):
-            yield path, memoryview(path.read_bytes()[:BOARD_BYTES]).cast("q").tolist()
+        with contextlib.suppress(OSError):
+            data = path.read_bytes()
+            if len(data) >= BOARD_BYTES:  # else its worker has only just begun with it
+                yield path, memoryview(data[:BOARD_BYTES]).cast("q").tolist()
