@@ -4,29 +4,12 @@ from __future__ import annotations
 
 from array import array
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from dataflow import task
-from dataflow.model.batches import Batch, CallBody, RunInfo
 from dataflow.worker.board import BATCH, POSITION, STEP_BATCH, STEP_POSITION
 from runners.dask_boards import find_position
-
-
-@task
-def plain() -> None:
-    """Not awaited."""
-
-
-@task
-async def awaited() -> None:
-    """Awaited."""
-
-
-def batch(made_of: Any, number: int) -> Batch:
-    body = CallBody([0], [0], [0], [((), {})], [None])
-    return Batch(id=number, run=RunInfo("", "", ""), tasks=[made_of], body=body)
+from tests.worker.one_call import awaited, batch, plain
 
 
 def write_board(path: Path, **fields: int) -> None:

@@ -7,25 +7,8 @@ from typing import Any
 
 import pytest
 
-from dataflow import task
-from dataflow.model.batches import Batch, CallBody, RunInfo
 from dataflow.worker.board import BATCH, POSITION, STEP_BATCH, STEP_POSITION, culprit, noted
-
-
-@task
-def plain() -> None:
-    """Not awaited."""
-
-
-@task
-async def awaited() -> None:
-    """Awaited."""
-
-
-def batch(made_of: Any, number: int) -> Batch:
-    """A batch of one call."""
-    body = CallBody([0], [0], [0], [((), {})], [None])
-    return Batch(id=number, run=RunInfo("", "", ""), tasks=[made_of], body=body)
+from tests.worker.one_call import awaited, batch, plain
 
 
 def test_the_call_under_way_is_to_blame() -> None:
