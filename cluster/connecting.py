@@ -32,7 +32,7 @@ def connect(
     try:
         if not address.startswith("inproc:"):
             asyncio.run(_knock(address, security, rest))
-        return Client(  # type: ignore[no-untyped-call]
+        client = Client(  # type: ignore[no-untyped-call]
             address,
             timeout=rest,
             set_as_default=False,
@@ -47,6 +47,10 @@ def connect(
             "DATAFLOW_DASK_CONNECT_SECONDS sets the limit.",
             address=address,
         ) from error
+    from cluster.message_intervals import send_soon
+
+    send_soon(client.scheduler_comm)
+    return client
 
 
 async def _knock(address: str, security: Any, seconds: float) -> None:

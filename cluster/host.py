@@ -17,7 +17,13 @@ from multiprocessing import forkserver
 from typing import Any
 
 _CLOSE_SECONDS = 2.0
-_PRELOADED = ["distributed", "distributed.nanny", "distributed.worker", "runners.dask_worker"]
+_PRELOADED = [
+    "distributed",
+    "distributed.nanny",
+    "distributed.worker",
+    "cluster.message_intervals",
+    "runners.dask_worker",
+]
 
 
 def main(descriptor: int, folder: str) -> None:

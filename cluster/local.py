@@ -29,6 +29,8 @@ _CONFIG = {
     "distributed.worker.multiprocessing-method": "forkserver",
     # the run decides what becomes of a batch whose worker died: it knows which call was at fault
     "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.preload": ["cluster.message_intervals"],
+    "distributed.worker.preload": ["cluster.message_intervals"],
 }
 
 

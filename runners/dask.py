@@ -23,6 +23,7 @@ from runners.dask_connection import Connection
 from runners.dask_session import DaskSession
 
 _DISPATCH_SECONDS = 0.010
+_OWN_DISPATCH_SECONDS = 0.004  # see cluster.message_intervals
 
 
 class DaskTaskRunner:
@@ -75,7 +76,7 @@ class DaskTaskRunner:
         self._listener: RunnerListener | None = None
         self._bytes_before = 0
         self._slots = self._expected_threads()
-        self.costs = _costs(self._slots)
+        self.costs = self._costs()
 
     # --- the protocol ----------------------------------------------------------------------------
 
@@ -215,11 +216,21 @@ class DaskTaskRunner:
         seconds = self.costs.target_seconds / 2
         return {"target_duration": f"{seconds * 1000:.0f}ms", **(self._adapt_kwargs or {})}
 
+    @property
+    def _is_own(self) -> bool:
+        """Whether the cluster is one of this machine that the runner starts."""
+        return not (self._address or self._client or self._cluster or self._cluster_class)
+
+    def _costs(self) -> RunnerCosts:
+        dispatch_seconds = _OWN_DISPATCH_SECONDS if self._is_own else _DISPATCH_SECONDS
+        target_seconds = min(max(2 * self._slots * dispatch_seconds, 0.1), 2.0)
+        return RunnerCosts(dispatch_seconds, target_seconds)
+
     def _expected_threads(self) -> int:
         """How many threads the cluster will have, as far as that is known before it is there."""
         if self._adapt_kwargs is not None:
             return int(self._adapt_kwargs.get("maximum") or 1)
-        if self._address or self._client or self._cluster or self._cluster_class:
+        if not self._is_own:
             return 1
         workers = self._cluster_kwargs.get("n_workers") or get_settings().workers or os.cpu_count()
         return int(workers or 1) * int(self._cluster_kwargs.get("threads_per_worker") or 1)
@@ -229,14 +240,9 @@ class DaskTaskRunner:
         slots = max(threads, self._slots) if adaptive else max(threads, 1)
         if slots != self._slots:
             self._slots = slots
-            self.costs = _costs(slots)
+            self.costs = self._costs()
             if self._listener is not None:
                 self._listener.resized()
-
-
-def _costs(threads: int) -> RunnerCosts:
-    target = min(max(2 * threads * _DISPATCH_SECONDS, 0.1), 2.0)
-    return RunnerCosts(dispatch_seconds=_DISPATCH_SECONDS, target_seconds=target)
 
 
 def _resolve(cluster_class: Any) -> Any:

@@ -35,6 +35,7 @@ from runners.messages import unloadable_report
 
 EVENT_BYTES = 4_000
 INLINE_BYTES = 64_000
+SMALL_BYTES = 2_000  # less than to have Dask bring them from worker to worker
 _EXACT_BYTES = 1_000  # a value
 _PART_BYTES = 16_000
 _CALL_BYTES = 20
@@ -177,7 +178,7 @@ class _Packer:
 
     def pack(self, values: list[Any], exact: bool) -> Column:
         column = pack(values, exact)
-        if not self.stays and column.nbytes <= INLINE_BYTES:
+        if column.nbytes <= (SMALL_BYTES if self.stays else INLINE_BYTES):
             return column
         if len(values) > 1 and not exact and column.nbytes > _EXACT_BYTES * len(values):
             column = pack(values, exact=True)

@@ -43,6 +43,6 @@ def _of_flight(flight: Flight) -> list[UnderWay]:
     if flight.stages is not None:
         count = len(flight.elements) if together else 1
         return [UnderWay(run_id, stage.id, stage.task.name, count) for stage in flight.stages]
-    chains = flight.chains or []
-    count = len(chains) if together else 1
-    return [UnderWay(run_id, None, node.task.name, count) for node in (chains[0] if chains else ())]
+    names = dict.fromkeys(node.task.name for node in flight.calls)
+    count = len(flight.calls) if together else 1
+    return [UnderWay(run_id, None, name, count) for name in names]

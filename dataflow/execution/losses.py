@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataflow.errors import CrashedRun
-from dataflow.execution.queues import Chain, Flight
+from dataflow.execution.queues import Flight
 from dataflow.graph.nodes import ENDED_CODES, MapNode, TaskNode
 from dataflow.model.batches import Failure
 from dataflow.model.states import StateCode
@@ -57,25 +57,23 @@ def verdict_on(task: Any, attempt: int, losses: int, cause: str, time_up: bool) 
     return Verdict(int(StateCode.CRASHED), describe(error))
 
 
-def lost_calls(flight: Flight, position: int | None) -> tuple[list[Chain], TaskNode | None]:
-    """The chains that have to run again, and the call that is to blame, if that is known.
+def lost_calls(flight: Flight, position: int | None) -> tuple[list[TaskNode], TaskNode | None]:
+    """The calls that have not ended, and the one of them that is to blame, if that is known.
 
     Args:
         flight: the batch, of single calls.
         position: the call that its worker was at; None: nobody knows; -1: none of them.
     """
-    nodes = list(flight.nodes())
-    told = {id(nodes[at]) for at in flight.ended}  # among them some that await their retries
-
-    def is_left(node: TaskNode) -> bool:
-        return node.code not in ENDED_CODES and id(node) not in told
-
-    chains = [list(filter(is_left, chain)) for chain in flight.chains or []]
-    if position is None and len(nodes) == 1:
-        position = 0
-    culprit = nodes[position] if position is not None and 0 <= position < len(nodes) else None
-    known = culprit is not None and is_left(culprit)
-    return [chain for chain in chains if chain], culprit if known else None
+    told = flight.ended  # among them some that await their retries
+    left = [
+        at
+        for at, node in enumerate(flight.calls)
+        if at not in told and node.code not in ENDED_CODES
+    ]
+    if position is None and len(left) == 1:
+        position = left[0]
+    culprit = flight.calls[position] if position in left else None
+    return [flight.calls[at] for at in left], culprit
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """What can begin on one runner, and which of it goes into the next batch.
 
-Single calls of like tasks wait together, as chains; each map (with the maps fused onto it) is a
-work of its own. They take turns: whoever has the fewest batches under way is next, so that a short
+Single calls of like tasks wait together; each map (with the maps fused onto it) is a work of its
+own. They take turns: whoever has the fewest batches under way is next, so that a short
 branch beside a long map ends as if it were alone; among equals the one with the longest path to the
 end, and then later stages before earlier ones, so that values do not pile up.
 
@@ -13,26 +13,27 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dataflow.execution.runner_protocol import Runner
-from dataflow.graph.nodes import ENDED_CODES, MapNode, TaskNode
+from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.model.batches import Batch, Body
 from dataflow.planner.batch_sizes import (
     MAX_CONCURRENT_CALLS,
+    RunnerCosts,
     batch_size,
     budget_seconds,
     concurrent_batch_size,
     is_short,
 )
 from dataflow.planner.bodies import BodyBuilder
+from dataflow.planner.calls import CallPicker
 from dataflow.planner.cost_book import CostBook
 from dataflow.planner.fusion import kept_stages
 
 _BIG_VALUE = 16_000
-Chain = list[TaskNode]
 batch_ids = itertools.count(1)
 
 
@@ -42,7 +43,7 @@ class Flight:
 
     batch: Batch
     work: Work
-    chains: list[Chain] | None = None
+    calls: list[TaskNode] = field(default_factory=list)
     stages: list[MapNode] | None = None
     kept: list[bool] = field(default_factory=list)
     elements: Sequence[int] = ()
@@ -50,55 +51,37 @@ class Flight:
     is_concurrent: bool = False
     ended: set[int] = field(default_factory=set)  # calls that parts of its report have told of
 
-    def nodes(self) -> Iterator[TaskNode]:
-        """The single calls, in the order of the batch."""
-        for chain in self.chains or ():
-            yield from chain
-
 
 class CallWork:
-    """Chains of single calls that may share a batch."""
+    """Single calls that can begin and may share a batch."""
 
     def __init__(self, task: Any) -> None:
         self.task = task
         self.is_concurrent = task.kind.startswith("async")
-        self.chains: deque[Chain] = deque()
+        self.nodes: deque[TaskNode] = deque()
         self.in_flight = 0
 
     @property
     def ready(self) -> bool:
         """Whether anything can begin."""
-        return bool(self.chains)
+        return bool(self.nodes)
 
     @property
     def order(self) -> tuple[int, int]:
         """What has the longest path behind it comes first, then what was traced later."""
-        head = self.chains[0][0]
+        head = self.nodes[0]
         return -head.height, -head.id
 
-    def take(
-        self, slots: int, free: int, costs: Any, book: CostBook
-    ) -> tuple[list[Chain], float | None]:
-        """The chains of the next batch, and the mean seconds of a chain (None: unknown)."""
-        mean = _chain_seconds(self.chains[0], book)
-        left = len(self.chains)
+    def take(self, slots: int, free: int, costs: RunnerCosts, book: CostBook) -> CallPicker:
+        """The calls of the next batch."""
+        left = len(self.nodes)
         if self.is_concurrent:
             size = concurrent_batch_size(left, slots, free)
         else:
-            size = batch_size(left, slots, mean, costs)
-        size = min(size, self.task.batch_size or size)
-        chains = [self.chains.popleft() for _ in range(size)]
-        return [chain for chain in chains if chain[0].code not in ENDED_CODES], mean
-
-
-def _chain_seconds(chain: Chain, book: CostBook) -> float | None:
-    total = 0.0
-    for node in chain[:1000]:
-        seconds = book.seconds(node.task.name)
-        if seconds is None:
-            return None
-        total += seconds
-    return total * max(len(chain) / 1000, 1)
+            size = batch_size(left, slots, book.seconds(self.nodes[0].task.name), costs)
+        picker = CallPicker(costs, book, self.is_concurrent)
+        picker.pick(self.nodes, min(size, self.task.batch_size or size))
+        return picker
 
 
 class Range(NamedTuple):
@@ -199,14 +182,13 @@ class RunnerQueue:
         """Whether anything waits."""
         return bool(self.calls) or bool(self.maps)
 
-    def add_chain(self, chain: Chain) -> None:
-        """A chain of calls can begin."""
-        self._call_work(chain[0]).chains.append(chain)
-
-    def return_chains(self, chains: Sequence[Chain]) -> None:
-        """Chains that a batch did not reach: they are first in line again."""
-        for chain in reversed(chains):
-            self._call_work(chain[0]).chains.appendleft(chain)
+    def add_call(self, node: TaskNode, first: bool = False) -> None:
+        """A call can begin; ``first``: it is the next in line."""
+        nodes = self._call_work(node).nodes
+        if first:
+            nodes.appendleft(node)
+        else:
+            nodes.append(node)
 
     def _call_work(self, node: TaskNode) -> CallWork:
         task = node.task
@@ -311,21 +293,20 @@ class RunnerQueue:
         return max(self.runner.slots, 1), 0
 
     def _call_flight(self, work: CallWork) -> Flight | None:
-        chains, mean = work.take(*self._room(work), self.runner.costs, self.book)
-        if not work.chains:
+        picked = work.take(*self._room(work), self.runner.costs, self.book)
+        if not work.nodes:
             self.calls = {key: other for key, other in self.calls.items() if other is not work}
-        if not chains:
+        nodes = picked.calls
+        if not nodes:
             return None
         builder = BodyBuilder()
-        body = builder.calls(chains)
-        nodes = [node for chain in chains for node in chain]
-        for node in nodes:
-            node.chain = None
+        body = builder.calls(nodes)
         attempts = {at: node.attempt for at, node in enumerate(nodes) if node.attempt > 1}
         lengths = frozenset(at for at, node in enumerate(nodes) if node.wants_length)
-        stay = any(node.dependents for node in nodes)
-        batch = self._batch(nodes[0], builder, body, attempts, lengths, mean, len(chains), stay)
-        return Flight(batch, work, chains=chains)
+        stay = any(map(_is_needed_outside, nodes))
+        seconds = picked.seconds if picked.is_known else None
+        batch = self._batch(nodes[0], builder, body, attempts, lengths, seconds, stay)
+        return Flight(batch, work, calls=nodes)
 
     def _map_flight(self, work: MapWork) -> Flight | None:
         elements, mean = work.take(*self._room(work), self.runner.costs, self.book)
@@ -346,9 +327,8 @@ class RunnerQueue:
                 if attempt > 1 and element in places:
                     attempts[places[element] * width + number] = attempt
         stay = any(stage.dependents or stage.element_dependents for stage in stages)
-        batch = self._batch(
-            stages[0], builder, body, attempts, frozenset(), mean, len(elements), stay
-        )
+        seconds = None if mean is None else mean * len(elements)
+        batch = self._batch(stages[0], builder, body, attempts, frozenset(), seconds, stay)
         return Flight(batch, work, stages=stages, kept=kept, elements=elements)
 
     def _batch(
@@ -358,8 +338,7 @@ class RunnerQueue:
         body: Body,
         attempts: dict[int, int],
         lengths: frozenset[int],
-        mean: float | None,
-        size: int,
+        seconds: float | None,
         stay: bool,
     ) -> Batch:
         costs = self.runner.costs
@@ -371,11 +350,18 @@ class RunnerQueue:
             body=body,
             inputs=builder.inputs,
             attempts=attempts,
-            budget_seconds=budget_seconds(mean, costs),
-            short=is_short(size, mean, costs),
+            budget_seconds=budget_seconds(seconds is not None, costs),
+            short=is_short(seconds, costs),
             lengths=lengths,
             exact=any(self.book.bytes(task.name) > _BIG_VALUE for task in builder.tasks),
             values_stay=stay,
             resources=dict(node.task.resources),
             parameters=None if parameters is None else builder.column(parameters),
         )
+
+
+def _is_needed_outside(node: TaskNode) -> bool:
+    """Whether anything that is in no batch yet waits for a call."""
+    return any(
+        not (isinstance(waits, TaskNode) and waits.aboard) for waits, *_ in node.dependents or ()
+    )

@@ -278,7 +278,7 @@ def _tell_hooks(flight: Flight) -> None:
             if stage.task.has_hooks:
                 call_running_hooks(stage, flight.elements)
         return
-    for node in flight.nodes():
+    for node in flight.calls:
         if node.task.has_hooks:
             call_running_hooks(node, (None,))
 

@@ -43,7 +43,7 @@ from dataflow.model.inputs import Aligned, Fixed, Gathered, Listed, Ref, Spread,
 from dataflow.model.records import NodeLengthRecord, Record
 from dataflow.model.states import StateCode
 from dataflow.planner.bodies import runs_of
-from dataflow.planner.fusion import count_uses, fuse_chain, fuse_map
+from dataflow.planner.fusion import count_uses, fuse_map
 from dataflow.planner.priorities import rank_by_longest_path
 from dataflow.worker.failures import describe
 
@@ -100,24 +100,20 @@ class RunState:
         self.outbox.records.extend(map(node_record, nodes))
         for node in nodes:
             if isinstance(node, TaskNode):
-                self._add_task(node, uses)
+                self._add_task(node)
             elif isinstance(node, MapNode):
                 self._add_map(node, uses)
         self._settle()
 
-    def _add_task(self, node: TaskNode, uses: Any) -> None:
-        chain = fuse_chain(node, uses) if node.upstream or node.order else None
-        if chain is not None:
-            node.chain = chain
-            return
-        node.chain = [node]
+    def _add_task(self, node: TaskNode) -> None:
         failed = None
-        for ref in dict.fromkeys((*node.upstream, *node.order)):
-            failed = self._wait_for(node, ref, None) or failed
+        if node.upstream or node.order:
+            for ref in dict.fromkeys((*node.upstream, *node.order)):
+                failed = self._wait_for(node, ref, None) or failed
         if failed is not None:
             self._later(partial(self._not_ready, node, failed))
         elif node.waiting == 0:
-            self._enqueue(node)
+            node.graph.queue.add_call(node)
 
     def _wait_for(self, node: TaskNode | MapNode, ref: Ref, element: int | None) -> Failure | None:
         """Have ``node`` (or one element) wait for a reference; the failure if that has failed."""
@@ -166,10 +162,6 @@ class RunState:
     @staticmethod
     def _verdict(code: int, allow: bool, failure: Failure | None) -> Failure | None:
         return None if code in GOOD_CODES or allow else failure
-
-    def _enqueue(self, node: TaskNode) -> None:
-        chain = node.chain or [node]
-        node.graph.queue.add_chain(chain)
 
     # --- maps ------------------------------------------------------------------------------------
 
@@ -338,11 +330,24 @@ class RunState:
             outbox.records.extend(log_records(run_id, body, report.logs, flight.log_count))
         outbox.records.extend(report.records)
 
-    @staticmethod
-    def _return_rest(queue: RunnerQueue, flight: Flight, reached: int) -> None:
+    def _return_calls(
+        self, queue: RunnerQueue, nodes: Sequence[TaskNode], first: bool = False
+    ) -> None:
+        """Calls are in no batch any more: those that wait for nothing are queued again."""
+        for node in reversed(nodes) if first else nodes:
+            node.aboard = False
+            if node.code in ENDED_CODES:
+                continue
+            failure = _failure_before(node)
+            if failure is not None:  # nobody told it while it was in the batch
+                self._later(partial(self._not_ready, node, failure))
+            elif node.waiting == 0:
+                queue.add_call(node, first)
+
+    def _return_rest(self, queue: RunnerQueue, flight: Flight, reached: int) -> None:
         """Queue what a batch did not reach."""
         if flight.stages is None:
-            queue.return_chains(_rest(flight.chains or [], reached))
+            self._return_calls(queue, flight.calls[reached:], first=True)
             return
         rest = flight.elements[reached // len(flight.stages) :]
         if rest:
@@ -374,7 +379,7 @@ class RunState:
             queue.book.learn(name, number, ns / 1e9, nbytes * number // calls)
 
     def _calls_reported(self, flight: Flight, report: BatchReport, whole: BatchReport) -> None:
-        nodes = list(flight.nodes())[report.first : report.stop]
+        nodes = flight.calls[report.first : report.stop]
         announce = self.outbox.announcements.append
         offset, column = report.clock_offset_ns, report.values
         is_plain = not (report.failures or report.notes or report.names or report.attempts)
@@ -387,6 +392,7 @@ class RunState:
                 self._take_call_details(node, code, report, position)
             announce(TaskEnded(node, code, ended[position - report.first] + offset))
             if code == _AWAITING_RETRY:
+                node.aboard = False
                 continue
             node.code = code
             if node.wants_length:
@@ -523,7 +529,8 @@ class RunState:
             if element is not None:
                 self._element_not_ready(node, element, failure)
             elif isinstance(node, TaskNode):
-                self._not_ready(node, failure)
+                if not node.aboard:  # else its worker knows, and tells
+                    self._not_ready(node, failure)
             else:
                 self._map_not_ready(node, failure)
             return
@@ -534,29 +541,22 @@ class RunState:
         if node.waiting:
             return
         if isinstance(node, TaskNode):
-            if node.code == _PENDING:
-                self._enqueue(node)
+            if node.code == _PENDING and not node.aboard:
+                node.graph.queue.add_call(node)
         else:
             self._open_map(node)
 
     # --- what will not run -----------------------------------------------------------------------
 
     def _not_ready(self, node: TaskNode, failure: Failure, code: int = _NOT_READY) -> None:
-        """A task run ends without having begun, and so does what is fused onto it."""
-        chain = node.chain or [node]
-        for at, link in enumerate(chain):
-            if link.code in ENDED_CODES:
-                continue
-            if at and _allows(link, chain[at - 1]) and code == _NOT_READY:
-                for rest in chain[at:]:
-                    rest.chain = chain[at:]
-                link.graph.queue.add_chain(chain[at:])
-                return
-            link.code, link.failure, link.chain = code, failure, None
-            self._record_attempts(link.graph, unbegun_records(link, range(1), code, failure))
-            self.outbox.announcements.append(TaskEnded(link, code, self.now_ns()))
-            if link.dependents:
-                self._later(partial(self._task_ended, link))
+        """A task run ends without having begun."""
+        if node.code in ENDED_CODES:
+            return
+        node.code, node.failure = code, failure
+        self._record_attempts(node.graph, unbegun_records(node, range(1), code, failure))
+        self.outbox.announcements.append(TaskEnded(node, code, self.now_ns()))
+        if node.dependents:
+            self._later(partial(self._task_ended, node))
 
     def _element_not_ready(
         self, node: MapNode, element: int, failure: Failure, code: int = _NOT_READY
@@ -616,47 +616,25 @@ class RunState:
     def _calls_lost(
         self, queue: RunnerQueue, flight: Flight, position: int | None, cause: str, time_up: bool
     ) -> None:
-        chains, culprit = lost_calls(flight, position)
+        lost, culprit = lost_calls(flight, position)
         if culprit is None:
-            queue.return_chains(chains)
+            for node in lost:
+                node.alone = position is None  # any of them may be to blame
+            self._return_calls(queue, lost, first=True)
             return
         culprit.losses += 1
         verdict = verdict_on(culprit.task, culprit.attempt, culprit.losses, cause, time_up)
-        for chain in chains:
-            if culprit not in chain or verdict is None:
-                queue.add_chain(chain)
-            else:
-                self._end_lost_call(queue, chain, culprit, verdict)
-
-    def _end_lost_call(
-        self, queue: RunnerQueue, chain: list[TaskNode], culprit: TaskNode, verdict: Verdict
-    ) -> None:
-        at = chain.index(culprit)
-        if verdict.delay is not None:
-            self._record_lost_attempt(culprit, 0, culprit.attempt, verdict)
-            culprit.attempt += 1
-            self.outbox.announcements.append(TaskEnded(culprit, _AWAITING_RETRY, self.now_ns()))
-            self.outbox.retries.append(Retry(culprit, 0, verdict.delay))
+        self._return_calls(queue, [node for node in lost if verdict is None or node is not culprit])
+        culprit.aboard = False
+        if verdict is None:
             return
-        if at:  # what comes before it in the chain has to run again without it
-            for node in chain[at:]:
-                node.chain = None
-            queue.add_chain(chain[:at])
-        for node in chain[at:]:
-            node.chain = chain[at:]
-        self._end_culprit(chain[at:], verdict.code, verdict.failure)
-
-    def _end_culprit(self, chain: list[TaskNode], code: int, failure: Failure) -> None:
-        culprit, *rest = chain
-        culprit.chain = [culprit]
-        self._not_ready(culprit, failure, code)
-        if rest:
-            for node in rest:
-                node.chain = rest
-            if _allows(rest[0], culprit):
-                culprit.graph.queue.add_chain(rest)
-            else:
-                self._not_ready(rest[0], failure)
+        if verdict.delay is None:
+            self._not_ready(culprit, verdict.failure, verdict.code)
+            return
+        self._record_lost_attempt(culprit, 0, culprit.attempt, verdict)
+        culprit.attempt += 1
+        self.outbox.announcements.append(TaskEnded(culprit, _AWAITING_RETRY, self.now_ns()))
+        self.outbox.retries.append(Retry(culprit, 0, verdict.delay))
 
     def _elements_lost(
         self, queue: RunnerQueue, flight: Flight, position: int | None, cause: str, time_up: bool
@@ -709,8 +687,7 @@ class RunState:
         node = retry.node
         if isinstance(node, TaskNode):
             if node.code not in ENDED_CODES:
-                node.chain = node.chain or [node]
-                self._enqueue(node)
+                node.graph.queue.add_call(node)
         elif node.settled[retry.element] not in ENDED_CODES:
             node.graph.queue.add_range(node.work, retry.element, retry.element + 1)
 
@@ -731,13 +708,12 @@ class RunState:
             flight for flight in queue.flights.values() if id(_first(flight).graph) in graphs
         ]
         for work in list(queue.calls.values()):
-            kept = [chain for chain in work.chains if id(chain[0].graph) not in graphs]
-            work.chains.clear()
-            work.chains.extend(kept)
+            kept = [node for node in work.nodes if id(node.graph) not in graphs]
+            work.nodes.clear()
+            work.nodes.extend(kept)
         queue.drop_maps(graphs)
         for node in nodes:
             if isinstance(node, TaskNode) and node.code not in ENDED_CODES:
-                node.chain = [node]
                 self._not_ready(node, failure, code)
             elif isinstance(node, MapNode) and node.left != 0:
                 if node.length is None:
@@ -775,8 +751,8 @@ def _told_before(flight: Flight, report: BatchReport) -> list[int]:
     if flight.stages is None:
         if not flight.ended:
             return []
-        nodes = list(flight.nodes())
-        return [at for at in range(report.first, report.stop) if nodes[at].code in ENDED_CODES]
+        calls = range(report.first, report.stop)
+        return [at for at in calls if flight.calls[at].code in ENDED_CODES]
     width = len(flight.stages)
     known: list[int] = []
     for number, node in enumerate(flight.stages):
@@ -795,35 +771,24 @@ def _codes_at(settled: bytearray, elements: Sequence[int]) -> bytes | bytearray:
 
 
 def _first(flight: Flight) -> Any:
-    return flight.stages[0] if flight.stages else next(flight.nodes())
+    return flight.stages[0] if flight.stages else flight.calls[0]
 
 
 def _task_names(flight: Flight) -> Any:
     if flight.stages is not None:
         names = [stage.task.name for stage in flight.stages]
         return names * len(flight.elements)
-    return [node.task.name for node in flight.nodes()]
+    return [node.task.name for node in flight.calls]
 
 
-def _rest(chains: list[list[TaskNode]], reached: int) -> list[list[TaskNode]]:
-    """The parts of chains from a position of their batch on."""
-    rest = []
-    for chain in chains:
-        if reached >= len(chain):
-            reached -= len(chain)
-            continue
-        part = chain[reached:]
-        reached = 0
-        for node in part:
-            node.chain = part
-        rest.append(part)
-    return rest
-
-
-def _allows(node: TaskNode, source: TaskNode) -> bool:
-    """Whether a node runs although this source failed."""
-    refs = [ref for ref in (*node.upstream, *node.order) if ref.node is source]
-    return all(ref.allow_failure for ref in refs)
+def _failure_before(node: TaskNode) -> Failure | None:
+    """Why a call can never begin, if one that it needs has failed."""
+    for ref in (*node.upstream, *node.order):
+        source = ref.node
+        failed = isinstance(source, TaskNode) and source.code in ENDED_CODES - GOOD_CODES
+        if failed and not ref.allow_failure:
+            return source.failure or _UNKNOWN
+    return None
 
 
 def _pending_ranges(settled: bytearray) -> list[tuple[int, int]]:

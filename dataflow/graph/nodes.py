@@ -66,7 +66,9 @@ class TaskNode(_Traced):
         waiting: how many nodes it still waits for.
         height: how many steps follow it on the longest path to the end of the graph.
         dependents: the nodes that wait for it.
-        chain: the calls that are carried out in one go with this one, which is their first.
+        aboard: whether it is in a batch: then it begins there, also when all that it waits for has
+            ended only in that batch.
+        alone: whether it gets a batch of its own, because it may have ended its worker.
         code, place, failure: how it ended for the run loop.
         value_length: how long its value is (None: it has no length; -1: nobody knows).
         attempt, losses: the attempt it is at, and how often its worker was lost.
@@ -76,11 +78,12 @@ class TaskNode(_Traced):
     """
 
     __slots__ = (
+        "aboard",
+        "alone",
         "announced",
         "arguments",
         "attempt",
         "callbacks",
-        "chain",
         "code",
         "dependents",
         "ended_ns",
@@ -115,7 +118,8 @@ class TaskNode(_Traced):
         self.waiting = 0
         self.height = 0
         self.dependents: list[Any] | None = None
-        self.chain: list[TaskNode] | None = None
+        self.aboard = False
+        self.alone = False
         self.code = _PENDING
         self.place: Place | None = None
         self.failure: Failure | None = None

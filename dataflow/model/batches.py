@@ -187,12 +187,16 @@ class MapBody:
         return len(self.indices) * len(self.stages)
 
 
+WAITS = ""
+
+
 @dataclass(slots=True)
 class CallBody:
     """Single calls. ``arguments[p]`` is ``(args, kwargs)``, or both pickled together as bytes.
 
     ``links[p]`` says which of them come from elsewhere: pairs of an argument's position or name and
-    its source; with None for the position, the sources of all holes in the arguments.
+    its source; with None for the position, the sources of all holes in the arguments; with WAITS,
+    the calls of the same batch that have to end well before it begins.
     """
 
     tasks: list[int]

@@ -9,6 +9,7 @@ alone end at 11 times the ideal makespan, with the budget at 1.09.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 PROBE_ELEMENTS = 64
@@ -43,7 +44,9 @@ def batch_size(left: int, slots: int, mean_seconds: float | None, costs: RunnerC
     if mean_seconds is None:
         return min(share, PROBE_ELEMENTS)
     mean = max(mean_seconds, 1e-8)
-    least = int(10 * costs.dispatch_seconds / mean) + 1
+    if left * mean <= costs.dispatch_seconds:  # it is done before another worker has its share
+        return left
+    least = math.ceil(10 * costs.dispatch_seconds / mean)
     most = max(int(costs.target_seconds / mean), 1)
     return min(max(share, min(least, -(-left // slots))), most, left)
 
@@ -59,13 +62,16 @@ def concurrent_batch_size(left: int, slots: int, free: int) -> int:
     return min(-(-left // slots), MAX_CONCURRENT_BATCH, free)
 
 
-def budget_seconds(mean_seconds: float | None, costs: RunnerCosts) -> float:
-    """After how long a batch stops taking new elements."""
-    if mean_seconds is None:
-        return PROBE_SECONDS
-    return 1.5 * costs.target_seconds
+def budget_seconds(is_known: bool, costs: RunnerCosts) -> float:
+    """After how long a batch stops taking new elements.
+
+    Args:
+        is_known: whether it is known how long its elements take.
+        costs: the runner's costs.
+    """
+    return 1.5 * costs.target_seconds if is_known else PROBE_SECONDS
 
 
-def is_short(size: int, mean_seconds: float | None, costs: RunnerCosts) -> bool:
-    """Whether a worker should be given another batch before it is done with this one."""
-    return mean_seconds is not None and size * mean_seconds <= 1.5 * costs.target_seconds
+def is_short(seconds: float | None, costs: RunnerCosts) -> bool:
+    """Whether a worker should be given another batch before it is done with one of ``seconds``."""
+    return seconds is not None and seconds <= 1.5 * costs.target_seconds

@@ -8,6 +8,7 @@ from typing import Any
 
 from dataflow.graph.nodes import GOOD_CODES, MapNode, TaskNode
 from dataflow.model.batches import (
+    WAITS,
     CallBody,
     Column,
     Const,
@@ -66,17 +67,31 @@ class BodyBuilder:
         self._input_numbers: dict[int, int] = {}
         self._slots: dict[int, int] = {}
 
-    def calls(self, chains: Iterable[Sequence[TaskNode]]) -> CallBody:
-        """The calls of some chains, one chain after the other."""
-        nodes = [node for chain in chains for node in chain]
+    def calls(self, nodes: Sequence[TaskNode]) -> CallBody:
+        """Some calls, each after those that it needs."""
         self._slots = {id(node): position for position, node in enumerate(nodes)}
         return CallBody(
             tasks=[self._task(node.task) for node in nodes],
             nodes=[node.id for node in nodes],
             numbers=[node.number for node in nodes],
             arguments=[node.arguments for node in nodes],
-            links=[node.links and self._links(node.links) for node in nodes],
+            links=[
+                (node.links or node.order) and self._call_links(node.links or (), node.order)
+                for node in nodes
+            ],
         )
+
+    def _call_links(self, links: Any, order: Iterable[Ref]) -> Any:
+        found = tuple(
+            (where, tuple(map(self._source, target)) if where is None else self._source(target))
+            for where, target in links
+        )
+        waits = tuple(
+            Slot(self._slots[id(ref.node)], ref.allow_failure)
+            for ref in order
+            if id(ref.node) in self._slots
+        )
+        return (*found, (WAITS, waits)) if waits else found
 
     def elements(
         self, stages: Sequence[MapNode], kept: Sequence[bool], elements: Sequence[int]
@@ -118,12 +133,6 @@ class BodyBuilder:
             number = self._input_numbers[id(column)] = len(self.inputs)
             self.inputs.append(column)
         return number
-
-    def _links(self, links: Any) -> Any:
-        return tuple(
-            (where, tuple(map(self._source, target)) if where is None else self._source(target))
-            for where, target in links
-        )
 
     def _source(self, target: Any) -> Source:
         """The source of a reference, or of a list of references and plain values."""

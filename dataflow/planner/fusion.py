@@ -1,9 +1,9 @@
-"""What is carried out in one go: chains of calls, and maps over maps.
+"""What may be carried out in one go, and which maps are.
 
-Two calls are fused when the second needs nothing but the first, nothing else needs the first, and
-they may run in the same place: same resources, both synchronous, no retries that wait. A map is
-fused onto another when its elements line up with the other's one to one. Each keeps its own states,
-times and logs: fusing shows nowhere.
+A map is fused onto another when its elements line up with the other's one to one, and both may run
+in the same place: same resources, both synchronous, no retries that wait. Each keeps its own
+states, times and logs: fusing shows nowhere. (Which single calls go into one batch is decided when
+it is made: see ``calls``.)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dataflow.graph.nodes import MapNode, Node, TaskNode
+from dataflow.graph.nodes import MapNode, Node
 from dataflow.model.inputs import Aligned, Chunked, Fixed, Listed, Packed
 
 
@@ -27,7 +27,8 @@ def may_share(task: Any) -> bool:
     )
 
 
-def _fit(first: Any, second: Any) -> bool:
+def fit(first: Any, second: Any) -> bool:
+    """Whether calls of two tasks may be carried out in one go."""
     return may_share(first) and may_share(second) and first.resources == second.resources
 
 
@@ -37,26 +38,6 @@ def count_uses(nodes: Iterable[Node]) -> Counter[int]:
     for node in nodes:
         uses.update({id(ref.node) for ref in (*node.upstream, *node.order)})
     return uses
-
-
-def fuse_chain(node: TaskNode, uses: Counter[int]) -> list[TaskNode] | None:
-    """The chain that ``node`` continues, extended by it; None if it starts one of its own.
-
-    Nodes must be offered in the order in which they were traced.
-    """
-    needed = {id(ref.node): ref.node for ref in (*node.upstream, *node.order)}
-    if len(needed) != 1:
-        return None
-    (source,) = needed.values()
-    if not isinstance(source, TaskNode) or source.graph is not node.graph:
-        return None
-    chain = source.chain
-    if chain is None or chain[-1] is not source or uses[id(source)] != 1:
-        return None
-    if source.wants_length or not _fit(source.task, node.task):
-        return None
-    chain.append(node)
-    return chain
 
 
 def fuse_map(node: MapNode, uses: Counter[int], threads: int) -> list[MapNode] | None:
@@ -97,7 +78,7 @@ def _can_extend(stages: Any, node: MapNode) -> bool:
     if not isinstance(stages, list):
         return False
     return all(
-        _fit(stage.task, node.task)
+        fit(stage.task, node.task)
         and stage.graph is node.graph
         and stage.left == stage.length  # nothing of it has ended: it was cancelled, or cannot begin
         for stage in stages

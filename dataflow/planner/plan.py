@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import CallNode, MapNode, Node, TaskNode
 from dataflow.planner.batch_sizes import RunnerCosts, batch_size
 from dataflow.planner.cost_book import CostBook
-from dataflow.planner.fusion import count_uses, fuse_chain, fuse_map
+from dataflow.planner.fusion import count_uses, fit, fuse_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,15 @@ def _group(graph: FlowGraph, slots: int) -> list[list[Node]]:
     nodes = list(graph)
     uses = count_uses(nodes)
     groups: list[list[Node]] = []
+    chains: dict[int, list[Node]] = {}  # by id() of their last call
     for node in nodes:
         group: list[Node] = [node]
         if isinstance(node, TaskNode):
-            chain = fuse_chain(node, uses) if node.upstream or node.order else None
+            chain = chains.pop(_only_input(node, uses), None)
+            chains[id(node)] = group = chain or group
             if chain is not None:
-                node.chain = chain
+                chain.append(node)
                 continue
-            node.chain = group  # type: ignore[assignment]
         elif isinstance(node, MapNode):
             node.work = group
             stages = fuse_map(node, uses, slots)
@@ -108,6 +110,16 @@ def _group(graph: FlowGraph, slots: int) -> list[list[Node]]:
                 continue
         groups.append(group)
     return groups
+
+
+def _only_input(node: TaskNode, uses: Counter[int]) -> int:
+    """The call (by ``id()``) that a call follows from in a chain; 0: there is none."""
+    needed = {id(ref.node): ref.node for ref in (*node.upstream, *node.order)}
+    if len(needed) != 1:
+        return 0
+    ((key, source),) = needed.items()
+    fits = isinstance(source, TaskNode) and uses[key] == 1 and fit(source.task, node.task)
+    return key if fits else 0
 
 
 def _levels(graph: FlowGraph, groups: list[list[Node]]) -> tuple[dict[int, int], list[str]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from dataflow.model.arguments import rebuild
 from dataflow.model.batches import (
+    WAITS,
     Batch,
     CallBody,
     Column,
@@ -157,6 +158,9 @@ def _link(args: Any, kwargs: Any, links: Any, inputs: Inputs) -> tuple[Any, Any]
     for where, source in links:
         if where is None:
             args, kwargs = inputs.fill((args, kwargs), source)
+        elif where == WAITS:
+            for slot in source:
+                inputs.find(slot)
         elif type(where) is int:
             args[where] = inputs.find(source)
         else:

@@ -60,12 +60,21 @@ class Model:
         self.outcomes: list[list[tuple[int, Any]]] = []
 
     def submit(self, which: Any, first: int, second: int, allow: bool, whole: bool) -> None:
-        """``which.submit(a, b)`` of two earlier handles (or numbers)."""
+        """``which.submit(a, b)`` of two earlier handles (or numbers), some waiting for a third."""
         a, a_outcome = self._value(first, allow)
         b, b_outcome = self._list(second, allow) if whole else self._value(second, allow)
-        node = trace_submit(self.run.graph, which, (a, b), {}, None)
+        waits, is_met = self._waits(first + second) if second % 3 == 1 else (None, True)
+        node = trace_submit(self.run.graph, which, (a, b), {}, waits)
         self.handles.append(TaskFuture(node))
-        self.outcomes.append([_outcome(a_outcome, b_outcome, allow)])
+        outcome = _outcome(a_outcome, b_outcome, allow)
+        self.outcomes.append([outcome if is_met else (SKIPPED, None)])
+
+    def _waits(self, number: int) -> tuple[Any, bool]:
+        """Something to wait for, and whether it ends well."""
+        if not self.handles:
+            return None, True
+        at = number % len(self.handles)
+        return [self.handles[at]], all(code == DONE for code, _ in self.outcomes[at])
 
     def map(self, which: Any, first: int, second: int, allow: bool) -> None:
         """``which.map(xs, unmapped(b))`` over an earlier map (or a range)."""
@@ -178,6 +187,30 @@ def test_every_task_run_ends_once_as_predicted(steps: Any, fates: Any, parts: An
     numbers = iter([number for _, number in fates])
     run.run_to_end(lambda: next(numbers, 0))
     model.check()
+
+
+@settings(max_examples=30, deadline=None)
+@given(length=st.integers(1, 20), culprit=st.integers(0, 19), known=st.booleans())
+def test_a_call_that_kills_its_worker_crashes_alone(length: int, culprit: int, known: bool) -> None:
+    run = SimulatedRun()
+    nodes = [trace_submit(run.graph, combine, (number,), {}, None) for number in range(length)]
+    after = [trace_submit(run.graph, combine, (TaskFuture(node),), {}, None) for node in nodes]
+    killer = nodes[culprit % length]
+    run.trace()
+    losses = 0
+    while run.under_way and losses < 10:
+        calls = run.under_way[0].calls
+        if killer in calls:
+            run.lose(0, calls.index(killer) if known else None)
+            losses += 1
+        else:
+            run.carry_out(0)
+    run.trace()
+    assert losses <= 4  # one where nobody knew which call it was
+    assert killer.code == StateCode.CRASHED
+    assert after[culprit % length].code == StateCode.NOT_READY
+    others = [node for node in nodes if node is not killer]
+    assert all(node.code in (StateCode.COMPLETED, StateCode.FAILED) for node in others)
 
 
 @settings(max_examples=30, deadline=None)

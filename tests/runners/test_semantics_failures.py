@@ -298,3 +298,23 @@ def test_a_returned_failed_state_triggers_retries() -> None:
     for attempts in (run_of(retries_states).element(node).attempts for node in range(4)):
         assert [attempt.state.name for attempt in attempts] == ["Failed", "Completed"]
         assert all(attempt.started_ns <= attempt.ended_ns for attempt in attempts)
+
+
+@task
+def runs_after():
+    return "ran"
+
+
+@flow
+def waits_for_failures():
+    failed = raises.submit("record")
+    skipped = runs_after.submit(wait_for=[failed])
+    also = runs_after.submit(wait_for=[skipped])
+    allowed = runs_after.submit(wait_for=[allow_failure(raises.submit("record"))])
+    for future in (failed, skipped, also, allowed):
+        future.wait()
+    return [future.state.name for future in (failed, skipped, also, allowed)]
+
+
+def test_what_only_waits_for_a_failure_does_not_run_either() -> None:
+    assert waits_for_failures() == ["Failed", "NotReady", "NotReady", "Completed"]

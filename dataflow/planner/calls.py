@@ -1,0 +1,138 @@
+"""Which single calls go into one batch: some that can begin, and those that follow from them.
+
+A call that needs nothing but calls of its own batch, and what has ended before, can begin as soon
+as these have, on the same worker, without a word from anyone. Taking it along saves a way there and
+back. It costs something where another worker could have done it meanwhile. So followers are taken
+freely while they are no more at any depth than the calls that the batch began with (chains, halves
+of a stencil, branches of a tree that closes), and only for as long as some dispatches take where
+the graph widens. It is the clustering of task graphs by internalizing edges that do not lengthen
+the schedule (Sarkar 1989), done for what is ready each time a batch is made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+
+from dataflow.graph.nodes import ENDED_CODES, TaskNode
+from dataflow.planner.batch_sizes import RunnerCosts
+from dataflow.planner.cost_book import CostBook
+from dataflow.planner.fusion import may_share
+
+WIDENING_DISPATCHES = 4
+UNKNOWN_CALLS = 1000
+
+
+class CallPicker:
+    """Picks the calls of one batch.
+
+    Args:
+        costs: the runner's costs.
+        book: what is known of the tasks' durations.
+        is_concurrent: whether the calls do not wait for each other (``async`` ones).
+
+    Attributes:
+        calls: the calls, in an order in which each comes after what it needs.
+        seconds: how long those take whose duration is known.
+        is_known: whether every duration is known.
+    """
+
+    def __init__(self, costs: RunnerCosts, book: CostBook, is_concurrent: bool = False) -> None:
+        self.calls: list[TaskNode] = []
+        self.seconds = 0.0
+        self.is_known = True
+        self._longest = math.inf if is_concurrent else costs.target_seconds
+        self._widening = WIDENING_DISPATCHES * costs.dispatch_seconds
+        self._book = book
+        self._widths = [0]  # calls at each depth; at depth 0 those that could begin
+        self._depths: dict[int, int] = {}  # by id() of a node
+        self._missing: dict[int, int] = {}  # inputs of a node that are not in the batch
+        self._held: dict[int, deque[TaskNode]] = {}  # by depth: there is no room for them yet
+        self._may_share: dict[int, bool] = {}  # by id() of a task
+
+    def pick(self, ready: deque[TaskNode], most: int) -> None:
+        """Take at most ``most`` calls that can begin off ``ready``, and what follows from them."""
+        while ready and self._widths[0] < most and (not self.calls or self._has_time):
+            if self.calls and ready[0].alone:
+                return
+            node = ready.popleft()
+            if node.code in ENDED_CODES:
+                continue
+            self._take(node, 0)
+            if node.alone:
+                return
+            self._take_held()
+
+    @property
+    def _has_time(self) -> bool:
+        return self.seconds < self._longest
+
+    def _take(self, node: TaskNode, depth: int) -> None:
+        """Take a call, and hold what only waited for it."""
+        self.calls.append(node)
+        node.aboard = True
+        if depth == len(self._widths):
+            self._widths.append(0)
+        self._widths[depth] += 1
+        seconds = self._book.seconds(node.task.name)
+        if seconds is None:
+            self.is_known = False
+        else:
+            self.seconds += seconds
+        if node.dependents and not node.alone and self._shares(node.task):
+            for follower in self._followers(node, depth + 1):
+                self._held.setdefault(self._depths[id(follower)], deque()).append(follower)
+
+    def _followers(self, node: TaskNode, depth: int) -> Iterable[TaskNode]:
+        """What needs nothing more than this call beside those that were taken before."""
+        found = []
+        for follower, element, _ in node.dependents or ():
+            if element is not None or not isinstance(follower, TaskNode):
+                continue
+            key = id(follower)
+            missing = self._missing.get(key, follower.waiting) - 1
+            self._missing[key] = missing
+            self._depths[key] = max(self._depths.get(key, 0), depth)
+            if missing == 0 and self._fits(follower):
+                found.append(follower)
+        if len(found) > 1:
+            found.sort(key=_height, reverse=True)
+        return found
+
+    def _fits(self, node: TaskNode) -> bool:
+        first = self.calls[0]
+        return (
+            node.graph is first.graph
+            and self._shares(node.task)
+            and node.task.resources == first.task.resources
+            and node.code not in ENDED_CODES
+            and not node.alone
+        )
+
+    def _shares(self, task: object) -> bool:
+        known = self._may_share.get(id(task))
+        if known is None:
+            known = self._may_share[id(task)] = may_share(task)
+        return known
+
+    def _take_held(self) -> None:
+        """Take followers, those of one depth before those of the next, while there is room."""
+        depth = 1
+        while depth <= len(self._widths) and self._held:
+            held = self._held.get(depth)
+            while held and self._has_room(depth):
+                self._take(held.popleft(), depth)
+            if held is not None and not held:
+                del self._held[depth]
+            depth += 1
+
+    def _has_room(self, depth: int) -> bool:
+        if not self._has_time or (not self.is_known and len(self.calls) >= UNKNOWN_CALLS):
+            return False
+        width = self._widths[depth] if depth < len(self._widths) else 0
+        return width < self._widths[0] or (self.is_known and self.seconds <= self._widening)
+
+
+def _height(node: TaskNode) -> int:
+    return node.height
