@@ -28,7 +28,7 @@ class ProcessPoolTaskRunner:
 
     name = "processes"
     shares_objects = False
-    costs = RunnerCosts(dispatch_seconds=200e-6, target_seconds=0.05)
+    costs = RunnerCosts(dispatch_seconds=400e-6, target_seconds=0.05)
 
     def __init__(self, max_workers: int | None = None) -> None:
         if max_workers is not None and max_workers < 1:

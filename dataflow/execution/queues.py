@@ -74,13 +74,9 @@ class CallWork:
 
     def take(self, slots: int, free: int, costs: RunnerCosts, book: CostBook) -> CallPicker:
         """The calls of the next batch."""
-        left = len(self.nodes)
-        if self.is_concurrent:
-            size = concurrent_batch_size(left, slots, free)
-        else:
-            size = batch_size(left, slots, book.seconds(self.nodes[0].task.name), costs)
+        mean = book.seconds(self.nodes[0].task.name)
         picker = CallPicker(costs, book, self.is_concurrent)
-        picker.pick(self.nodes, min(size, self.task.batch_size or size))
+        picker.pick(self.nodes, _size(self, len(self.nodes), slots, free, mean, costs))
         return picker
 
 
@@ -130,16 +126,11 @@ class MapWork:
         return total
 
     def take(
-        self, slots: int, free: int, costs: Any, book: CostBook
+        self, slots: int, free: int, costs: RunnerCosts, book: CostBook
     ) -> tuple[Sequence[int], float | None]:
         """The elements of the next batch, and the mean seconds of an element."""
         mean = self.mean_seconds(book)
-        if self.is_concurrent:
-            size = concurrent_batch_size(self.left, slots, free)
-        else:
-            size = batch_size(self.left, slots, mean, costs)
-        size = min(size, self.task.batch_size or size)
-        return self._take(size), mean
+        return self._take(_size(self, self.left, slots, free, mean, costs)), mean
 
     def _take(self, size: int) -> Sequence[int]:
         """The first so many elements that can begin; no others with those that are alone."""
@@ -159,6 +150,17 @@ class MapWork:
 
 
 Work = CallWork | MapWork
+
+
+def _size(
+    work: Work, left: int, slots: int, free: int, mean: float | None, costs: RunnerCosts
+) -> int:
+    """How many of ``left`` elements (or calls) go into the next batch of a work."""
+    if work.is_concurrent:
+        size = concurrent_batch_size(left, slots, free)
+    else:
+        size = batch_size(left, slots, mean, costs, free)
+    return min(size, work.task.batch_size or size)
 
 
 class RunnerQueue:
@@ -287,10 +289,11 @@ class RunnerQueue:
         return flight
 
     def _room(self, work: Work) -> tuple[int, int]:
-        """Slots (or event loops), at least one, and how many calls may begin on these."""
+        """Slots, and those that are free (event loops, and how many calls may begin on these)."""
         if work.is_concurrent:
             return max(self.runner.event_loops, 1), self.free_calls
-        return max(self.runner.slots, 1), 0
+        slots = self.runner.slots + self.blocked
+        return max(self.runner.slots, 1), max(slots - self.busy, 1)
 
     def _call_flight(self, work: CallWork) -> Flight | None:
         picked = work.take(*self._room(work), self.runner.costs, self.book)

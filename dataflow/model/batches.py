@@ -196,7 +196,9 @@ class CallBody:
 
     ``links[p]`` says which of them come from elsewhere: pairs of an argument's position or name and
     its source; with None for the position, the sources of all holes in the arguments; with WAITS,
-    the calls of the same batch that have to end well before it begins.
+    the calls of the same batch that have to end well before it begins. The sources that most links
+    have are plain, since they are pickled three times as fast: a number is a Slot, a pair of
+    numbers a Given.
     """
 
     tasks: list[int]

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 PROBE_ELEMENTS = 64
 PROBE_SECONDS = 0.01
+WORTHWHILE_DISPATCHES = 10
+SMALLEST_DISPATCHES = 4
 MAX_CONCURRENT_CALLS = 1000
 MAX_CONCURRENT_BATCH = 250
 
@@ -31,7 +33,9 @@ class RunnerCosts:
     target_seconds: float
 
 
-def batch_size(left: int, slots: int, mean_seconds: float | None, costs: RunnerCosts) -> int:
+def batch_size(
+    left: int, slots: int, mean_seconds: float | None, costs: RunnerCosts, free: int | None = None
+) -> int:
     """How many of ``left`` elements the next batch takes: at least 1, at most ``left``.
 
     Args:
@@ -39,16 +43,18 @@ def batch_size(left: int, slots: int, mean_seconds: float | None, costs: RunnerC
         slots: batches that run at once.
         mean_seconds: how long an element takes; None while none has been measured.
         costs: the runner's costs.
+        free: slots that have nothing to do, at least 1; None: all of them.
     """
     share = max(left // (2 * slots), 1)
     if mean_seconds is None:
         return min(share, PROBE_ELEMENTS)
     mean = max(mean_seconds, 1e-8)
-    if left * mean <= costs.dispatch_seconds:  # it is done before another worker has its share
-        return left
-    least = math.ceil(10 * costs.dispatch_seconds / mean)
+    dispatch = costs.dispatch_seconds / mean
+    least = min(math.ceil(WORTHWHILE_DISPATCHES * dispatch), -(-left // slots))
+    # the last of a few are not cut into ever smaller batches: 8, 8 and not 8, 4, 2, 1, 1
+    last = min(math.ceil(SMALLEST_DISPATCHES * dispatch), -(-left // (free or slots)))
     most = max(int(costs.target_seconds / mean), 1)
-    return min(max(share, min(least, -(-left // slots))), most, left)
+    return min(max(share, least, last), most, left)
 
 
 def concurrent_batch_size(left: int, slots: int, free: int) -> int:

@@ -83,7 +83,9 @@ class BodyBuilder:
 
     def _call_links(self, links: Any, order: Iterable[Ref]) -> Any:
         found = tuple(
-            (where, tuple(map(self._source, target)) if where is None else self._source(target))
+            (where, tuple(map(self._source, target)))
+            if where is None
+            else (where, _plain(self._source(target)))
             for where, target in links
         )
         waits = tuple(
@@ -226,6 +228,15 @@ class BodyBuilder:
         if all(code in GOOD_CODES for code in set(node.settled[start:stop])):
             return GivenSpan(self._span(node, start, stop))
         return GivenEach([self._value(node, element) for element in range(start, stop)])
+
+
+def _plain(source: Source) -> Any:
+    """A source as the links of calls have it."""
+    if type(source) is Given:
+        return tuple(source)
+    if type(source) is Slot and not source.allow_failure:
+        return source.number
+    return source
 
 
 def _joined(places: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:

@@ -42,6 +42,7 @@ class CallPicker:
         self.calls: list[TaskNode] = []
         self.seconds = 0.0
         self.is_known = True
+        self._dispatch = costs.dispatch_seconds
         self._longest = math.inf if is_concurrent else costs.target_seconds
         self._widening = WIDENING_DISPATCHES * costs.dispatch_seconds
         self._book = book
@@ -52,8 +53,13 @@ class CallPicker:
         self._may_share: dict[int, bool] = {}  # by id() of a task
 
     def pick(self, ready: deque[TaskNode], most: int) -> None:
-        """Take at most ``most`` calls that can begin off ``ready``, and what follows from them."""
-        while ready and self._widths[0] < most and (not self.calls or self._has_time):
+        """Take some ``most`` calls that can begin off ``ready``, and what follows from them.
+
+        More are taken while all of it is done sooner than another worker would have its share.
+        """
+        while ready and (not self.calls or self._has_time):
+            if self._widths[0] >= most and not self._has_just_begun:
+                return
             if self.calls and ready[0].alone:
                 return
             node = ready.popleft()
@@ -63,6 +69,12 @@ class CallPicker:
             if node.alone:
                 return
             self._take_held()
+
+    @property
+    def _has_just_begun(self) -> bool:
+        """Whether what was taken is done sooner than it is sent."""
+        may_grow = self.is_known and self._shares(self.calls[0].task)
+        return may_grow and self.seconds <= self._dispatch
 
     @property
     def _has_time(self) -> bool:

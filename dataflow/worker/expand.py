@@ -162,10 +162,20 @@ def _link(args: Any, kwargs: Any, links: Any, inputs: Inputs) -> tuple[Any, Any]
             for slot in source:
                 inputs.find(slot)
         elif type(where) is int:
-            args[where] = inputs.find(source)
+            args[where] = _linked(source, inputs)
         else:
-            kwargs[where] = inputs.find(source)
+            kwargs[where] = _linked(source, inputs)
     return args, kwargs
+
+
+def _linked(source: Any, inputs: Inputs) -> Any:
+    """The value of a source, which may be a plain one (see ``CallBody``)."""
+    if type(source) is int:
+        return inputs.slot(source, False)
+    if type(source) is tuple:
+        column, position = source
+        return inputs.columns[column].load(position)
+    return inputs.find(source)
 
 
 def _raiser(error: Exception) -> Function:

@@ -78,7 +78,8 @@ def test_each_call_comes_after_what_it_needs(
     heads = set(map(id, queue.ready))
     calls = picked(queue, most, seconds).calls
     assert calls
-    assert sum(id(node) in heads for node in calls) <= most
+    if seconds is None or seconds > COSTS.dispatch_seconds:
+        assert sum(id(node) in heads for node in calls) <= most
     taken: set[int] = set()
     for node in calls:
         assert all(id(ref.node) in taken for ref in node.upstream)
