@@ -387,7 +387,7 @@ class RunState:
         for position, node in enumerate(nodes, report.first):
             code = report.states[position - report.first]
             if code in GOOD_CODES and column is not None:
-                node.place = (column, position - whole.first)
+                node.column, node.position = column, position - whole.first
             if not is_plain:
                 self._take_call_details(node, code, report, position)
             announce(TaskEnded(node, code, ended[position - report.first] + offset))
@@ -395,6 +395,7 @@ class RunState:
                 node.aboard = False
                 continue
             node.code = code
+            node.arguments = node.links = None
             if node.wants_length:
                 node.value_length = report.lengths.get(position)
             if node.dependents:
@@ -553,6 +554,7 @@ class RunState:
         if node.code in ENDED_CODES:
             return
         node.code, node.failure = code, failure
+        node.arguments = node.links = None
         self._record_attempts(node.graph, unbegun_records(node, range(1), code, failure))
         self.outbox.announcements.append(TaskEnded(node, code, self.now_ns()))
         if node.dependents:

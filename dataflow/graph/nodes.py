@@ -60,7 +60,8 @@ class TaskNode(_Traced):
     """One task run.
 
     Attributes:
-        arguments: ``(args, kwargs)``, or both pickled at the call, with holes for references.
+        arguments: ``(args, kwargs)``, or both pickled at the call, with holes for references; gone
+            when it has ended, and so are the links.
         links: where in the arguments each reference belongs: ``(position or name, Ref)``, and
             ``(None, refs)`` for the holes inside containers.
         waiting: how many nodes it still waits for.
@@ -69,7 +70,8 @@ class TaskNode(_Traced):
         aboard: whether it is in a batch: then it begins there, also when all that it waits for has
             ended only in that batch.
         alone: whether it gets a batch of its own, because it may have ended its worker.
-        code, place, failure: how it ended for the run loop.
+        code, failure: how it ended for the run loop.
+        column, position: where its value is.
         value_length: how long its value is (None: it has no length; -1: nobody knows).
         attempt, losses: the attempt it is at, and how often its worker was lost.
         announced: its state, as the store has it.
@@ -85,6 +87,7 @@ class TaskNode(_Traced):
         "attempt",
         "callbacks",
         "code",
+        "column",
         "dependents",
         "ended_ns",
         "failure",
@@ -93,7 +96,7 @@ class TaskNode(_Traced):
         "losses",
         "note",
         "noticed",
-        "place",
+        "position",
         "run_name",
         "value_length",
         "waiting",
@@ -121,7 +124,8 @@ class TaskNode(_Traced):
         self.aboard = False
         self.alone = False
         self.code = _PENDING
-        self.place: Place | None = None
+        self.column: Column | None = None
+        self.position = 0
         self.failure: Failure | None = None
         self.attempt = 1
         self.losses = 0
@@ -151,7 +155,7 @@ class TaskNode(_Traced):
 
     def place_of(self, _element: int | None = None) -> Place | None:
         """Where its value is."""
-        return self.place
+        return None if self.column is None else (self.column, self.position)
 
     def failure_of(self, _element: int | None = None) -> Failure | None:
         """How it failed."""
