@@ -36,6 +36,13 @@ class TaskFuture(Reference, Generic[R]):
         self._node = node
         self._element = element
 
+    def __del__(self) -> None:
+        # submit makes one future of a node: what was passed on with it is known by now to whoever
+        # needs the value (the graph holds futures that are arguments until it is)
+        if self._element is None and isinstance(self._node, TaskNode):
+            self._node.wanted = False
+            self._node.drop_if_unneeded()
+
     def refs(self) -> Ref:
         """What this stands for in the graph."""
         return Ref(self._node, self._element)

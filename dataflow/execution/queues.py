@@ -21,6 +21,7 @@ from dataflow.execution.runner_protocol import Runner
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.model.batches import Batch, Body
 from dataflow.planner.batch_sizes import (
+    BATCH_BYTES,
     MAX_CONCURRENT_CALLS,
     RunnerCosts,
     batch_size,
@@ -74,9 +75,10 @@ class CallWork:
 
     def take(self, slots: int, free: int, costs: RunnerCosts, book: CostBook) -> CallPicker:
         """The calls of the next batch."""
-        mean = book.seconds(self.nodes[0].task.name)
+        name = self.nodes[0].task.name
         picker = CallPicker(costs, book, self.is_concurrent)
-        picker.pick(self.nodes, _size(self, len(self.nodes), slots, free, mean, costs))
+        mean, nbytes = book.seconds(name), book.bytes(name)
+        picker.pick(self.nodes, _size(self, len(self.nodes), slots, free, mean, nbytes, costs))
         return picker
 
 
@@ -130,7 +132,8 @@ class MapWork:
     ) -> tuple[Sequence[int], float | None]:
         """The elements of the next batch, and the mean seconds of an element."""
         mean = self.mean_seconds(book)
-        return self._take(_size(self, self.left, slots, free, mean, costs)), mean
+        nbytes = sum(book.bytes(stage.task.name) for stage in self.stages)
+        return self._take(_size(self, self.left, slots, free, mean, nbytes, costs)), mean
 
     def _take(self, size: int) -> Sequence[int]:
         """The first so many elements that can begin; no others with those that are alone."""
@@ -153,13 +156,23 @@ Work = CallWork | MapWork
 
 
 def _size(
-    work: Work, left: int, slots: int, free: int, mean: float | None, costs: RunnerCosts
+    work: Work,
+    left: int,
+    slots: int,
+    free: int,
+    mean: float | None,
+    nbytes: float,
+    costs: RunnerCosts,
 ) -> int:
-    """How many of ``left`` elements (or calls) go into the next batch of a work."""
+    """How many of ``left`` elements (or calls) go into the next batch of a work.
+
+    ``nbytes`` are those of the values of one of them.
+    """
     if work.is_concurrent:
         size = concurrent_batch_size(left, slots, free)
     else:
         size = batch_size(left, slots, mean, costs, free)
+    size = min(size, max(int(BATCH_BYTES / max(nbytes, 1)), 1))
     return min(size, work.task.batch_size or size)
 
 
@@ -303,7 +316,7 @@ class RunnerQueue:
         if not nodes:
             return None
         builder = BodyBuilder()
-        body = builder.calls(nodes)
+        body = builder.calls(nodes, may_drop=not work.is_concurrent)
         attempts = {at: node.attempt for at, node in enumerate(nodes) if node.attempt > 1}
         lengths = frozenset(at for at, node in enumerate(nodes) if node.wants_length)
         stay = any(map(_is_needed_outside, nodes))
@@ -353,7 +366,7 @@ class RunnerQueue:
             body=body,
             inputs=builder.inputs,
             attempts=attempts,
-            budget_seconds=budget_seconds(seconds is not None, costs),
+            budget_seconds=budget_seconds(seconds, costs),
             short=is_short(seconds, costs),
             lengths=lengths,
             exact=any(self.book.bytes(task.name) > _BIG_VALUE for task in builder.tasks),

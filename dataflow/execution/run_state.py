@@ -8,6 +8,7 @@ announcements to make once they are written, retries to come back to.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,7 +38,15 @@ from dataflow.execution.records_of import (
 )
 from dataflow.execution.report_pieces import column_start, pieces_of, with_holes
 from dataflow.graph.flow_graph import FlowGraph
-from dataflow.graph.nodes import ENDED_CODES, GOOD_CODES, MapNode, Node, Segment, TaskNode
+from dataflow.graph.nodes import (
+    ENDED_CODES,
+    GOOD_CODES,
+    CallNode,
+    MapNode,
+    Node,
+    Segment,
+    TaskNode,
+)
 from dataflow.model.batches import BatchReport, Failure
 from dataflow.model.inputs import Aligned, Fixed, Gathered, Listed, Ref, Spread, refs_in
 from dataflow.model.records import NodeLengthRecord, Record
@@ -99,6 +108,9 @@ class RunState:
         rank_by_longest_path(nodes)
         self.outbox.records.extend(map(node_record, nodes))
         for node in nodes:
+            for ref in node.upstream:
+                if not isinstance(ref.node, CallNode):
+                    ref.node.users += 1
             if isinstance(node, TaskNode):
                 self._add_task(node)
             elif isinstance(node, MapNode):
@@ -361,12 +373,16 @@ class RunState:
         if not calls or flight.is_concurrent:
             return
         ended = array("q", report.ended)
-        nbytes = report.values.nbytes if report.values is not None else 0
+        value_bytes = None
+        if calls > len(report.dropped):
+            nbytes = report.values.nbytes if report.values is not None else 0
+            value_bytes = nbytes / (calls - len(report.dropped))
         tasks = {task.name for task in flight.batch.tasks}
         if len(tasks) == 1:
             seconds = (ended[-1] - report.first_started_ns) / 1e9
-            queue.book.learn(tasks.pop(), calls, seconds, nbytes)
+            queue.book.learn(tasks.pop(), calls, seconds, value_bytes)
             return
+        dropped = {flight.calls[at].task.name for at in report.dropped}
         spent: dict[str, list[int]] = {}
         before = report.first_started_ns
         names = _task_names(flight)[report.first :]
@@ -376,30 +392,41 @@ class RunState:
             pair[1] += now - before
             before = now
         for name, (number, ns) in spent.items():
-            queue.book.learn(name, number, ns / 1e9, nbytes * number // calls)
+            known = None if name in dropped else value_bytes
+            queue.book.learn(name, number, ns / 1e9, known)
 
     def _calls_reported(self, flight: Flight, report: BatchReport, whole: BatchReport) -> None:
         nodes = flight.calls[report.first : report.stop]
         announce = self.outbox.announcements.append
         offset, column = report.clock_offset_ns, report.values
         is_plain = not (report.failures or report.notes or report.names or report.attempts)
+        dropped = whole.dropped
         ended = array("q", report.ended)
         for position, node in enumerate(nodes, report.first):
             code = report.states[position - report.first]
             if code in GOOD_CODES and column is not None:
-                node.column, node.position = column, position - whole.first
+                before = bisect_left(dropped, position)
+                if dropped[before : before + 1] != (position,):
+                    node.column, node.position = column, position - whole.first - before
             if not is_plain:
                 self._take_call_details(node, code, report, position)
             announce(TaskEnded(node, code, ended[position - report.first] + offset))
             if code == _AWAITING_RETRY:
                 node.aboard = False
                 continue
-            node.code = code
-            node.arguments = node.links = None
+            self._has_ended(node, code)
+            node.drop_if_unneeded()  # whoever had its future may have let go of it meanwhile
             if node.wants_length:
                 node.value_length = report.lengths.get(position)
             if node.dependents:
                 self._later(partial(self._task_ended, node))
+
+    @staticmethod
+    def _has_ended(node: TaskNode, code: int) -> None:
+        """What a call needed is not needed for its sake any more."""
+        node.code = code
+        node.arguments = node.links = None
+        _release(node)
 
     def _take_call_details(
         self, node: TaskNode, code: int, report: BatchReport, position: int
@@ -519,6 +546,7 @@ class RunState:
 
     def _map_ended(self, node: MapNode) -> None:
         dependents, node.dependents = node.dependents or (), None
+        _release(node)
         failure = node.failure_of()
         for entry in dependents:
             self._later(partial(self._arrived, entry, failure))
@@ -553,8 +581,8 @@ class RunState:
         """A task run ends without having begun."""
         if node.code in ENDED_CODES:
             return
-        node.code, node.failure = code, failure
-        node.arguments = node.links = None
+        node.failure = failure
+        self._has_ended(node, code)
         self._record_attempts(node.graph, unbegun_records(node, range(1), code, failure))
         self.outbox.announcements.append(TaskEnded(node, code, self.now_ns()))
         if node.dependents:
@@ -781,6 +809,16 @@ def _task_names(flight: Flight) -> Any:
         names = [stage.task.name for stage in flight.stages]
         return names * len(flight.elements)
     return [node.task.name for node in flight.calls]
+
+
+def _release(node: TaskNode | MapNode) -> None:
+    """A node has ended: values that only it needed may go."""
+    for ref in node.upstream:
+        source = ref.node
+        if not isinstance(source, CallNode):
+            source.users -= 1
+            if not source.users:
+                source.drop_if_unneeded()
 
 
 def _failure_before(node: TaskNode) -> Failure | None:

@@ -74,6 +74,8 @@ class TaskNode(_Traced):
         column, position: where its value is.
         value_length: how long its value is (None: it has no length; -1: nobody knows).
         attempt, losses: the attempt it is at, and how often its worker was lost.
+        users: how many nodes that have not ended take its value (of a map as well).
+        wanted: whether anyone has its future and may ask for its value.
         announced: its state, as the store has it.
         callbacks: who wants to know when it has ended.
         noticed: whether someone looked at how it ended.
@@ -98,8 +100,10 @@ class TaskNode(_Traced):
         "noticed",
         "position",
         "run_name",
+        "users",
         "value_length",
         "waiting",
+        "wanted",
         "wants_length",
     )
     kind = "task"
@@ -129,6 +133,8 @@ class TaskNode(_Traced):
         self.failure: Failure | None = None
         self.attempt = 1
         self.losses = 0
+        self.users = 0
+        self.wanted = True
         self.wants_length = False
         self.value_length: int | None = -1
         self.announced = _PENDING
@@ -160,6 +166,16 @@ class TaskNode(_Traced):
     def failure_of(self, _element: int | None = None) -> Failure | None:
         """How it failed."""
         return self.failure
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether anyone can still ask for its value."""
+        return self.wanted or self.users > 0 or self.task.has_hooks
+
+    def drop_if_unneeded(self) -> None:
+        """Let go of a value that nobody can ask for any more."""
+        if not self.is_needed:
+            self.column = None
 
 
 ENDED_CODES = frozenset(int(code) for code in StateCode if code.is_ended)
@@ -200,6 +216,7 @@ class MapNode(_Traced):
         waiting: how many nodes have to end before any element can begin.
         missing: for each element, how many of its own inputs are missing (None: none are).
         left: elements that have not ended.
+        users: how many nodes that have not ended take its values.
         codes: the announced state of each element, a byte each.
         segments: where values are, in the order in which they came.
         failure, failed_code: why its length will never be known, and the state it is in so.
@@ -235,6 +252,7 @@ class MapNode(_Traced):
         "run_names",
         "segments",
         "settled",
+        "users",
         "waiting",
         "work",
     )
@@ -265,6 +283,7 @@ class MapNode(_Traced):
         self.missing: list[int] | None = None
         self.settled = bytearray()  # the run loop's own: which elements have ended, and how
         self.left = -1
+        self.users = 0
         self.work: Any = None
         self.attempts: dict[int, int] = {}
         self.losses: dict[int, int] = {}
@@ -353,6 +372,13 @@ class MapNode(_Traced):
         if segment is None or segment.column is None:
             return None
         return segment.column, segment.offset + element - segment.start
+
+    def drop_if_unneeded(self) -> None:
+        """Let go of the values when nobody can ask for any of them."""
+        is_wanted = self.keep or (self.handle is not None and self.handle() is not None)
+        if not (is_wanted or self.users or self.task.has_hooks):
+            for segment in self.segments:
+                segment.column = None
 
     def failure_of(self, element: int | None = None) -> Failure | None:
         """How an element failed, or the map as a whole."""

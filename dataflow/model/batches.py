@@ -199,6 +199,9 @@ class CallBody:
     the calls of the same batch that have to end well before it begins. The sources that most links
     have are plain, since they are pickled three times as fast: a number is a Slot, a pair of
     numbers a Given.
+
+    ``last_uses`` has the calls whose values nobody needs but calls of this batch, and by which of
+    them each is used last (by itself: nobody needs it).
     """
 
     tasks: list[int]
@@ -206,6 +209,7 @@ class CallBody:
     numbers: list[int]
     arguments: list[Any]
     links: list[Any]
+    last_uses: dict[int, int] = field(default_factory=dict)
 
     @property
     def calls(self) -> int:
@@ -346,6 +350,7 @@ class BatchReport:
         lengths: by position, of values whose length was asked for (None: it has none).
         names: by position, of task runs that have a name of their own.
         records: what runs inside these calls recorded.
+        dropped: calls whose values nobody needs any more, in order: ``values`` has none of them.
         final: whether no other report of this batch follows; calls after it were not reached.
     """
 
@@ -367,6 +372,7 @@ class BatchReport:
     names: dict[int, str] = field(default_factory=dict)
     logs: list[LogLine] = field(default_factory=list)
     records: list[Any] = field(default_factory=list)
+    dropped: tuple[int, ...] = ()
     final: bool = True
 
     @property

@@ -16,6 +16,8 @@ PROBE_ELEMENTS = 64
 PROBE_SECONDS = 0.01
 WORTHWHILE_DISPATCHES = 10
 SMALLEST_DISPATCHES = 4
+BATCH_BYTES = 64_000_000
+"""Of values: a worker holds all of a batch until its report is made."""
 MAX_CONCURRENT_CALLS = 1000
 MAX_CONCURRENT_BATCH = 250
 
@@ -68,14 +70,14 @@ def concurrent_batch_size(left: int, slots: int, free: int) -> int:
     return min(-(-left // slots), MAX_CONCURRENT_BATCH, free)
 
 
-def budget_seconds(is_known: bool, costs: RunnerCosts) -> float:
+def budget_seconds(seconds: float | None, costs: RunnerCosts) -> float:
     """After how long a batch stops taking new elements.
 
     Args:
-        is_known: whether it is known how long its elements take.
+        seconds: how long it should take; None: unknown.
         costs: the runner's costs.
     """
-    return 1.5 * costs.target_seconds if is_known else PROBE_SECONDS
+    return PROBE_SECONDS if seconds is None else 1.5 * max(costs.target_seconds, seconds)
 
 
 def is_short(seconds: float | None, costs: RunnerCosts) -> bool:

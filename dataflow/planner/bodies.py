@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -67,8 +68,13 @@ class BodyBuilder:
         self._input_numbers: dict[int, int] = {}
         self._slots: dict[int, int] = {}
 
-    def calls(self, nodes: Sequence[TaskNode]) -> CallBody:
-        """Some calls, each after those that it needs."""
+    def calls(self, nodes: Sequence[TaskNode], may_drop: bool = False) -> CallBody:
+        """Some calls, each after those that it needs.
+
+        Args:
+            nodes: the calls.
+            may_drop: whether values that nobody else needs end with the batch.
+        """
         self._slots = {id(node): position for position, node in enumerate(nodes)}
         return CallBody(
             tasks=[self._task(node.task) for node in nodes],
@@ -79,7 +85,23 @@ class BodyBuilder:
                 (node.links or node.order) and self._call_links(node.links or (), node.order)
                 for node in nodes
             ],
+            last_uses=self._last_uses(nodes) if may_drop else {},
         )
+
+    def _last_uses(self, nodes: Sequence[TaskNode]) -> dict[int, int]:
+        uses: Counter[int] = Counter()
+        last: dict[int, int] = {}
+        for at, node in enumerate(nodes):
+            for ref in node.upstream:
+                source = self._slots.get(id(ref.node))
+                if source is not None:
+                    uses[source] += 1
+                    last[source] = at
+        return {
+            at: last.get(at, at)
+            for at, node in enumerate(nodes)
+            if not node.wanted and node.users == uses[at] and not node.task.has_hooks
+        }
 
     def _call_links(self, links: Any, order: Iterable[Ref]) -> Any:
         found = tuple(

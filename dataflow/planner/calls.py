@@ -16,12 +16,13 @@ from collections import deque
 from collections.abc import Iterable
 
 from dataflow.graph.nodes import ENDED_CODES, TaskNode
-from dataflow.planner.batch_sizes import RunnerCosts
+from dataflow.planner.batch_sizes import BATCH_BYTES, WORTHWHILE_DISPATCHES, RunnerCosts
 from dataflow.planner.cost_book import CostBook
 from dataflow.planner.fusion import may_share
 
 WIDENING_DISPATCHES = 4
 UNKNOWN_CALLS = 1000
+MOVED_BYTES_A_SECOND = 1e9
 
 
 class CallPicker:
@@ -46,6 +47,8 @@ class CallPicker:
         self._longest = math.inf if is_concurrent else costs.target_seconds
         self._widening = WIDENING_DISPATCHES * costs.dispatch_seconds
         self._book = book
+        self._bytes = 0.0
+        self._move_seconds = 0.0
         self._widths = [0]  # calls at each depth; at depth 0 those that could begin
         self._depths: dict[int, int] = {}  # by id() of a node
         self._missing: dict[int, int] = {}  # inputs of a node that are not in the batch
@@ -78,7 +81,12 @@ class CallPicker:
 
     @property
     def _has_time(self) -> bool:
-        return self.seconds < self._longest
+        return self.seconds < self._longest and self._bytes < BATCH_BYTES
+
+    @property
+    def _has_time_to_follow(self) -> bool:
+        """The same for a follower: large values are worth staying with for longer."""
+        return self.seconds < max(self._longest, WORTHWHILE_DISPATCHES * self._move_seconds)
 
     def _take(self, node: TaskNode, depth: int) -> None:
         """Take a call, and hold what only waited for it."""
@@ -87,6 +95,9 @@ class CallPicker:
         if depth == len(self._widths):
             self._widths.append(0)
         self._widths[depth] += 1
+        nbytes = self._book.bytes(node.task.name)
+        self._bytes += nbytes
+        self._move_seconds = max(self._move_seconds, nbytes / MOVED_BYTES_A_SECOND)
         seconds = self._book.seconds(node.task.name)
         if seconds is None:
             self.is_known = False
@@ -140,7 +151,7 @@ class CallPicker:
             depth += 1
 
     def _has_room(self, depth: int) -> bool:
-        if not self._has_time or (not self.is_known and len(self.calls) >= UNKNOWN_CALLS):
+        if not self._has_time_to_follow or (not self.is_known and len(self.calls) >= UNKNOWN_CALLS):
             return False
         width = self._widths[depth] if depth < len(self._widths) else 0
         return width < self._widths[0] or (self.is_known and self.seconds <= self._widening)

@@ -12,12 +12,22 @@ class CostBook:
         self._seconds: dict[str, float] = {}
         self._bytes: dict[str, float] = {}
 
-    def learn(self, task: str, elements: int, seconds: float, nbytes: int = 0) -> None:
-        """Take in that ``elements`` of a task took ``seconds`` together."""
+    def learn(
+        self, task: str, elements: int, seconds: float, value_bytes: float | None = None
+    ) -> None:
+        """Take in that ``elements`` of a task took ``seconds`` together.
+
+        Args:
+            task: its name.
+            elements: how many; nothing is learnt from none.
+            seconds: of all of them.
+            value_bytes: of the value of one of them; None: it never left its worker.
+        """
         if elements <= 0:
             return
         _blend(self._seconds, task, seconds / elements)
-        _blend(self._bytes, task, nbytes / elements)
+        if value_bytes is not None:
+            _blend(self._bytes, task, value_bytes)
 
     def seconds(self, task: str) -> float | None:
         """Mean seconds of one element; None if none was seen."""

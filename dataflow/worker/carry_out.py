@@ -120,7 +120,7 @@ class BatchCarrier:
     def expand(self) -> Calls:
         """The stream of this batch's calls."""
         batch = self.batch
-        inputs = Inputs(batch.inputs, self.values, self.failures, self.name_of)
+        inputs = Inputs(batch.inputs, self.values, self.failures, self.name_of, self.lock)
         invokers = [self.invoker(task) for task in batch.tasks]
         return expand(batch, invokers, inputs)
 
@@ -326,6 +326,7 @@ class BatchCarrier:
             names=_of(self.names, among),
             logs=_taken(self.logs),
             records=_taken(self.records),
+            dropped=tuple(sorted(self.dropped(first, stop))),
             final=final,
         )
 
@@ -378,6 +379,9 @@ class BatchCarrier:
 
     def kept_positions(self, first: int, stop: int) -> list[int] | None:
         """The calls in a range whose values are kept, stage after stage; None: all, in order."""
+        dropped = self.dropped(first, stop)
+        if dropped:
+            return [position for position in range(first, stop) if position not in dropped]
         stages = getattr(self.batch.body, "stages", ())
         width = len(stages)
         if width < 2 and all(stage.keep for stage in stages):
@@ -388,6 +392,11 @@ class BatchCarrier:
             if stage.keep
             for position in range(first + (number - first) % width, stop, width)
         ]
+
+    def dropped(self, first: int, stop: int) -> set[int]:
+        """The calls in a range whose values nobody needs once all calls before ``stop`` ended."""
+        last_uses: dict[int, int] = getattr(self.batch.body, "last_uses", {})
+        return {at for at, last in last_uses.items() if first <= at and last < stop}
 
     def _fail_unpicklable(self, values: list[Any], positions: Sequence[int]) -> None:
         """Fail the calls whose values cannot be pickled, and take those out of ``values``."""

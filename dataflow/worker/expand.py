@@ -8,6 +8,7 @@ made yields a function that raises.
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
 from operator import itemgetter
@@ -61,8 +62,10 @@ class Inputs:
         values: list[Any],
         failures: dict[int, Failure],
         name_of: Callable[[int], str],
+        lock: threading.Lock,
     ) -> None:
         self.columns = columns
+        self.lock = lock
         self.values = values
         self.failures = failures
         self.name_of = name_of
@@ -82,6 +85,12 @@ class Inputs:
         if isinstance(source, Failed):
             return _exception(source.failure, source.skipped)
         raise TypeError(f"no single value: {source!r}")
+
+    def forget(self, positions: Iterable[int]) -> None:
+        """Let go of values; a part of the report that is being made may need them."""
+        with self.lock:
+            for position in positions:
+                self.values[position] = None
 
     def fill(self, template: Any, sources: Sequence[Source]) -> Any:
         """A container with a value in place of each hole."""
@@ -133,7 +142,11 @@ def expand(batch: Batch, invokers: list[Function], inputs: Inputs) -> Calls:
 
 def _expand_calls(body: CallBody, invokers: list[Function], inputs: Inputs) -> Calls:
     arguments = body.arguments
-    if not any(body.links) and not any(type(pair) is bytes for pair in arguments):
+    if (
+        not any(body.links)
+        and not body.last_uses
+        and not any(type(pair) is bytes for pair in arguments)
+    ):
         functions = map(invokers.__getitem__, body.tasks)
         return zip(
             functions, map(itemgetter(0), arguments), map(itemgetter(1), arguments), strict=True
@@ -142,7 +155,11 @@ def _expand_calls(body: CallBody, invokers: list[Function], inputs: Inputs) -> C
 
 
 def _expand_linked(body: CallBody, invokers: list[Function], inputs: Inputs) -> Calls:
-    for number, pair, links in zip(body.tasks, body.arguments, body.links, strict=True):
+    done_with: dict[int, list[int]] = {}
+    for source, last in body.last_uses.items():
+        done_with.setdefault(last, []).append(source)
+    rows = zip(body.tasks, body.arguments, body.links, strict=True)
+    for position, (number, pair, links) in enumerate(rows):
         try:
             args, kwargs = pickle.loads(pair) if type(pair) is bytes else pair
             if links:
@@ -151,6 +168,9 @@ def _expand_linked(body: CallBody, invokers: list[Function], inputs: Inputs) -> 
             yield _raiser(error), (), _NO_KWARGS
         else:
             yield invokers[number], args, kwargs
+        if position in done_with:
+            args = kwargs = None
+            inputs.forget(done_with[position])
 
 
 def _link(args: Any, kwargs: Any, links: Any, inputs: Inputs) -> tuple[Any, Any]:
@@ -244,7 +264,11 @@ def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> C
     rows = _rows(body.stages[0], args)
     if rows is not None:
         del stages[0]
+    dropped = [number for number, stage in enumerate(body.stages) if not stage.keep]
     for start in range(0, body.calls, width):
+        if start:
+            for number in dropped:
+                values[start - width + number] = None
         if rows is not None:
             yield first, next(rows), _NO_KWARGS
         for function, constants, args, kwargs in stages:

@@ -41,7 +41,7 @@ def test_a_batch_of_measured_elements_ends_in_time(
 @given(LEFT, SLOTS, COSTS)
 def test_the_first_batch_is_a_probe(left: int, slots: int, costs: RunnerCosts) -> None:
     assert batch_size(left, slots, None, costs) <= PROBE_ELEMENTS
-    assert budget_seconds(False, costs) <= 0.05
+    assert budget_seconds(None, costs) <= 0.05
     assert not is_short(None, costs)
 
 
