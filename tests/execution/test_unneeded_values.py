@@ -1,4 +1,4 @@
-"""Values that nobody can ask for any more are let go, and no others, whatever becomes of batches."""
+"""Values that nobody can ask for any more are let go, and no others, whatever happens."""
 
 from __future__ import annotations
 
