@@ -4,7 +4,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Any
+
+    from benchmarks.calls import Call
 
 
 def identity(x: int) -> int:
@@ -18,6 +21,7 @@ def increment(x: int) -> int:
 class Rival:
     client: Any = None
     cluster: Any = None
+    graphs = 0
 
     def __init__(self, option: str, home: str, workers: int) -> None:
         self.home, self.workers = home, workers
@@ -61,6 +65,22 @@ class Rival:
             future = self.client.submit(increment, future, pure=False)
         value: int = future.result()
         return value
+
+    def map_function(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        values: list[Any] = self.client.gather(self.client.map(function, items, pure=False))
+        return values
+
+    def graph(self, calls: Sequence[Call], wanted: Sequence[int]) -> list[Any]:
+        self.graphs += 1
+        keys = [
+            (f"{call.function.__name__}-{self.graphs}", number) for number, call in enumerate(calls)
+        ]
+        tasks = {
+            key: (call.function, *call.arguments, *(keys[found] for found in call.dependencies))
+            for key, call in zip(keys, calls, strict=True)
+        }
+        values: list[Any] = self.client.get(tasks, [keys[number] for number in wanted])
+        return values
 
     def check_records(self, n: int) -> None:
         """It keeps none."""

@@ -9,7 +9,10 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Any
+
+    from benchmarks.calls import Call
 
 
 def identity(x: int) -> int:
@@ -45,51 +48,76 @@ class Rival:
             )
         else:
             self.runner = ProcessPoolTaskRunner(max_workers=self.workers)
-        one = task(identity)
-        more = task(increment)
+        self._task = task
+        self._tasks: dict[Callable[..., Any], Any] = {}
 
+        # its body is given anew for each run: parameters would be recorded, and sent to workers
         @flow(task_runner=self.runner)
-        def mapped(n: int) -> list[int]:
-            return one.map(range(n)).result()
+        def work() -> Any:
+            return self._body()
 
-        @flow(task_runner=self.runner)
-        def mapped_each(n: int) -> list[int]:
+        self._flow = work
+
+    def _in_flow(self, body: Callable[[], Any]) -> Any:
+        self._body = body
+        return self._flow()
+
+    def _task_of(self, function: Callable[..., Any]) -> Any:
+        if function not in self._tasks:
+            self._tasks[function] = self._task(function)
+        return self._tasks[function]
+
+    def map(self, n: int) -> list[int]:
+        return self.map_function(identity, range(n))
+
+    def map_each(self, n: int) -> list[int]:
+        one = self._task_of(identity)
+
+        def body() -> list[int]:
             return [future.result() for future in one.map(range(n))]
 
-        @flow(task_runner=self.runner)
-        def submitted(n: int) -> list[int]:
+        values: list[int] = self._in_flow(body)
+        return values
+
+    def submit(self, n: int) -> list[int]:
+        one = self._task_of(identity)
+
+        def body() -> list[int]:
             futures = [one.submit(x) for x in range(n)]
             return [future.result() for future in futures]
 
-        @flow(task_runner=self.runner)
-        def chained(n: int) -> int:
+        values: list[int] = self._in_flow(body)
+        return values
+
+    def chain(self, n: int) -> int:
+        more = self._task_of(increment)
+
+        def body() -> Any:
             future = more.submit(0)
             for _ in range(n - 1):
                 future = more.submit(future)
             return future.result()
 
-        self.flows: dict[str, Any] = {
-            "map": mapped,
-            "map_each": mapped_each,
-            "submit": submitted,
-            "chain": chained,
-        }
-
-    def map(self, n: int) -> list[int]:
-        values: list[int] = self.flows["map"](n)
-        return values
-
-    def map_each(self, n: int) -> list[int]:
-        values: list[int] = self.flows["map_each"](n)
-        return values
-
-    def submit(self, n: int) -> list[int]:
-        values: list[int] = self.flows["submit"](n)
-        return values
-
-    def chain(self, n: int) -> int:
-        value: int = self.flows["chain"](n)
+        value: int = self._in_flow(body)
         return value
+
+    def map_function(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        one = self._task_of(function)
+        values: list[Any] = self._in_flow(lambda: one.map(items).result())
+        return values
+
+    def graph(self, calls: Sequence[Call], wanted: Sequence[int]) -> list[Any]:
+        tasks = [self._task_of(call.function) for call in calls]
+
+        def body() -> list[Any]:
+            futures: list[Any] = []
+            for one, (_, arguments, dependencies) in zip(tasks, calls, strict=True):
+                inputs = [futures[number] for number in dependencies]
+                futures.append(one.submit(*arguments, *inputs))
+            return [futures[number].result() for number in wanted]
+
+        values: list[Any] = self._in_flow(body)
+        return values
 
     def check_records(self, n: int) -> None:
         from dataflow import records

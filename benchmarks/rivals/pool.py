@@ -7,7 +7,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from concurrent.futures import ProcessPoolExecutor
+    from typing import Any
 
 
 def identity(x: int) -> int:
@@ -53,6 +55,10 @@ class Rival:
         for _ in range(n):
             value = self.pool.submit(increment, value).result()
         return value
+
+    def map_function(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        assert self.pool is not None
+        return list(self.pool.map(function, items, chunksize=self.chunk_size))
 
     def check_records(self, n: int) -> None:
         """It keeps none."""

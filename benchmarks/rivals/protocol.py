@@ -1,8 +1,14 @@
-"""What every rival can do; each file beside this one has a class `Rival` that does."""
+"""What rivals can do; each file beside this one has a class `Rival` that does.
+
+All can do what the suite `overhead` asks for; those that the other suites plan work for can more.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from benchmarks.calls import Call
 
 
 class Rival(Protocol):
@@ -10,6 +16,8 @@ class Rival(Protocol):
 
     Every value is checked by the case that asked for it, so none of these may skip the work.
     """
+
+    workers: int
 
     def __init__(self, option: str, home: str, workers: int) -> None:
         """Import nothing and start nothing; `home` is a folder for all that is left behind."""
@@ -44,3 +52,17 @@ class Rival(Protocol):
 
     def close(self) -> None:
         """End all that was started; harmless when nothing was."""
+
+
+class MapRival(Rival, Protocol):
+    """One that maps other functions too."""
+
+    def map_function(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """A function of `benchmarks.tasks` over items as one map: all values, read at once."""
+
+
+class GraphRival(MapRival, Protocol):
+    """One that knows dependencies."""
+
+    def graph(self, calls: Sequence[Call], wanted: Sequence[int]) -> list[Any]:
+        """All calls, handed over in its quickest way: the values of those with these numbers."""
