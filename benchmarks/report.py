@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -109,11 +110,20 @@ def summary(session: Session) -> Iterator[str]:
 
 def _targets(session: Session, row: Row) -> str:
     words = {True: "met", False: "missed", None: "not measured"}
-    return ", ".join(
-        f"{verdict.target.describe(row)}: {words[verdict.is_met]}"
-        for verdict in session.verdicts
-        if verdict.target.row == row.key
-    )
+    outcomes: dict[str, dict[str, str]] = defaultdict(dict)
+    for verdict in session.verdicts:
+        target = verdict.target
+        if target.row == row.key:
+            outcomes[target.describe(row)][target.peer] = words[verdict.is_met]
+    return "; ".join(f"{wanted}: {_agreed(came)}" for wanted, came in outcomes.items())
+
+
+def _agreed(outcomes: dict[str, str]) -> str:
+    """What came of a target for several peers: one word where it is the same for all."""
+    words = set(outcomes.values())
+    if len(words) == 1:
+        return words.pop()
+    return ", ".join(f"{peer} {word}" for peer, word in outcomes.items())
 
 
 def _peers(session: Session) -> Iterator[str]:

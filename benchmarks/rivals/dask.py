@@ -71,6 +71,12 @@ class Rival:
         return values
 
     def graph(self, calls: Sequence[Call], wanted: Sequence[int]) -> list[Any]:
+        tasks, keys = self._named(calls)
+        values: list[Any] = self.client.get(tasks, [keys[number] for number in wanted])
+        return values
+
+    def _named(self, calls: Sequence[Call]) -> tuple[dict[Any, Any], list[Any]]:
+        """A graph as Dask writes one, and the keys of its tasks."""
         self.graphs += 1
         keys = [
             (f"{call.function.__name__}-{self.graphs}", number) for number, call in enumerate(calls)
@@ -79,8 +85,37 @@ class Rival:
             key: (call.function, *call.arguments, *(keys[found] for found in call.dependencies))
             for key, call in zip(keys, calls, strict=True)
         }
-        values: list[Any] = self.client.get(tasks, [keys[number] for number in wanted])
-        return values
+        return tasks, keys
+
+    def timed_map(self, n: int) -> tuple[float, float, list[int]]:
+        from time import perf_counter
+
+        started = perf_counter()
+        futures = self.client.map(identity, range(n), pure=False)
+        call_seconds = perf_counter() - started
+        futures[0].result()
+        first_seconds = perf_counter() - started
+        return call_seconds, first_seconds, self.client.gather(futures)
+
+    def timed_submits(self, n: int) -> tuple[float, list[int]]:
+        from time import perf_counter
+
+        started = perf_counter()
+        futures = [self.client.submit(identity, x, pure=False) for x in range(n)]
+        seconds = perf_counter() - started
+        return seconds, self.client.gather(futures)
+
+    def branch(self, n: int, calls: Sequence[Call]) -> tuple[float, list[int]]:
+        from time import perf_counter
+
+        mapped = self.client.map(identity, range(n), pure=False)
+        started = perf_counter()
+        self.graph(calls, [len(calls) - 1])
+        seconds = perf_counter() - started
+        return seconds, self.client.gather(mapped)
+
+    def scheduler_pid(self) -> int | None:
+        return None
 
     def check_records(self, n: int) -> None:
         """It keeps none."""

@@ -107,17 +107,78 @@ class Rival:
         return values
 
     def graph(self, calls: Sequence[Call], wanted: Sequence[int]) -> list[Any]:
-        tasks = [self._task_of(call.function) for call in calls]
-
         def body() -> list[Any]:
-            futures: list[Any] = []
-            for one, (_, arguments, dependencies) in zip(tasks, calls, strict=True):
-                inputs = [futures[number] for number in dependencies]
-                futures.append(one.submit(*arguments, *inputs))
+            futures = self._submit_all(calls)
             return [futures[number].result() for number in wanted]
 
         values: list[Any] = self._in_flow(body)
         return values
+
+    def _submit_all(self, calls: Sequence[Call]) -> list[Any]:
+        futures: list[Any] = []
+        for function, arguments, dependencies in calls:
+            inputs = [futures[number] for number in dependencies]
+            futures.append(self._task_of(function).submit(*arguments, *inputs))
+        return futures
+
+    def timed_map(self, n: int) -> tuple[float, float, list[int]]:
+        from time import perf_counter
+
+        one = self._task_of(identity)
+
+        def body() -> tuple[float, float, list[int]]:
+            started = perf_counter()
+            futures = one.map(range(n))
+            call_seconds = perf_counter() - started
+            futures[0].result()
+            first_seconds = perf_counter() - started
+            return call_seconds, first_seconds, futures.result()
+
+        found: tuple[float, float, list[int]] = self._in_flow(body)
+        return found
+
+    def timed_submits(self, n: int) -> tuple[float, list[int]]:
+        from time import perf_counter
+
+        one = self._task_of(identity)
+
+        def body() -> tuple[float, list[int]]:
+            started = perf_counter()
+            futures = [one.submit(x) for x in range(n)]
+            seconds = perf_counter() - started
+            return seconds, [future.result() for future in futures]
+
+        found: tuple[float, list[int]] = self._in_flow(body)
+        return found
+
+    def branch(self, n: int, calls: Sequence[Call]) -> tuple[float, list[int]]:
+        from time import perf_counter
+
+        one = self._task_of(identity)
+
+        def body() -> tuple[float, list[int]]:
+            mapped = one.map(range(n)) if n else None
+            started = perf_counter()
+            self._submit_all(calls)[-1].result()
+            seconds = perf_counter() - started
+            return seconds, [] if mapped is None else mapped.result()
+
+        found: tuple[float, list[int]] = self._in_flow(body)
+        return found
+
+    def scheduler_pid(self) -> int | None:
+        if self.option != "dask":
+            return None
+        from distributed import Client
+
+        from benchmarks.calls import Call
+        from benchmarks.tasks import scheduler_address
+
+        (address,) = self.graph([Call(scheduler_address)], [0])
+        open_client: Any = Client
+        with open_client(address) as client:
+            pid: int = client.run_on_scheduler(os.getpid)
+        return pid
 
     def check_records(self, n: int) -> None:
         from dataflow import records

@@ -66,3 +66,23 @@ class GraphRival(MapRival, Protocol):
 
     def graph(self, calls: Sequence[Call], wanted: Sequence[int]) -> list[Any]:
         """All calls, handed over in its quickest way: the values of those with these numbers."""
+
+    def timed_map(self, n: int) -> tuple[float, float, list[int]]:
+        """The identity over `range(n)`: seconds of the call alone, until the first result; values.
+
+        Seconds of both begin with the call, workers being warm.
+        """
+
+    def timed_submits(self, n: int) -> tuple[float, list[int]]:
+        """The identity of each of `range(n)`: seconds of the n calls alone; all values."""
+
+    def branch(self, n: int, calls: Sequence[Call]) -> tuple[float, list[int]]:
+        """A graph submitted right after a map of the identity over `range(n)`; n may be 0.
+
+        Returns:
+            Seconds from after the map's call to the result of the graph's last call, and the
+            values of the map.
+        """
+
+    def scheduler_pid(self) -> int | None:
+        """The process of its scheduler, where that is not the measured one."""

@@ -10,7 +10,7 @@ from typing import Protocol
 from benchmarks.harness import Work
 from benchmarks.peers import Peer
 from benchmarks.rows import Row
-from benchmarks.suites import overhead, patterns
+from benchmarks.suites import overhead, patterns, scale, uneven
 
 
 class Suite(Protocol):
@@ -24,5 +24,10 @@ class Suite(Protocol):
         """What a peer does in a round; `scale` multiplies the numbers of elements."""
 
 
-SUITES: dict[str, Suite] = {"overhead": overhead, "patterns": patterns}
+SUITES: dict[str, Suite] = {
+    "overhead": overhead,
+    "patterns": patterns,
+    "uneven": uneven,
+    "scale": scale,
+}
 """In the order in which they are run and reported."""

@@ -115,7 +115,7 @@ _CASES: dict[str, tuple[str, bool, dict[str, int]]] = {
     "ten": ("fresh_submits", False, {_ALL: 10, "parsl": 0, "prefect": 0}),
     "import": ("import_time", False, {_ALL: 1}),
 }
-_SAME_AS_ANOTHER = {"pool-500"}
+_SAME_AS_ANOTHER = {"pool-500", "pool-map"}
 """Peers that differ from another in the map alone."""
 
 

@@ -13,8 +13,10 @@ from benchmarks.report import (
     as_markdown,
     describe_missed,
     quote_figures,
+    summary,
     write_report,
 )
+from benchmarks.rows import Target, Verdict
 
 MARK = FIGURES_BEGIN.format(suite="overhead")
 
@@ -28,6 +30,13 @@ def test_summary_has_medians_and_targets(session):
     assert "≤ 60 ms: missed" in summary
     assert "70 ms" in summary
     assert "≤ 0.6 s: met" in _lines(session, "| ten submits")[0]
+
+
+def test_a_target_of_several_peers_says_whom_it_was_missed_by(session):
+    target = Target("first", "dataflow", 0.5)
+    verdicts = [Verdict(target, True), Verdict(replace(target, peer="dataflow-dask"), False)]
+    (row,) = list(summary(replace(session, rows=(session.rows[4],), verdicts=verdicts)))[2:]
+    assert "| ≤ 0.5 s: dataflow met, dataflow-dask missed |" in row
 
 
 def test_sections_have_n_spread_and_ratios(session):
