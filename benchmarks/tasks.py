@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from typing import Any
 
@@ -20,9 +21,11 @@ def pause(seconds: float) -> float:
     return time.perf_counter() - started
 
 
-def rest(seconds: float, *_inputs: float) -> float:
-    """Sleep, once all inputs are there."""
-    return pause(seconds)
+def doze(seconds: float, *inputs: int) -> int:
+    """Sleep, which takes no CPU; the value depends on every input."""
+    if seconds:
+        time.sleep(seconds)
+    return spin(0, *inputs)
 
 
 def scheduler_address() -> str:
@@ -32,3 +35,44 @@ def scheduler_address() -> str:
     worker: Any = get_worker()
     address: str = worker.scheduler.address
     return address
+
+
+def make_values(kind: str, nbytes: int) -> Any:
+    """Ones, so many bytes of them: a numpy array, a pandas DataFrame or an Arrow table."""
+    import numpy as np
+
+    values = np.ones(nbytes // 8)
+    if kind == "numpy":
+        return values
+    if kind == "pandas":
+        import pandas as pd
+
+        return pd.DataFrame({"x": values}, copy=False)
+    pa = importlib.import_module("pyarrow")
+    return pa.table({"x": values})
+
+
+def add_one(values: Any) -> Any:
+    """A copy of all values, each greater by one: reads and writes all of them."""
+    if hasattr(values, "num_rows"):
+        pc = importlib.import_module("pyarrow.compute")
+        return values.set_column(0, "x", pc.add(values["x"], 1.0))
+    changed = values.copy()
+    changed += 1
+    return changed
+
+
+def total(*many: Any) -> float:
+    """The sum of all values of all inputs: reads all of them."""
+    return sum(_sum(values) for values in many)
+
+
+def _sum(values: Any) -> float:
+    if hasattr(values, "num_rows") or hasattr(values, "columns"):
+        values = values["x"].to_numpy()
+    return float(values.sum())
+
+
+def moment(_element: int) -> float:
+    """When it began: on Linux the clock is the same in all processes."""
+    return time.monotonic()

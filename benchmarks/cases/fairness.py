@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 
 from benchmarks.calls import Call
-from benchmarks.tasks import rest
+from benchmarks.tasks import doze
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def run(rival: GraphRival, n: int) -> dict[str, float]:
 
 def _branch_seconds(rival: GraphRival, n: int) -> float:
     calls = [
-        Call(rest, (LINK_SECONDS,), (number - 1,)[: min(number, 1)]) for number in range(LINKS)
+        Call(doze, (LINK_SECONDS,), (number - 1,)[: min(number, 1)]) for number in range(LINKS)
     ]
     seconds, values = rival.branch(n, calls)
     assert values == list(range(n)), "the map gave other values"

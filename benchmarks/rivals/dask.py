@@ -117,6 +117,9 @@ class Rival:
     def scheduler_pid(self) -> int | None:
         return None
 
+    def bytes_through_flow(self) -> int | None:
+        return None
+
     def check_records(self, n: int) -> None:
         """It keeps none."""
 

@@ -86,3 +86,6 @@ class GraphRival(MapRival, Protocol):
 
     def scheduler_pid(self) -> int | None:
         """The process of its scheduler, where that is not the measured one."""
+
+    def bytes_through_flow(self) -> int | None:
+        """Bytes that have gone through the measured process so far; None: it does not count."""

@@ -10,7 +10,7 @@ from typing import Protocol
 from benchmarks.harness import Work
 from benchmarks.peers import Peer
 from benchmarks.rows import Row
-from benchmarks.suites import overhead, patterns, scale, uneven
+from benchmarks.suites import graphs, overhead, patterns, scale, uneven, values
 
 
 class Suite(Protocol):
@@ -29,5 +29,7 @@ SUITES: dict[str, Suite] = {
     "patterns": patterns,
     "uneven": uneven,
     "scale": scale,
+    "values": values,
+    "graphs": graphs,
 }
 """In the order in which they are run and reported."""
