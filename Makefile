@@ -18,7 +18,7 @@ help:
 	@echo 'make test    install, then lint and run every test, in random order'
 	@echo 'make lint    ruff, mypy and the import contract'
 	@echo 'make format  let ruff rewrite what it can'
-	@echo 'make bench   the benchmarks of the runtime itself'
+	@echo 'make bench   a short form of every benchmark, in a few minutes'
 	@echo 'make clean   remove the environment and every cache'
 
 demo: $(VENV)/.demo-installed
@@ -38,7 +38,7 @@ format: $(VENV)/.test-installed
 	$(BIN)/ruff format $(wildcard $(SOURCES))
 
 bench: $(VENV)/.test-installed
-	$(BIN)/python -m benchmarks overhead --quick --peers pool,dask
+	$(BIN)/python -m benchmarks all --quick --rounds 1 --scale 0.1 --peers pool,dask
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

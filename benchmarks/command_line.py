@@ -9,37 +9,46 @@ from pathlib import Path
 
 from benchmarks.peers import PEERS, choose_peers
 from benchmarks.report import as_markdown, describe_missed, quote_figures, write_report
-from benchmarks.session import SUITES, Options, run_session
+from benchmarks.session import Options, Session, run_session
+from benchmarks.suites import SUITES
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
+FOLDER = Path(__file__).parent
+ALL = "all"
 ROUNDS, QUICK_ROUNDS = 5, 3
 QUICK_SCALE = 0.5
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a suite.
+    """Run a suite, or all, one after another.
 
     Returns:
         The exit status: 1 when `--check` finds a target missed, 2 for misuse, else 0.
     """
     given = _parser().parse_args(arguments)
-    session = run_session(read_options(given), _tell)
+    suites = list(SUITES) if given.suite == ALL else [given.suite]
+    sessions = [run_and_report(read_options(given, suite), given) for suite in suites]
+    return 1 if given.check and any(session.missed for session in sessions) else 0
+
+
+def run_and_report(options: Options, given: argparse.Namespace) -> Session:
+    """Run one suite; print and write what came of it."""
+    session = run_session(options, _tell)
     print(as_markdown(session))
-    output = given.output or (None if given.quick else RESULTS)
+    output = given.output or (None if given.quick else FOLDER)
     if output is not None:
-        write_report(session, output)
-        _tell(f"written: {output} and {output.with_suffix('.json').name}")
-    if given.quote is not None:
-        quote_figures(session, given.quote)
+        path = write_report(session, output)
+        _tell(f"written: {path} and {path.with_suffix('.json').name}")
+    if given.quote is not None and not quote_figures(session, given.quote):
+        _tell(f"{given.quote} has no marks for the figures of {options.suite}")
     for sentence in describe_missed(session):
         _tell(sentence)
-    return 1 if given.check and session.missed else 0
+    return session
 
 
-def read_options(given: argparse.Namespace) -> Options:
+def read_options(given: argparse.Namespace, suite: str) -> Options:
     """What the arguments come to."""
     return Options(
-        suite=given.suite,
+        suite=suite,
         peers=given.peers,
         rounds=given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS),
         scale=given.scale or (QUICK_SCALE if given.quick else 1.0),
@@ -54,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         description="The same work on dataflow and on its peers, measured in one session.",
     )
     add = parser.add_argument
-    add("suite", choices=sorted(SUITES), help="what is measured")
+    add("suite", choices=[*SUITES, ALL], help="what is measured")
     add(
         "--peers",
         type=_peers,
@@ -74,9 +83,15 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--output",
         type=Path,
-        help=f"the Markdown file; JSON goes beside it (default: {RESULTS.name})",
+        metavar="FOLDER",
+        help=f"where RESULTS.md and results/SUITE.* go (default: {FOLDER.name})",
     )
-    add("--quote", type=Path, metavar="FILE", help="put the summary between the marks of this file")
+    add(
+        "--quote",
+        type=Path,
+        metavar="FILE",
+        help="put the summary between its marks in it",
+    )
     add("--check", action="store_true", help="exit status 1 when a target is missed")
     return parser
 

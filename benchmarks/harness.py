@@ -23,7 +23,7 @@ from benchmarks import measure
 from benchmarks.environments import interpreter
 from benchmarks.peers import Peer
 
-PROCESS_SECONDS = 180.0
+WORK_SECONDS = 180.0
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Timeout|Unavailable|Interrupt)\b")
 _OWN_VARIABLES = ("DATAFLOW_", "DASK_", "PREFECT_", "RAY_", "PARSL_", "PYTHON")
 
@@ -39,12 +39,15 @@ class Work:
     name: str
     case: str
     n: int
-    is_warm: bool
+    may_share: bool
+    """Other work may be done in the same process, where starting one is slow."""
+    variant: str = ""
+    """Which of the kinds of the case, where it has several."""
 
     @property
     def item(self) -> str:
         """What the measured process is told."""
-        return f"{self.case}:{self.n}"
+        return f"{self.case}:{self.n}" + (f":{self.variant}" if self.variant else "")
 
 
 @dataclass(slots=True)
@@ -129,7 +132,9 @@ class Harness:
         python = interpreter(peer)
         command = [str(python), "-c", measure.PROGRAM, peer.rival, peer.option, str(home)]
         command += [str(self._workers), str(values), *items]
-        seconds = _run(command, _environment(python, home, folder / "path"), home)
+        seconds = _run(
+            command, _environment(python, home, folder / "path"), home, WORK_SECONDS * len(items)
+        )
         lines = [line.split("\t") for line in values.read_text().splitlines()]
         measured = [(item, name, value) for item, name, value in lines]
         if len(items) == 1 and items != [measure.VERSIONS]:
@@ -139,10 +144,10 @@ class Harness:
 
 def _processes(peer: Peer, works: list[Work]) -> Iterator[list[Work]]:
     """Which cases are done together in one process."""
-    warm = [work for work in works if work.is_warm]
-    if peer.shares_process and warm:
-        yield warm
-        works = [work for work in works if not work.is_warm]
+    sharing = [work for work in works if work.may_share]
+    if peer.shares_process and sharing:
+        yield sharing
+        works = [work for work in works if not work.may_share]
     for work in works:
         yield [work]
 
@@ -159,7 +164,9 @@ def _environment(python: Path, home: Path, path: Path) -> dict[str, str]:
     }
 
 
-def _run(command: list[str], environment: dict[str, str], home: Path) -> float:
+def _run(
+    command: list[str], environment: dict[str, str], home: Path, limit_seconds: float
+) -> float:
     """The wall time of a process from its start to its end; whatever it leaves is ended too."""
     # files, not pipes: a server left behind would hold a pipe open
     with (home / "stdout").open("wb") as out, (home / "stderr").open("wb") as err:
@@ -175,9 +182,9 @@ def _run(command: list[str], environment: dict[str, str], home: Path) -> float:
         )
         with _ended_group(process):
             try:
-                status = process.wait(PROCESS_SECONDS)
+                status = process.wait(limit_seconds)
             except subprocess.TimeoutExpired:
-                raise MeasurementFailed(f"not done within {PROCESS_SECONDS:.0f} s") from None
+                raise MeasurementFailed(f"not done within {limit_seconds:.0f} s") from None
             seconds = time.perf_counter() - started
     if status:
         raise MeasurementFailed(_last_line(home / "stderr") or f"ended with status {status}")

@@ -1,7 +1,8 @@
 """The measured process: does cases on one rival and writes what it measured, line by line.
 
-``python -c PROGRAM RIVAL OPTION HOME WORKERS RESULTS CASE:N...`` in the rival's own interpreter. It
-imports next to nothing itself, so that import times and start-up times are those of the rival.
+``python -c PROGRAM RIVAL OPTION HOME WORKERS RESULTS CASE:N[:VARIANT]...`` in the rival's own
+interpreter. It imports next to nothing itself, so that import times and start-up times are those
+of the rival.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ def main() -> None:
 def _measure(rival: Rival, work: list[str], file: Any) -> None:
     warm = False
     for item in work:
-        name, _, n = item.partition(":")
+        name, n, *variant = item.split(":")
         case = _module("cases", name)
         if case.WARM and not warm:
             rival.open()
             warm = rival.submit(WARM_ELEMENTS) == list(range(WARM_ELEMENTS))
-        _write(file, item, case.run(rival, int(n)))
+        _write(file, item, case.run(rival, int(n), *variant))
 
 
 def versions(rival: Rival) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""The peak of resident memory since a moment, of this process alone.
+"""The peak of resident memory since a moment, of one process.
 
 The kernel's high-water mark is set back where that is possible (Linux). Elsewhere it is the peak
-since the process began.
+since the process began, and that of this process alone.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from pathlib import Path
 class PeakMemory:
     """Begins to watch when it is made."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: int | str = "self") -> None:
+        self._folder = Path("/proc") / str(process)
         try:
-            Path("/proc/self/clear_refs").write_text("5")
+            (self._folder / "clear_refs").write_text("5")
         except OSError:
             pass
-        self.start_bytes = _peak_bytes()
+        self.start_bytes = _peak_bytes(self._folder)
 
     def grown_bytes(self) -> int:
         """How far the memory in use has risen above what it was."""
-        return _peak_bytes() - self.start_bytes
+        return _peak_bytes(self._folder) - self.start_bytes
 
 
-def _peak_bytes() -> int:
+def _peak_bytes(folder: Path) -> int:
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in (folder / "status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:

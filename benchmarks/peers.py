@@ -73,6 +73,7 @@ PEERS: dict[str, tuple[Peer, ...]] = {
     "pool": (
         Peer("pool", "pool, chunksize 1", "pool", "1", environment="pool", remark=_POOL_REMARK),
         Peer("pool-500", "pool, chunksize 500", "pool", "500", environment="pool"),
+        Peer("pool-map", "multiprocessing, `Pool.map`", "pool", "default", environment="pool"),
     ),
     "dask": (_DASK,),
     "ray": (_RAY,),

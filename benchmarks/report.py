@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,31 +12,55 @@ from typing import Any
 from benchmarks.peers import Peer
 from benchmarks.rows import Figure, Row, as_dict, our_keys, ratio
 from benchmarks.session import Session
+from benchmarks.suites import SUITES
 
-FIGURES_BEGIN = "<!-- figures: written by `python -m benchmarks` -->"
+WRITTEN = "Written by `python -m benchmarks`; edit nothing here."
+FIGURES_BEGIN = "<!-- figures of {suite}: written by `python -m benchmarks` -->"
 FIGURES_END = "<!-- end of figures -->"
+_DETAILS = "\n## Peers\n"
 
 
-def write_report(session: Session, path: Path) -> None:
-    """Write `path` and, beside it, the same name with `.json`."""
+def write_report(session: Session, folder: Path) -> Path:
+    """Write `results/SUITE.md` and `.json` in a folder, and its `RESULTS.md` of all suites anew.
+
+    Returns:
+        The Markdown file of the suite.
+    """
+    path = folder / "results" / f"{session.options.suite}.md"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(as_markdown(session), encoding="utf-8")
     text = json.dumps(as_json(session), indent=2, ensure_ascii=False)
     path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    (folder / "RESULTS.md").write_text(overview(folder), encoding="utf-8")
+    return path
 
 
-def quote_figures(session: Session, path: Path) -> None:
-    """Put the summary between the two marks of another document.
+def overview(folder: Path) -> str:
+    """The beginnings of the suites' files, which are all in `results`."""
+    parts = [f"# Results\n\n{WRITTEN} Every single row is in `results`.\n"]
+    for suite in SUITES:
+        path = folder / "results" / f"{suite}.md"
+        if path.exists():
+            title, _, rest = path.read_text(encoding="utf-8").partition("\n")
+            beginning = rest.partition(_DETAILS)[0].replace(f"{WRITTEN}\n\n", "", 1)
+            parts.append(f"## [{title.removeprefix('# ')}](results/{path.name})\n{beginning}")
+    return "\n".join(parts)
 
-    Raises:
-        ValueError: the document has no such marks.
+
+def quote_figures(session: Session, path: Path) -> bool:
+    """Put the summary between the two marks that another document has for this suite.
+
+    Returns:
+        Whether it has such marks.
     """
-    before, begin, rest = path.read_text(encoding="utf-8").partition(FIGURES_BEGIN)
+    mark = FIGURES_BEGIN.format(suite=session.options.suite)
+    before, begin, rest = path.read_text(encoding="utf-8").partition(mark)
     _, end, after = rest.partition(FIGURES_END)
     if not begin or not end:
-        raise ValueError(f"{path} has no lines {FIGURES_BEGIN!r} and {FIGURES_END!r}.")
+        return False
     lines = [*summary(session), "", machine_line(session)]
     path.write_text(f"{before}{begin}\n" + "\n".join(lines) + f"\n{end}{after}", encoding="utf-8")
+    return True
 
 
 def as_markdown(session: Session) -> str:
@@ -43,7 +68,7 @@ def as_markdown(session: Session) -> str:
     lines = [
         f"# {session.title}",
         "",
-        "Written by `python -m benchmarks`; edit nothing here.",
+        WRITTEN,
         "",
         machine_line(session),
         "",
@@ -85,11 +110,20 @@ def summary(session: Session) -> Iterator[str]:
 
 def _targets(session: Session, row: Row) -> str:
     words = {True: "met", False: "missed", None: "not measured"}
-    return ", ".join(
-        f"{verdict.target.describe(row)}: {words[verdict.is_met]}"
-        for verdict in session.verdicts
-        if verdict.target.row == row.key
-    )
+    outcomes: dict[str, dict[str, str]] = defaultdict(dict)
+    for verdict in session.verdicts:
+        target = verdict.target
+        if target.row == row.key:
+            outcomes[target.describe(row)][target.peer] = words[verdict.is_met]
+    return "; ".join(f"{wanted}: {_agreed(came)}" for wanted, came in outcomes.items())
+
+
+def _agreed(outcomes: dict[str, str]) -> str:
+    """What came of a target for several peers: one word where it is the same for all."""
+    words = set(outcomes.values())
+    if len(words) == 1:
+        return words.pop()
+    return ", ".join(f"{peer} {word}" for peer, word in outcomes.items())
 
 
 def _peers(session: Session) -> Iterator[str]:

@@ -74,7 +74,12 @@ Table = dict[str, dict[str, Figure]]
 
 def read_targets(path: Path = TARGETS) -> tuple[Target, ...]:
     """All targets of all suites."""
-    return tuple(Target(**entry) for entry in tomllib.loads(path.read_text())["target"])
+    return tuple(
+        Target(row, peer, entry["at_most"], entry.get("of", ""))
+        for entry in tomllib.loads(path.read_text())["target"]
+        for row in entry["rows"]
+        for peer in entry["peers"]
+    )
 
 
 def make_table(

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 
-from benchmarks import overhead
 from benchmarks.environments import make_environments
 from benchmarks.harness import Harness, Results, Work
 from benchmarks.machine import Machine, look_at_machine
 from benchmarks.peers import Peer, choose_peers
 from benchmarks.rows import Row, Table, Verdict, judge, make_table, read_targets
-
-SUITES: dict[str, ModuleType] = {"overhead": overhead}
-"""A suite is a module with TITLE, ROWS, NOTES and plan_work(peer, scale)."""
+from benchmarks.suites import SUITES, Suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +55,16 @@ def run_session(options: Options, tell: Callable[[str], None]) -> Session:
     peers = choose_peers(list(options.peers))
     reasons = make_environments(peers, tell) if options.make_environments else {}
     machine = look_at_machine()
-    plan = {peer: suite.plan_work(peer, options.scale) for peer in peers}
+    plan = make_plan(suite, peers, options.scale)
     results = Harness(options.workers, tell).measure(plan, options.rounds, reasons)
     table = make_table(suite.ROWS, plan, results)
     verdicts = judge(suite.ROWS, table, read_targets())
     return Session(
         options, suite.TITLE, suite.NOTES, machine, suite.ROWS, plan, results, table, verdicts
     )
+
+
+def make_plan(suite: Suite, peers: tuple[Peer, ...], scale: float) -> dict[Peer, list[Work]]:
+    """The work of each peer that has any in this suite."""
+    works = {peer: suite.plan_work(peer, scale) for peer in peers}
+    return {peer: planned for peer, planned in works.items() if planned}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Any
+
+    from benchmarks.calls import Call
 
 
 def identity(x: int) -> int:
@@ -18,6 +21,7 @@ def increment(x: int) -> int:
 class Rival:
     client: Any = None
     cluster: Any = None
+    graphs = 0
 
     def __init__(self, option: str, home: str, workers: int) -> None:
         self.home, self.workers = home, workers
@@ -61,6 +65,60 @@ class Rival:
             future = self.client.submit(increment, future, pure=False)
         value: int = future.result()
         return value
+
+    def map_function(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        values: list[Any] = self.client.gather(self.client.map(function, items, pure=False))
+        return values
+
+    def graph(self, calls: Sequence[Call], wanted: Sequence[int]) -> list[Any]:
+        tasks, keys = self._named(calls)
+        values: list[Any] = self.client.get(tasks, [keys[number] for number in wanted])
+        return values
+
+    def _named(self, calls: Sequence[Call]) -> tuple[dict[Any, Any], list[Any]]:
+        """A graph as Dask writes one, and the keys of its tasks."""
+        self.graphs += 1
+        keys = [
+            (f"{call.function.__name__}-{self.graphs}", number) for number, call in enumerate(calls)
+        ]
+        tasks = {
+            key: (call.function, *call.arguments, *(keys[found] for found in call.dependencies))
+            for key, call in zip(keys, calls, strict=True)
+        }
+        return tasks, keys
+
+    def timed_map(self, n: int) -> tuple[float, float, list[int]]:
+        from time import perf_counter
+
+        started = perf_counter()
+        futures = self.client.map(identity, range(n), pure=False)
+        call_seconds = perf_counter() - started
+        futures[0].result()
+        first_seconds = perf_counter() - started
+        return call_seconds, first_seconds, self.client.gather(futures)
+
+    def timed_submits(self, n: int) -> tuple[float, list[int]]:
+        from time import perf_counter
+
+        started = perf_counter()
+        futures = [self.client.submit(identity, x, pure=False) for x in range(n)]
+        seconds = perf_counter() - started
+        return seconds, self.client.gather(futures)
+
+    def branch(self, n: int, calls: Sequence[Call]) -> tuple[float, list[int]]:
+        from time import perf_counter
+
+        mapped = self.client.map(identity, range(n), pure=False)
+        started = perf_counter()
+        self.graph(calls, [len(calls) - 1])
+        seconds = perf_counter() - started
+        return seconds, self.client.gather(mapped)
+
+    def scheduler_pid(self) -> int | None:
+        return None
+
+    def bytes_through_flow(self) -> int | None:
+        return None
 
     def check_records(self, n: int) -> None:
         """It keeps none."""

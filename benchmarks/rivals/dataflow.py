@@ -9,7 +9,10 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Any
+
+    from benchmarks.calls import Call
 
 
 def identity(x: int) -> int:
@@ -45,51 +48,143 @@ class Rival:
             )
         else:
             self.runner = ProcessPoolTaskRunner(max_workers=self.workers)
-        one = task(identity)
-        more = task(increment)
+        self._task = task
+        self._tasks: dict[Callable[..., Any], Any] = {}
 
+        # its body is given anew for each run: parameters would be recorded, and sent to workers
         @flow(task_runner=self.runner)
-        def mapped(n: int) -> list[int]:
-            return one.map(range(n)).result()
+        def work() -> Any:
+            return self._body()
 
-        @flow(task_runner=self.runner)
-        def mapped_each(n: int) -> list[int]:
+        self._flow = work
+
+    def _in_flow(self, body: Callable[[], Any]) -> Any:
+        self._body = body
+        return self._flow()
+
+    def _task_of(self, function: Callable[..., Any]) -> Any:
+        if function not in self._tasks:
+            self._tasks[function] = self._task(function)
+        return self._tasks[function]
+
+    def map(self, n: int) -> list[int]:
+        return self.map_function(identity, range(n))
+
+    def map_each(self, n: int) -> list[int]:
+        one = self._task_of(identity)
+
+        def body() -> list[int]:
             return [future.result() for future in one.map(range(n))]
 
-        @flow(task_runner=self.runner)
-        def submitted(n: int) -> list[int]:
+        values: list[int] = self._in_flow(body)
+        return values
+
+    def submit(self, n: int) -> list[int]:
+        one = self._task_of(identity)
+
+        def body() -> list[int]:
             futures = [one.submit(x) for x in range(n)]
             return [future.result() for future in futures]
 
-        @flow(task_runner=self.runner)
-        def chained(n: int) -> int:
+        values: list[int] = self._in_flow(body)
+        return values
+
+    def chain(self, n: int) -> int:
+        more = self._task_of(increment)
+
+        def body() -> Any:
             future = more.submit(0)
             for _ in range(n - 1):
                 future = more.submit(future)
             return future.result()
 
-        self.flows: dict[str, Any] = {
-            "map": mapped,
-            "map_each": mapped_each,
-            "submit": submitted,
-            "chain": chained,
-        }
-
-    def map(self, n: int) -> list[int]:
-        values: list[int] = self.flows["map"](n)
-        return values
-
-    def map_each(self, n: int) -> list[int]:
-        values: list[int] = self.flows["map_each"](n)
-        return values
-
-    def submit(self, n: int) -> list[int]:
-        values: list[int] = self.flows["submit"](n)
-        return values
-
-    def chain(self, n: int) -> int:
-        value: int = self.flows["chain"](n)
+        value: int = self._in_flow(body)
         return value
+
+    def map_function(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        one = self._task_of(function)
+        values: list[Any] = self._in_flow(lambda: one.map(items).result())
+        return values
+
+    def graph(self, calls: Sequence[Call], wanted: Sequence[int]) -> list[Any]:
+        def body() -> list[Any]:
+            futures = self._submit_all(calls)
+            kept = [futures[number] for number in wanted]
+            del futures  # nobody asks for the other values, so none has to be kept
+            return [future.result() for future in kept]
+
+        values: list[Any] = self._in_flow(body)
+        return values
+
+    def _submit_all(self, calls: Sequence[Call]) -> list[Any]:
+        futures: list[Any] = []
+        for function, arguments, dependencies in calls:
+            inputs = [futures[number] for number in dependencies]
+            futures.append(self._task_of(function).submit(*arguments, *inputs))
+        return futures
+
+    def timed_map(self, n: int) -> tuple[float, float, list[int]]:
+        from time import perf_counter
+
+        one = self._task_of(identity)
+
+        def body() -> tuple[float, float, list[int]]:
+            started = perf_counter()
+            futures = one.map(range(n))
+            call_seconds = perf_counter() - started
+            futures[0].result()
+            first_seconds = perf_counter() - started
+            return call_seconds, first_seconds, futures.result()
+
+        found: tuple[float, float, list[int]] = self._in_flow(body)
+        return found
+
+    def timed_submits(self, n: int) -> tuple[float, list[int]]:
+        from time import perf_counter
+
+        one = self._task_of(identity)
+
+        def body() -> tuple[float, list[int]]:
+            started = perf_counter()
+            futures = [one.submit(x) for x in range(n)]
+            seconds = perf_counter() - started
+            return seconds, [future.result() for future in futures]
+
+        found: tuple[float, list[int]] = self._in_flow(body)
+        return found
+
+    def branch(self, n: int, calls: Sequence[Call]) -> tuple[float, list[int]]:
+        from time import perf_counter
+
+        one = self._task_of(identity)
+
+        def body() -> tuple[float, list[int]]:
+            mapped = one.map(range(n)) if n else None
+            started = perf_counter()
+            self._submit_all(calls)[-1].result()
+            seconds = perf_counter() - started
+            return seconds, [] if mapped is None else mapped.result()
+
+        found: tuple[float, list[int]] = self._in_flow(body)
+        return found
+
+    def scheduler_pid(self) -> int | None:
+        if self.option != "dask":
+            return None
+        from distributed import Client
+
+        from benchmarks.calls import Call
+        from benchmarks.tasks import scheduler_address
+
+        (address,) = self.graph([Call(scheduler_address)], [0])
+        open_client: Any = Client
+        with open_client(address) as client:
+            pid: int = client.run_on_scheduler(os.getpid)
+        return pid
+
+    def bytes_through_flow(self) -> int | None:
+        moved: int = self.runner.bytes_through_flow
+        return moved
 
     def check_records(self, n: int) -> None:
         from dataflow import records

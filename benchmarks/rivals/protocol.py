@@ -1,8 +1,14 @@
-"""What every rival can do; each file beside this one has a class `Rival` that does."""
+"""What rivals can do; each file beside this one has a class `Rival` that does.
+
+All can do what the suite `overhead` asks for; those that the other suites plan work for can more.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from benchmarks.calls import Call
 
 
 class Rival(Protocol):
@@ -10,6 +16,8 @@ class Rival(Protocol):
 
     Every value is checked by the case that asked for it, so none of these may skip the work.
     """
+
+    workers: int
 
     def __init__(self, option: str, home: str, workers: int) -> None:
         """Import nothing and start nothing; `home` is a folder for all that is left behind."""
@@ -44,3 +52,40 @@ class Rival(Protocol):
 
     def close(self) -> None:
         """End all that was started; harmless when nothing was."""
+
+
+class MapRival(Rival, Protocol):
+    """One that maps other functions too."""
+
+    def map_function(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """A function of `benchmarks.tasks` over items as one map: all values, read at once."""
+
+
+class GraphRival(MapRival, Protocol):
+    """One that knows dependencies."""
+
+    def graph(self, calls: Sequence[Call], wanted: Sequence[int]) -> list[Any]:
+        """All calls, handed over in its quickest way: the values of those with these numbers."""
+
+    def timed_map(self, n: int) -> tuple[float, float, list[int]]:
+        """The identity over `range(n)`: seconds of the call alone, until the first result; values.
+
+        Seconds of both begin with the call, workers being warm.
+        """
+
+    def timed_submits(self, n: int) -> tuple[float, list[int]]:
+        """The identity of each of `range(n)`: seconds of the n calls alone; all values."""
+
+    def branch(self, n: int, calls: Sequence[Call]) -> tuple[float, list[int]]:
+        """A graph submitted right after a map of the identity over `range(n)`; n may be 0.
+
+        Returns:
+            Seconds from after the map's call to the result of the graph's last call, and the
+            values of the map.
+        """
+
+    def scheduler_pid(self) -> int | None:
+        """The process of its scheduler, where that is not the measured one."""
+
+    def bytes_through_flow(self) -> int | None:
+        """Bytes that have gone through the measured process so far; None: it does not count."""

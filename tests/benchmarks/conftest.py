@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from benchmarks import overhead
 from benchmarks.harness import Results
 from benchmarks.machine import Machine
 from benchmarks.peers import Peer, choose_peers
 from benchmarks.rows import judge, make_table, read_targets
-from benchmarks.session import Options, Session
+from benchmarks.session import Options, Session, make_plan
+from benchmarks.suites import overhead
 
 FIGURES = {
     "map": {"seconds_each": 3e-6, "grown_bytes": 20e6},
@@ -40,7 +40,7 @@ def _results(peer: Peer) -> Results:
 def session() -> Session:
     """Three rounds of dataflow and the pool; Ray was not found."""
     options = Options("overhead", ("pool", "ray"), rounds=3)
-    plan = {peer: overhead.plan_work(peer, 1.0) for peer in choose_peers(["pool", "ray"])}
+    plan = make_plan(overhead, choose_peers(["pool", "ray"]), 1.0)
     results = {peer: _results(peer) for peer in plan}
     table = make_table(overhead.ROWS, plan, results)
     when = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)

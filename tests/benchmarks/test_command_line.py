@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import command_line
 from benchmarks.command_line import main
+from benchmarks.suites import SUITES
 
 
 @pytest.fixture
@@ -22,20 +23,33 @@ def asked(monkeypatch, session):
 
 
 def test_the_full_form(asked, tmp_path, capsys):
-    output = tmp_path / "figures.md"
-    assert main(["overhead", "--peers", "dask, ray,pool", "--output", str(output)]) == 0
+    assert main(["overhead", "--peers", "dask, ray,pool", "--output", str(tmp_path)]) == 0
     assert (asked[0].peers, asked[0].rounds, asked[0].scale) == (("dask", "ray", "pool"), 5, 1.0)
-    assert output.exists() and output.with_suffix(".json").exists()
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
+    assert written == {"RESULTS.md", "results/overhead.md", "results/overhead.json"}
     assert "# Overhead" in capsys.readouterr().out
 
 
 def test_quick_writes_no_file_by_itself(asked, monkeypatch, tmp_path):
-    monkeypatch.setattr(command_line, "RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(command_line, "FOLDER", tmp_path)
     assert main(["overhead", "--quick"]) == 0
     assert (asked[0].rounds, asked[0].peers) == (3, ("pool", "dask"))
     assert not list(tmp_path.iterdir())
     assert main(["overhead"]) == 0
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_all_suites_one_after_another(asked):
+    assert main(["all", "--quick"]) == 0
+    assert [options.suite for options in asked] == list(SUITES)
+
+
+def test_quoting_in_a_document_without_marks_is_told(asked, tmp_path, capsys):
+    document = tmp_path / "README.md"
+    document.write_text("nothing\n")
+    assert main(["overhead", "--quick", "--quote", str(document)]) == 0
+    assert "no marks for the figures of overhead" in capsys.readouterr().err
+    assert document.read_text() == "nothing\n"
 
 
 def test_check_fails_when_a_target_is_missed(asked, capsys):

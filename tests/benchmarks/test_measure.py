@@ -14,13 +14,13 @@ from benchmarks.harness import Harness, Work, _last_line
 from benchmarks.measure import PROGRAM
 from benchmarks.peers import OURS, PEERS, Peer
 from benchmarks.rivals import dataflow as dataflow_rival
-from benchmarks.rivals.protocol import Rival
+from benchmarks.rivals.protocol import GraphRival, MapRival, Rival
 
 ALL = (*OURS, *(peer for group in PEERS.values() for peer in group))
 REPOSITORY = Path(__file__).resolve().parents[2]
-MAP = Work("map", "map_elements", 30, is_warm=True)
-MAP_EACH = Work("map_each", "map_futures", 30, is_warm=True)
-FIRST = Work("first", "fresh_submits", 2, is_warm=False)
+MAP = Work("map", "map_elements", 30, may_share=True)
+MAP_EACH = Work("map_each", "map_futures", 30, may_share=True)
+FIRST = Work("first", "fresh_submits", 2, may_share=False)
 
 
 @pytest.mark.parametrize("peer", ALL, ids=lambda peer: peer.key)
@@ -30,6 +30,16 @@ def test_every_rival_has_the_same_interface(peer, tmp_path):
         if name in vars(Rival) and not name.startswith("_"):
             mine, wanted = inspect.signature(getattr(rival, name)), inspect.signature(function)
             assert str(mine) == str(wanted), name
+
+
+@pytest.mark.parametrize("peer", ALL, ids=lambda peer: peer.key)
+def test_what_some_rivals_can_do_besides_is_the_same_too(peer):
+    rival = importlib.import_module(f"benchmarks.rivals.{peer.rival}").Rival
+    for more in (MapRival, GraphRival):
+        for name, function in inspect.getmembers(more, inspect.isfunction):
+            if name in vars(more) and not name.startswith("_") and hasattr(rival, name):
+                mine, wanted = inspect.signature(getattr(rival, name)), inspect.signature(function)
+                assert str(mine) == str(wanted), name
 
 
 def test_measuring_imports_next_to_nothing():
@@ -64,7 +74,7 @@ def test_our_own_case_runs():
 
 def test_warm_cases_share_a_process_where_starting_is_slow():
     slow = Peer("slow", "Slow", "pool", "1", shares_process=True)
-    works = [Work("chain", "chain", 5, is_warm=True), MAP]
+    works = [Work("chain", "chain", 5, may_share=True), MAP]
     results = Harness(2, lambda _: None).measure({slow: works}, 2, {})[slow]
     assert len(results.values["map", "seconds_each"]) == 2
     assert len(results.values["chain", "seconds_each"]) == 2
@@ -81,7 +91,7 @@ def test_a_peer_that_is_not_there_is_a_result():
 def test_a_case_that_fails_is_a_result_and_is_not_tried_again():
     peer = PEERS["pool"][1]
     told: list[str] = []
-    broken = Work("map", "no_such_case", 1, is_warm=True)
+    broken = Work("map", "no_such_case", 1, may_share=True)
     results = Harness(2, told.append).measure({peer: [broken, FIRST]}, 2, {})[peer]
     assert "no_such_case" in results.failures["map"]
     assert len(results.values["first", "process_seconds"]) == 2

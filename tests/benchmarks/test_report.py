@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,8 +13,12 @@ from benchmarks.report import (
     as_markdown,
     describe_missed,
     quote_figures,
+    summary,
     write_report,
 )
+from benchmarks.rows import Target, Verdict
+
+MARK = FIGURES_BEGIN.format(suite="overhead")
 
 
 def _lines(session, start):
@@ -25,6 +30,13 @@ def test_summary_has_medians_and_targets(session):
     assert "≤ 60 ms: missed" in summary
     assert "70 ms" in summary
     assert "≤ 0.6 s: met" in _lines(session, "| ten submits")[0]
+
+
+def test_a_target_of_several_peers_says_whom_it_was_missed_by(session):
+    target = Target("first", "dataflow", 0.5)
+    verdicts = [Verdict(target, True), Verdict(replace(target, peer="dataflow-dask"), False)]
+    (row,) = list(summary(replace(session, rows=(session.rows[4],), verdicts=verdicts)))[2:]
+    assert "| ≤ 0.5 s: dataflow met, dataflow-dask missed |" in row
 
 
 def test_sections_have_n_spread_and_ratios(session):
@@ -50,9 +62,9 @@ def test_every_line_of_a_table_has_as_many_cells(session):
 
 
 def test_json_holds_every_value(session, tmp_path):
-    write_report(session, tmp_path / "new" / "figures.md")
-    assert (tmp_path / "new" / "figures.md").read_text() == as_markdown(session)
-    found = json.loads((tmp_path / "new" / "figures.json").read_text())
+    path = write_report(session, tmp_path / "new")
+    assert path.read_text() == as_markdown(session)
+    found = json.loads((tmp_path / "new" / "results" / "overhead.json").read_text())
     rows = {row["key"]: row for row in found["rows"]}
     figure = rows["map"]["figures"]["dataflow"]
     assert figure == {"n": 100_000, "median": 3.0, "values": pytest.approx([3.0, 9.0, 1.5])}
@@ -60,6 +72,22 @@ def test_json_holds_every_value(session, tmp_path):
     assert rows["map"]["figures"]["ray"]["failure"].startswith("not found")
     assert rows["ten"]["targets"][0]["is_met"] is True
     assert found["machine"]["started_at"] == "2026-01-02T03:04:00+00:00"
+
+
+def test_a_suite_replaces_only_its_own_part(session, tmp_path):
+    write_report(session, tmp_path)
+    other = replace(session, options=replace(session.options, suite="patterns"), title="Other")
+    write_report(other, tmp_path)
+    write_report(replace(session, title="Again"), tmp_path)
+    text = (tmp_path / "RESULTS.md").read_text()
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings == [
+        "# Results",
+        "## [Again](results/overhead.md)",
+        "## [Other](results/patterns.md)",
+    ]
+    assert text.count("edit nothing here") == 1
+    assert text.count("| ten submits in a fresh process |") == 2
 
 
 def test_missed_targets_are_sentences(session):
@@ -70,9 +98,9 @@ def test_missed_targets_are_sentences(session):
 
 def test_quoting_replaces_what_is_between_the_marks(session, tmp_path):
     document = tmp_path / "README.md"
-    document.write_text(f"before\n{FIGURES_BEGIN}\nold\n{FIGURES_END}\nafter\n")
-    quote_figures(session, document)
-    quote_figures(session, document)
+    document.write_text(f"before\n{MARK}\nold\n{FIGURES_END}\nafter\n")
+    assert quote_figures(session, document)
+    assert quote_figures(session, document)
     text = document.read_text()
     assert "old" not in text
     assert text.count("| ten submits in a fresh process |") == 1
@@ -82,6 +110,5 @@ def test_quoting_replaces_what_is_between_the_marks(session, tmp_path):
 def test_quoting_needs_the_marks(session, tmp_path):
     document = tmp_path / "README.md"
     document.write_text("nothing\n")
-    with pytest.raises(ValueError, match="figures"):
-        quote_figures(session, document)
+    assert not quote_figures(session, document)
     assert document.read_text() == "nothing\n"

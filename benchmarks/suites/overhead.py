@@ -13,7 +13,7 @@ from benchmarks.rows import Row
 
 TITLE = "Overhead: tasks that do nothing"
 
-ROWS = (
+ROWS: tuple[Row, ...] = (
     Row("map", "`noop.map(range(n))`, values read at once, per element", "µs", "seconds_each", 1e6),
     Row("map_each", "the same, each future read in turn, per element", "µs", "seconds_each", 1e6),
     Row("submits", "n submits, then each result, per submit", "µs", "seconds_each", 1e6),
@@ -43,7 +43,7 @@ ROWS = (
     ),
 )
 
-NOTES = (
+NOTES: tuple[str, ...] = (
     "map, submits, chain: the whole flow, workers warm; every value is read back and checked. "
     "Read at once: `FutureList.result()`, `gather`, `ray.get` of the list. Read in turn: "
     "`future.result()` of each, which makes the future objects too; a pool's map has none.",
@@ -115,7 +115,7 @@ _CASES: dict[str, tuple[str, bool, dict[str, int]]] = {
     "ten": ("fresh_submits", False, {_ALL: 10, "parsl": 0, "prefect": 0}),
     "import": ("import_time", False, {_ALL: 1}),
 }
-_SAME_AS_ANOTHER = {"pool-500"}
+_SAME_AS_ANOTHER = {"pool-500", "pool-map"}
 """Peers that differ from another in the map alone."""
 
 

@@ -1,0 +1,69 @@
+"""Values of 100 MB that pass from task to task, against a plain copy of what the tasks read."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from benchmarks.calls import Call, carry_out
+from benchmarks.granularity import best_seconds
+from benchmarks.tasks import add_one, make_values, total
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from benchmarks.rivals.protocol import GraphRival
+
+WARM = True
+
+PASSED = 8
+_WARM_BYTES = 80
+
+
+def run(rival: GraphRival, n: int, variant: str) -> dict[str, float]:
+    """`n` is the bytes of one value; the variant its kind and the shape, such as `numpy-chain`."""
+    kind, _, shape = variant.partition("-")
+    _check(rival, kind, shape, _WARM_BYTES)  # the workers have imported what they need
+    before = rival.bytes_through_flow()
+    started = perf_counter()
+    tasks = _check(rival, kind, shape, n)
+    seconds = perf_counter() - started
+    after = rival.bytes_through_flow()
+    rival.check_records(tasks)
+    alone = best_seconds(lambda: carry_out(_calls(kind, shape, n))[-1])
+    found: dict[str, float] = {
+        "seconds": seconds,
+        "over_copy": seconds / _copy_seconds(n),
+        "over_alone": seconds / alone,
+    }
+    return found if before is None or after is None else {**found, "through_flow": after - before}
+
+
+def _check(rival: GraphRival, kind: str, shape: str, nbytes: int) -> int:
+    """Carry it out; the number of its tasks."""
+    calls = _calls(kind, shape, nbytes)
+    (value,) = rival.graph(calls, [len(calls) - 1])
+    expected = (PASSED + 1 if shape == "chain" else PASSED) * (nbytes // 8)
+    assert value == expected, f"the sum is {value}, not {expected}"
+    return len(calls)
+
+
+def _calls(kind: str, shape: str, nbytes: int) -> list[Call]:
+    return chain(kind, nbytes) if shape == "chain" else fan_in(kind, nbytes)
+
+
+def chain(kind: str, nbytes: int) -> list[Call]:
+    """One value that is made, changed eight times, and summed."""
+    changes = [Call(add_one, (), (number,)) for number in range(PASSED)]
+    return [Call(make_values, (kind, nbytes)), *changes, Call(total, (), (PASSED,))]
+
+
+def fan_in(kind: str, nbytes: int) -> list[Call]:
+    """Eight values that are made, and summed by one task."""
+    return [Call(make_values, (kind, nbytes))] * PASSED + [Call(total, (), tuple(range(PASSED)))]
+
+
+def _copy_seconds(nbytes: int) -> float:
+    """One copy of each of the eight values that are read."""
+    import numpy as np
+
+    values = np.ones(nbytes // 8)
+    return best_seconds(lambda: [values.copy() is values for _ in range(PASSED)])

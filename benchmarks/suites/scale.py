@@ -1,0 +1,88 @@
+"""The suite `scale`: whether an element of a map of a million costs more than one of a few."""
+
+from __future__ import annotations
+
+from benchmarks.harness import Work
+from benchmarks.peers import Peer
+from benchmarks.rows import Row
+
+TITLE = "Scale: maps of a million elements that do nothing"
+
+ROWS: tuple[Row, ...] = (
+    Row("scale_few", "map of n ÷ 100, per element", "µs", "few_seconds_each", 1e6, work="growth"),
+    Row("scale_many", "map of n, per element", "µs", "many_seconds_each", 1e6, work="growth"),
+    Row("scale_ratio", "the second over the first", "×", "ratio", work="growth"),
+    Row(
+        "scale_memory",
+        "memory added by the map to the flow's process",
+        "MB",
+        "flow_bytes",
+        1e-6,
+        work="memory_growth",
+        is_total=True,
+    ),
+    Row(
+        "scale_scheduler",
+        "the same to the scheduler's process",
+        "MB",
+        "scheduler_bytes",
+        1e-6,
+        work="memory_growth",
+        is_total=True,
+    ),
+    Row("scale_first", "first result of the map", "ms", "first_seconds", 1e3, "calls", True),
+    Row("trace_submit", "a call of `submit`", "µs", "seconds_each", 1e6, "submit_calls"),
+    Row("trace_map_10", "the call of a map of 10", "µs", "call_seconds", 1e6, "calls_10", True),
+    Row(
+        "trace_map_100k",
+        "the call of a map of 100,000",
+        "µs",
+        "call_seconds",
+        1e6,
+        "calls_100k",
+        True,
+    ),
+    Row("trace_map", "the call of the map of n", "µs", "call_seconds", 1e6, "calls", True),
+    Row(
+        "fairness",
+        "a branch of 5 × 10 ms beside the map, over the same branch alone",
+        "×",
+        "ratio",
+        work="fairness",
+    ),
+)
+
+NOTES: tuple[str, ...] = (
+    "Workers are warm; every value is read back and checked, and so are dataflow's records of "
+    "every element. n is in the tables of the rows: a million takes raw Dask futures half an hour.",
+    "The map of n ÷ 100 is the median of 5. First result, calls and the branch are medians of 3 "
+    "within the process; seconds begin with the call of `map`, those of the branch after it.",
+    "memory: peak resident memory over what was in use before, the list of values included. The "
+    "scheduler of raw Dask futures is in the measured process; dataflow hosts it in another.",
+    "The calls of raw Dask futures are those of `Client.map` and `Client.submit`.",
+)
+
+_GROWTH = {"dataflow": 1_000_000, "dataflow-dask": 1_000_000, "pool-500": 1_000_000, "dask": 10_000}
+_LONG = {"dataflow": 1_000_000, "dataflow-dask": 1_000_000, "dask": 5000}
+_CASES: dict[str, tuple[str, dict[str, int]]] = {
+    "growth": ("map_growth", _GROWTH),
+    "memory_growth": ("map_memory", {**_LONG, "dask": 20_000}),
+    "calls_10": ("map_call", {"dataflow": 10, "dataflow-dask": 10, "dask": 10}),
+    "calls_100k": ("map_call", {"dataflow": 100_000, "dataflow-dask": 100_000}),
+    "calls": ("map_call", _LONG),
+    "submit_calls": (
+        "submit_calls",
+        {"dataflow": 100_000, "dataflow-dask": 100_000, "dask": 1000},
+    ),
+    "fairness": ("fairness", _LONG),
+}
+_FEWEST = 10
+
+
+def plan_work(peer: Peer, scale: float) -> list[Work]:
+    """Each in a process of its own: what one leaves behind would be in the next one's memory."""
+    return [
+        Work(name, case, max(_FEWEST, round(sizes[peer.key] * scale)), False)
+        for name, (case, sizes) in _CASES.items()
+        if peer.key in sizes
+    ]

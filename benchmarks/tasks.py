@@ -1,0 +1,78 @@
+"""What tasks do. Workers import it: a task is a function of a module, as in any project."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from typing import Any
+
+
+def spin(iterations: int, *inputs: int) -> int:
+    """Use the CPU for a number of turns; the value depends on every input."""
+    for _ in range(iterations):
+        pass
+    return (1 + sum(inputs)) % 1_000_003
+
+
+def pause(seconds: float) -> float:
+    """Sleep; the seconds that it really took."""
+    started = time.perf_counter()
+    time.sleep(seconds)
+    return time.perf_counter() - started
+
+
+def doze(seconds: float, *inputs: int) -> int:
+    """Sleep, which takes no CPU; the value depends on every input."""
+    if seconds:
+        time.sleep(seconds)
+    return spin(0, *inputs)
+
+
+def scheduler_address() -> str:
+    """Where the scheduler of the Dask worker is that this runs on."""
+    from distributed import get_worker
+
+    worker: Any = get_worker()
+    address: str = worker.scheduler.address
+    return address
+
+
+def make_values(kind: str, nbytes: int) -> Any:
+    """Ones, so many bytes of them: a numpy array, a pandas DataFrame or an Arrow table."""
+    import numpy as np
+
+    values = np.ones(nbytes // 8)
+    if kind == "numpy":
+        return values
+    if kind == "pandas":
+        import pandas as pd
+
+        return pd.DataFrame({"x": values}, copy=False)
+    pa = importlib.import_module("pyarrow")
+    return pa.table({"x": values})
+
+
+def add_one(values: Any) -> Any:
+    """A copy of all values, each greater by one: reads and writes all of them."""
+    if hasattr(values, "num_rows"):
+        pc = importlib.import_module("pyarrow.compute")
+        return values.set_column(0, "x", pc.add(values["x"], 1.0))
+    changed = values.copy()
+    changed += 1
+    return changed
+
+
+def total(*many: Any) -> float:
+    """The sum of all values of all inputs: reads all of them."""
+    return sum(_sum(values) for values in many)
+
+
+def _sum(values: Any) -> float:
+    if hasattr(values, "num_rows") or hasattr(values, "columns"):
+        values = values["x"].to_numpy()
+    return float(values.sum())
+
+
+def moment(_element: int) -> float:
+    """When it began: on Linux the clock is the same in all processes."""
+    return time.monotonic()
