@@ -27,6 +27,7 @@ from dataflow.planner.batch_sizes import (
     batch_size,
     budget_seconds,
     concurrent_batch_size,
+    first_batch_size,
     is_short,
 )
 from dataflow.planner.bodies import BodyBuilder
@@ -98,6 +99,7 @@ class MapWork:
         self.task = stages[0].task
         self.is_concurrent = self.task.kind.startswith("async")
         self.ranges: deque[Range] = deque()
+        self.has_begun = False
         self.in_flight = 0
         for stage in stages:
             stage.work = self
@@ -133,7 +135,11 @@ class MapWork:
         """The elements of the next batch, and the mean seconds of an element."""
         mean = self.mean_seconds(book)
         nbytes = sum(book.bytes(stage.task.name) for stage in self.stages)
-        return self._take(_size(self, self.left, slots, free, mean, nbytes, costs)), mean
+        size = _size(self, self.left, slots, free, mean, nbytes, costs)
+        if not self.has_begun and not self.is_concurrent:
+            size = min(size, first_batch_size(mean))
+        self.has_begun = True
+        return self._take(size), mean
 
     def _take(self, size: int) -> Sequence[int]:
         """The first so many elements that can begin; no others with those that are alone."""

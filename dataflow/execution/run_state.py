@@ -178,6 +178,8 @@ class RunState:
     # --- maps ------------------------------------------------------------------------------------
 
     def _add_map(self, node: MapNode, uses: Any) -> None:
+        if node.length is not None:
+            node.set_length(node.length)
         node.work = [node]
         slots = node.graph.queue.runner.slots
         if node.length is not None and not self._is_failed(node):

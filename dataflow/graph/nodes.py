@@ -303,12 +303,16 @@ class MapNode(_Traced):
         self.length_callbacks: list[Callable[[], None]] = []
         self.noticed: set[int] | bool = False
         if length is not None:
-            self.set_length(length)
+            self.length = self.left = length
 
     name = _Traced.key
 
     def set_length(self, length: int) -> None:
-        """Now it is known how many elements there are."""
+        """Now it is known how many elements there are, and each gets its states.
+
+        Of a map whose length is known when it is traced that is left to the run loop: it takes
+        longer than all the rest of the call.
+        """
         self.codes = bytearray(length)
         self.settled = bytearray(length)
         self.left = length
@@ -318,14 +322,12 @@ class MapNode(_Traced):
         """Whether it (or one element) has ended, as far as has been announced."""
         if element is None:
             return self.length is not None and self.announced_count >= self.length
-        if self.length is None:
-            return False
-        return self.codes[element] in ENDED_CODES
+        return bool(self.codes) and self.codes[element] in ENDED_CODES
 
     def state_code(self, element: int | None = None) -> int:
         """The announced state of an element; of the map as a whole without one."""
         if element is not None:
-            return self.codes[element]
+            return self.codes[element] if self.codes else _PENDING
         if self.failure is not None:
             return self.failed_code
         if not self.ended():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 PROBE_ELEMENTS = 64
 PROBE_SECONDS = 0.01
+FIRST_SECONDS = 0.002
 WORTHWHILE_DISPATCHES = 10
 SMALLEST_DISPATCHES = 4
 BATCH_BYTES = 64_000_000
@@ -57,6 +58,11 @@ def batch_size(
     last = min(math.ceil(SMALLEST_DISPATCHES * dispatch), -(-left // (free or slots)))
     most = max(int(costs.target_seconds / mean), 1)
     return min(max(share, least, last), most, left)
+
+
+def first_batch_size(mean_seconds: float | None) -> int:
+    """How many elements the first batch of a map takes at most: someone may wait for a result."""
+    return PROBE_ELEMENTS if mean_seconds is None else max(int(FIRST_SECONDS / mean_seconds), 1)
 
 
 def concurrent_batch_size(left: int, slots: int, free: int) -> int:
