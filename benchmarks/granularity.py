@@ -16,7 +16,7 @@ from benchmarks.tasks import spin
 ENOUGH = 0.5
 FACTOR = 1.5
 TRIES = 2
-FIRST_SECONDS = 0.001
+FIRST_SECONDS, LONGEST_SECONDS = 0.001, 0.040
 _CALIBRATION_TURNS, _CALIBRATIONS = 2_000_000, 5
 
 
@@ -40,10 +40,16 @@ def smallest_length(
 
 
 def descend(efficiency: Callable[[float], float], length: float) -> float:
-    """The length at which the efficiency is 50 %, from above; `length` is where to begin."""
+    """The length at which the efficiency is 50 %, from above; `length` is where to begin.
+
+    Raises:
+        RuntimeError: no length that can be tried in time is enough.
+    """
     longer, found = length, efficiency(length)
     while found < ENOUGH:
         longer *= FACTOR
+        if longer > LONGEST_SECONDS:
+            raise RuntimeError(f"less than 50 % even with tasks of {LONGEST_SECONDS * 1000:.0f} ms")
         found = efficiency(longer)
     while True:
         shorter = longer / FACTOR

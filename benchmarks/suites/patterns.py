@@ -40,11 +40,11 @@ NOTES: tuple[str, ...] = (
 
 
 def plan_work(peer: Peer, scale: float) -> list[Work]:
-    """The grids, shortened in steps by `scale`, and the map."""
+    """The grids, shortened in steps by `scale`, and the map, each in a process of its own."""
     works = []
     if peer.key in _GRAPHS:
         n = WIDTH * max(2, round(_STEPS * scale))
-        works = [Work(f"metg_{name}", "metg_pattern", n, True, name) for name in PATTERNS]
+        works = [Work(f"metg_{name}", "metg_pattern", n, False, name) for name in PATTERNS]
     if peer.key in _MAPPED:
-        works.append(Work("metg_map", "metg_map", max(20, round(_MAPPED[peer.key] * scale)), True))
+        works.append(Work("metg_map", "metg_map", max(20, round(_MAPPED[peer.key] * scale)), False))
     return works

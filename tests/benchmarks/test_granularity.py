@@ -17,6 +17,11 @@ def test_the_length_that_equals_the_overhead_is_found(overhead):
     assert descend(_efficiency(overhead), 0.001) == pytest.approx(overhead, rel=0.02)
 
 
+def test_a_runtime_that_is_never_efficient_is_told():
+    with pytest.raises(RuntimeError, match="tasks of 40 ms"):
+        descend(lambda length: 0.3, 0.001)
+
+
 def test_lengths_go_down_until_the_first_that_is_too_short():
     tried = []
 
