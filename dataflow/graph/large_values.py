@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dataflow.worker.columns import PackedColumn, Part, pack
+from dataflow.worker.sizes import nbytes_of
 
 LARGE_BYTES = 64_000
 _SMALL_BYTES = 4_000
@@ -19,15 +20,7 @@ _MOST_KEPT = 16
 
 def is_large(value: Any) -> bool:
     """Whether a value had better be sent once than with every call: text, bytes, arrays, frames."""
-    if isinstance(value, (str, bytes, bytearray)):
-        return len(value) > LARGE_BYTES
-    nbytes = getattr(value, "nbytes", None)
-    if nbytes is None and hasattr(type(value), "memory_usage"):
-        nbytes = value.memory_usage(index=False).sum()
-    try:
-        return nbytes is not None and int(nbytes) > LARGE_BYTES
-    except (TypeError, ValueError):  # something else is called so
-        return False
+    return nbytes_of(value) > LARGE_BYTES
 
 
 def snapshot(value: Any, shared: bool) -> PackedColumn:

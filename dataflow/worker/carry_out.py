@@ -24,6 +24,7 @@ from dataflow.model.batches import (
     Column,
     Failure,
     LogLine,
+    MapBody,
     Note,
     TaskLike,
 )
@@ -34,9 +35,12 @@ from dataflow.worker.call_context import CallContext, place_of
 from dataflow.worker.columns import ObjectColumn
 from dataflow.worker.expand import Calls, Function, Inputs, NotReady, expand
 from dataflow.worker.run_logs import capture_loggers, capture_prints
+from dataflow.worker.sizes import nbytes_of
 from dataflow.worker.timeouts import call_with_timeout
 
 Pack = Callable[[list[Any], bool], Column]
+_STAY_BYTES = 1_000_000
+_STAY_NS = 2_000_000_000
 Deliver = Callable[[BatchReport], None]
 T = TypeVar("T")
 clock = time.perf_counter_ns
@@ -166,9 +170,18 @@ class BatchCarrier:
             self.fail_rest(position, error)
 
     def may_stop(self, position: int) -> bool:
-        """Whether the batch can be cut before this position: between elements only."""
-        stages = getattr(self.batch.body, "stages", ())
-        return len(stages) < 2 or position % len(stages) == 0
+        """Whether the batch may be cut before this position, now that its time is up.
+
+        Not amid an element, and not for a while where the next call takes a large value from here:
+        it would have to be moved.
+        """
+        body = self.batch.body
+        if isinstance(body, MapBody):
+            return position % len(body.stages) == 0
+        if position >= body.calls or clock() > self.deadline + _STAY_NS:
+            return True
+        inside = [source for _, source in body.links[position] or () if type(source) is int]
+        return all(nbytes_of(self.values[source]) < _STAY_BYTES for source in inside)
 
     def fail_rest(self, position: int, error: Exception) -> None:
         """Fail every call from a position on with the same error."""
