@@ -23,7 +23,7 @@ from runners.dask_connection import Connection
 from runners.dask_session import DaskSession
 
 _DISPATCH_SECONDS = 0.010
-_OWN_DISPATCH_SECONDS = 0.004  # see cluster.message_intervals
+_OWN_DISPATCH_SECONDS = 0.008  # see cluster.message_intervals
 
 
 class DaskTaskRunner:

@@ -2,11 +2,12 @@
 
 A call that needs nothing but calls of its own batch, and what has ended before, can begin as soon
 as these have, on the same worker, without a word from anyone. Taking it along saves a way there and
-back. It costs something where another worker could have done it meanwhile. So followers are taken
-freely while they are no more at any depth than the calls that the batch began with (chains, halves
-of a stencil, branches of a tree that closes), and only for as long as some dispatches take where
-the graph widens. It is the clustering of task graphs by internalizing edges that do not lengthen
-the schedule (Sarkar 1989), done for what is ready each time a batch is made.
+back. It costs something where another worker could have done it meanwhile, or where others wait for
+the same values. So followers are taken while they are no more at any depth than the calls that the
+batch began with (chains, halves of a stencil, branches of a tree that closes), and only for as long
+as some dispatches take where the graph widens; and one beside which others wait only if it is done
+sooner than a batch is there and back. It is the clustering of task graphs by internalizing edges
+that do not lengthen the schedule (Sarkar 1989), done for what is ready each time a batch is made.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class CallPicker:
         self._widths = [0]  # calls at each depth; at depth 0 those that could begin
         self._depths: dict[int, int] = {}  # by id() of a node
         self._missing: dict[int, int] = {}  # inputs of a node that are not in the batch
+        self._shared: set[int] = set()  # nodes that need what others need, too
         self._held: dict[int, deque[TaskNode]] = {}  # by depth: there is no room for them yet
         self._may_share: dict[int, bool] = {}  # by id() of a task
 
@@ -114,6 +116,8 @@ class CallPicker:
             if element is not None or not isinstance(follower, TaskNode):
                 continue
             key = id(follower)
+            if len(node.dependents or ()) > 1:
+                self._shared.add(key)
             missing = self._missing.get(key, follower.waiting) - 1
             self._missing[key] = missing
             self._depths[key] = max(self._depths.get(key, 0), depth)
@@ -144,11 +148,16 @@ class CallPicker:
         depth = 1
         while depth <= len(self._widths) and self._held:
             held = self._held.get(depth)
-            while held and self._has_room(depth):
+            while held and self._is_quick(held[0]) and self._has_room(depth):
                 self._take(held.popleft(), depth)
             if held is not None and not held:
                 del self._held[depth]
             depth += 1
+
+    def _is_quick(self, node: TaskNode) -> bool:
+        """Whether nobody waits for long beside this call."""
+        seconds = self._book.seconds(node.task.name)
+        return seconds is None or seconds <= self._dispatch or id(node) not in self._shared
 
     def _has_room(self, depth: int) -> bool:
         if not self._has_time_to_follow or (not self.is_known and len(self.calls) >= UNKNOWN_CALLS):

@@ -122,9 +122,23 @@ def test_half_of_a_stencil_is_taken_as_a_triangle() -> None:
         for t in (1, 2, 3)
         for i in range(width)
     ]
-    calls = picked(traced([[]] * width + row), 4, 0.002).calls
+    calls = picked(traced([[]] * width + row), 4, 0.0005).calls
     assert [node.id for node in calls if node.id < width] == [0, 1, 2, 3]
     assert {node.id for node in calls if node.id >= width} == {8, 9, 10, 16, 17, 24}
+
+
+def test_calls_beside_which_others_wait_are_taken_only_if_they_are_quick() -> None:
+    needs: list[list[int]] = [[], [0], [0], [1], [2]]
+    assert len(picked(traced(needs), 1, 0.0005).calls) == 5
+    assert len(picked(traced(needs), 1, 0.002).calls) == 1
+    chain: list[list[int]] = [[], [0], [1]]
+    assert len(picked(traced(chain), 1, 0.002).calls) == 3
+
+
+def test_a_tree_that_closes_is_taken_with_its_leaves() -> None:
+    leaves: list[list[int]] = [[]] * 8
+    tree = [*leaves, [0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11], [12, 13]]
+    assert len(picked(traced(tree), 8, 0.004).calls) == 15
 
 
 def test_a_fan_out_is_left_to_the_others() -> None:
