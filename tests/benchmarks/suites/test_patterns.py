@@ -31,8 +31,8 @@ def lengths(measured, peers, works):
     ]
 
 
-def test_a_pattern_and_a_map_run(measured):
-    found = lengths(measured, {"dataflow", "pool-500"}, {"metg_tree", "metg_map"})
+def test_a_pattern_runs_on_processes(measured):
+    found = lengths(measured, {"dataflow"}, {"metg_tree"})
     assert all(0 < seconds < 1 for seconds in found)
 
 
