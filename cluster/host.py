@@ -13,8 +13,9 @@ import os
 import pickle
 import shutil
 import socket
+from collections.abc import Callable
 from multiprocessing import forkserver
-from typing import Any
+from typing import IO, Any
 
 _CLOSE_SECONDS = 2.0
 _PRELOADED = [
@@ -47,19 +48,29 @@ async def _host(control: socket.socket) -> None:
     with control.makefile("rb") as stream:
         options = await asyncio.to_thread(pickle.load, stream)
         try:
-            cluster = await _open_cluster(**options)
+            cluster, expect = await _open_cluster(**options)
         except Exception as error:
             control.sendall(pickle.dumps({"error": _told(error)}))
             return
         control.sendall(pickle.dumps({"address": cluster.scheduler_address}))
-        await asyncio.to_thread(stream.read)
+        while (remaining := await asyncio.to_thread(_read, stream)) is not None:
+            expect(remaining)
     async with asyncio.timeout(_CLOSE_SECONDS):
         await cluster.close()
 
 
+def _read(stream: IO[bytes]) -> Any:
+    """What remains for the cluster; None: whoever told it has hung up."""
+    try:
+        return pickle.load(stream)
+    except (EOFError, OSError, pickle.UnpicklingError):
+        return None
+
+
 async def _open_cluster(
     config: dict[str, Any], kwargs: dict[str, Any], adapt: dict[str, Any] | None
-) -> Any:
+) -> tuple[Any, Callable[[Any], None]]:
+    """The cluster, and who wants to be told what remains."""
     import dask
     import distributed.utils
     from distributed import LocalCluster
@@ -67,9 +78,12 @@ async def _open_cluster(
     distributed.utils._forkserver_preload_set = True  # the list above, not all that is installed
     dask.config.set(config)
     cluster = await LocalCluster(asynchronous=True, **kwargs)  # type: ignore[no-untyped-call]
+    expect = None
     if adapt is not None:
-        cluster.adapt(**adapt)
-    return cluster
+        from cluster import adapting
+
+        expect = adapting.adapt(cluster, adapt)
+    return cluster, expect or (lambda _: None)
 
 
 def _told(error: BaseException | None) -> str:

@@ -5,6 +5,7 @@ It ends when it is closed, and with the process that made it, however that ends.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dataflow.errors import RunnerUnavailable
+from dataflow.execution.runner_protocol import Remaining
 from dataflow.settings import get_settings
 
 _START_SECONDS = 60.0
@@ -39,7 +41,8 @@ class LocalDaskCluster:
 
     Args:
         workers: how many worker processes; None: the settings' ``workers``, or one for each core.
-        adapt: arguments of ``Cluster.adapt``; None: the size stays.
+        adapt: arguments of ``Cluster.adapt``, with which the size follows the work that remains
+            (see :meth:`expect`); None: it stays.
         **options: arguments of ``distributed.LocalCluster`` that differ from ours.
 
     Attributes:
@@ -113,6 +116,11 @@ class LocalDaskCluster:
             raise RunnerUnavailable(f"The local Dask cluster did not start: {answer['error']}")
         address: str = answer["address"]
         return address
+
+    def expect(self, remaining: Remaining) -> None:
+        """Say what remains: if the cluster adapts, its size follows."""
+        with contextlib.suppress(OSError):  # it has ended
+            self._control.sendall(pickle.dumps(remaining))
 
     def close(self) -> None:
         """End its processes."""

@@ -8,6 +8,7 @@ nobody else needs, and what ``.result()`` asks for.
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import threading
 import time
@@ -15,11 +16,11 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from dataflow.execution.runner_protocol import RunnerListener
+from dataflow.execution.runner_protocol import Remaining, RunnerListener
 from dataflow.model.batches import Batch
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.settings import get_settings
-from runners.dask_connection import Connection
+from runners.dask_connection import Connection, tell_nobody
 from runners.dask_session import DaskSession
 
 _DISPATCH_SECONDS = 0.010
@@ -35,7 +36,8 @@ class DaskTaskRunner:
         cluster: an existing cluster object.
         cluster_class: makes a cluster (a class, a function, or ``"module:name"``).
         cluster_kwargs: its arguments; without ``cluster_class``, of the cluster on this machine.
-        adapt_kwargs: arguments of ``cluster.adapt``, such as ``{"minimum": 1, "maximum": 10}``.
+        adapt_kwargs: arguments of ``cluster.adapt``, such as ``{"minimum": 1, "maximum": 10}``:
+            the cluster grows and shrinks with the work that remains.
 
     A cluster that was given is never closed; one that the runner made ends with it.
     """
@@ -127,6 +129,17 @@ class DaskTaskRunner:
     def wake(self) -> None:
         """Nobody helps, so nobody has to be woken."""
 
+    @property
+    def is_elastic(self) -> bool:
+        """Whether the cluster gets larger and smaller with the work."""
+        return self._adapt_kwargs is not None
+
+    def expect(self, remaining: Remaining) -> None:
+        """Have whoever sizes the cluster told what remains."""
+        session = self._session
+        if session is not None:
+            session.expect(remaining)
+
     def close(self) -> None:
         """Leave the cluster, and end it if the runner made it."""
         with self._lock:
@@ -185,9 +198,7 @@ class DaskTaskRunner:
         except BaseException:
             client.close()
             raise
-        if self._cluster is not None and self._adapt_kwargs is not None:
-            self._cluster.adapt(**self._adaptive())
-        return Connection(client, grows=True)
+        return Connection(client, grows=True, expect=self._adapt(self._cluster))
 
     def _make_cluster(self) -> Connection:
         from cluster.connecting import connect
@@ -195,26 +206,37 @@ class DaskTaskRunner:
 
         if self._cluster_class is None:
             grows = self._adapt_kwargs is not None
-            adapt = self._adaptive() if grows else None
-            local = LocalDaskCluster(adapt=adapt, **self._cluster_kwargs)
+            local = LocalDaskCluster(adapt=self._adapt_kwargs, **self._cluster_kwargs)
             client = connect(local.address, direct=True)
-            return Connection(client, local.boards, local.close, ends_idle=True, grows=grows)
+            return Connection(
+                client,
+                local.boards,
+                local.close,
+                ends_idle=True,
+                grows=grows,
+                expect=local.expect if grows else tell_nobody,
+            )
         made = _resolve(self._cluster_class)(**self._cluster_kwargs)
         try:
-            if self._adapt_kwargs is not None:
-                made.adapt(**self._adaptive())
-            return Connection(_connect_to_cluster(made), None, made.close, grows=True)
+            expect = self._adapt(made)
+            client = _connect_to_cluster(made)
+            return Connection(client, None, made.close, grows=True, expect=expect)
         except BaseException:
             made.close()
             raise
 
-    def _adaptive(self) -> dict[str, Any]:
-        """The arguments of ``adapt``: as many workers as there are batches, not one in 5 s.
+    def _adapt(self, cluster: Any) -> Callable[[Remaining], None]:
+        """Have a cluster adapt its size, if it should; who is to be told what remains.
 
-        Dask sees only the batches that are under way, and those are short.
+        One that has its own way to do so sees only the batches that are under way, and those are
+        short: for it they should take half as long.
         """
-        seconds = self.costs.target_seconds / 2
-        return {"target_duration": f"{seconds * 1000:.0f}ms", **(self._adapt_kwargs or {})}
+        if cluster is None or self._adapt_kwargs is None:
+            return tell_nobody
+        from cluster.adapting import adapt
+
+        otherwise = {"target_duration": f"{self.costs.target_seconds * 500:.0f}ms"}
+        return adapt(cluster, self._adapt_kwargs, otherwise) or tell_nobody
 
     @property
     def _is_own(self) -> bool:
@@ -228,12 +250,14 @@ class DaskTaskRunner:
 
     def _expected_threads(self) -> int:
         """How many threads the cluster will have, as far as that is known before it is there."""
+        threads = int(self._cluster_kwargs.get("threads_per_worker") or 1)
         if self._adapt_kwargs is not None:
-            return int(self._adapt_kwargs.get("maximum") or 1)
+            maximum = self._adapt_kwargs.get("maximum") or 1
+            return int(maximum) * threads if math.isfinite(maximum) else 1
         if not self._is_own:
             return 1
         workers = self._cluster_kwargs.get("n_workers") or get_settings().workers or os.cpu_count()
-        return int(workers or 1) * int(self._cluster_kwargs.get("threads_per_worker") or 1)
+        return int(workers or 1) * threads
 
     def _resized(self, threads: int) -> None:
         adaptive = self._adapt_kwargs is not None

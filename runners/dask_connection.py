@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow.errors import RunnerUnavailable
+from dataflow.execution.runner_protocol import Remaining
 from dataflow.model.batches import Batch
 
 
 def _leave_open() -> None:
     """A cluster that was given is not ours to end."""
+
+
+def tell_nobody(remaining: Remaining) -> None:
+    """Its size is not ours to choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Connection:
         close: ends the cluster, if it is ours.
         ends_idle: whether it should end when it has not been used for a while.
         grows: whether workers may come that are not there yet.
+        expect: tells whoever sizes it what remains.
     """
 
     client: Any
@@ -31,6 +37,7 @@ class Connection:
     close: Callable[[], None] = _leave_open
     ends_idle: bool = False
     grows: bool = False
+    expect: Callable[[Remaining], None] = tell_nobody
 
     @property
     def is_lost(self) -> bool:

@@ -20,7 +20,7 @@ from itertools import count, groupby
 from typing import Any
 
 from dataflow.errors import DataflowError, ResultMissing, RunnerUnavailable
-from dataflow.execution.runner_protocol import RunnerListener
+from dataflow.execution.runner_protocol import Remaining, RunnerListener
 from dataflow.model.batches import Batch, BatchReport, Column
 from dataflow.worker.carry_out import failed_report
 from dataflow.worker.columns import PackedColumn
@@ -82,6 +82,7 @@ class DaskSession:
         self._threads = 0
         self._has_counts = False
         self._busy_at = time.monotonic()
+        self._remaining = Remaining()
         self._sender = threading.Thread(target=self._send_all, name="dataflow dask", daemon=True)
         self._receiver = threading.Thread(
             target=self._receive_all, name="dataflow dask reports", daemon=True
@@ -115,6 +116,17 @@ class DaskSession:
             else:
                 kill_workers(connection.boards, set(ids))
 
+    def expect(self, remaining: Remaining) -> None:
+        """Have whoever sizes the cluster told what remains."""
+        if remaining != self._remaining:
+            self._remaining = remaining
+            self._incoming.put(lambda: self._tell_remaining(remaining))
+
+    def _tell_remaining(self, remaining: Remaining) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(Exception):
+                self._connection.expect(remaining)
+
     def close(self) -> None:
         """End the threads and the connection, and the cluster if it is ours."""
         with self._lock:
@@ -135,6 +147,8 @@ class DaskSession:
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        with contextlib.suppress(Exception):
+            connection.expect(Remaining())
         with contextlib.suppress(Exception), _quiet_client():
             connection.client.unsubscribe_topic(connection.client.id)
             connection.client.close(timeout=2)
@@ -220,6 +234,7 @@ class DaskSession:
         )
         client.subscribe_topic(client.id, self._event)
         self._do(lambda: self._set_threads(sum(client.nthreads().values())))
+        self._incoming.put(lambda: self._tell_remaining(self._remaining))
         return not self.closed
 
     def _break(self, error: Exception) -> None:

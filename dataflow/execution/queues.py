@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from dataflow.execution.runner_protocol import Runner
+from dataflow.execution.runner_protocol import ElasticRunner, Runner
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.model.batches import Batch, Body
 from dataflow.planner.batch_sizes import (
@@ -197,6 +197,10 @@ class RunnerQueue:
         self.blocked = 0
         self.started = False
         self.loop: Any = None
+        self.elastic: ElasticRunner | None = None
+        if isinstance(runner, ElasticRunner) and runner.is_elastic:
+            self.elastic = runner
+        self.tells_remaining = False
 
     @property
     def waiting(self) -> bool:

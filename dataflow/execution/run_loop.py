@@ -23,6 +23,7 @@ from dataflow.execution.announcements import wake_all
 from dataflow.execution.queues import Flight, RunnerQueue
 from dataflow.execution.record_writer import RecordWriter
 from dataflow.execution.records_of import log_records
+from dataflow.execution.remaining import remaining_work
 from dataflow.execution.run_state import RunState
 from dataflow.execution.runner_protocol import Runner
 from dataflow.execution.task_hooks import call_running_hooks
@@ -40,6 +41,7 @@ from dataflow.worker.failures import describe
 
 SEGMENT_SECONDS = 0.05
 SEGMENT_NODES = 5000
+_TELL_SECONDS = 0.25
 Message = Callable[[], None]
 
 
@@ -209,8 +211,19 @@ class RunLoop:
                 for flight in found.next_flights():
                     _tell_hooks(flight)
                     found.runner.submit(flight.batch)
+                if found.elastic is not None and not found.tells_remaining:
+                    self._tell_remaining(found)
         if outbox.records or outbox.announcements:
             self.writer.write(outbox.records, outbox.announcements)
+
+    def _tell_remaining(self, found: RunnerQueue) -> None:
+        """Tell a runner what remains, now and until it is nothing."""
+        assert found.elastic is not None
+        remaining = remaining_work(found)
+        found.elastic.expect(remaining)
+        found.tells_remaining = bool(remaining)
+        if remaining:
+            self._after(_TELL_SECONDS, partial(self._tell_remaining, found))
 
     def _messages(self) -> list[Message]:
         messages: list[Message] = []

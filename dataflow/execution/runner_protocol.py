@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from dataflow.model.batches import Batch, BatchReport, LogLine
 from dataflow.planner.batch_sizes import RunnerCosts
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """Work that waits for a runner or is under way there; what cannot begin yet is not counted.
+
+    Elements that only share a worker, such as ``async`` ones, count as the batches they make.
+
+    Attributes:
+        elements: of tasks whose durations have been measured.
+        seconds: what these take on one thread, together.
+        unmeasured: the other elements.
+    """
+
+    elements: int = 0
+    seconds: float = 0.0
+    unmeasured: int = 0
+
+    def __bool__(self) -> bool:
+        return self.elements + self.unmeasured > 0
 
 
 class RunnerListener(Protocol):
@@ -79,3 +100,19 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """End the workers; a later ``start`` starts new ones."""
+
+
+@runtime_checkable
+class ElasticRunner(Protocol):
+    """What a runner has beside that, if it gets larger and smaller with the work.
+
+    Attributes:
+        is_elastic: whether it does, from its first run on; others are told nothing.
+    """
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether it wants to know what remains."""
+
+    def expect(self, remaining: Remaining) -> None:
+        """What remains now, a few times a second while that is anything. Never blocks or raises."""

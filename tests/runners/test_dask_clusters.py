@@ -19,7 +19,7 @@ from dataflow.errors import RunnerUnavailable, VersionMismatch
 from runners import dask_messages
 from runners.dask import DaskTaskRunner
 from runners.dask_messages import Message, check_versions, versions_here
-from tests.runners.dask_pool import client_of, eventually, session_of
+from tests.runners.dask_pool import eventually, session_of
 
 
 @task
@@ -86,18 +86,6 @@ def test_a_cluster_class(named: str) -> None:
     }
     with DaskTaskRunner(cluster_class=named, cluster_kwargs=options) as runner:
         assert pids_on(runner) == {os.getpid()}
-
-
-def test_a_cluster_that_grows_with_the_work() -> None:
-    with DaskTaskRunner(adapt_kwargs={"minimum": 0, "maximum": 2, "interval": "100ms"}) as runner:
-        assert runner.slots == 2
-
-        @flow(task_runner=runner)
-        def grown() -> Any:
-            return sum(nap.map(range(100)).result()), len(client_of(runner).nthreads())
-
-        assert grown() == (sum(range(100)), 2)
-        assert eventually(lambda: not client_of(runner).nthreads(), 20)
 
 
 def test_what_cannot_be_said_together() -> None:
