@@ -29,6 +29,7 @@ import weakref
 from collections import deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import RunnerListener
@@ -36,8 +37,9 @@ from dataflow.model.batches import Batch, BatchReport, Column
 from dataflow.worker.board import BATCH, BOARD_BYTES, DEADLINE, POSITION, culprit
 from dataflow.worker.carry_out import failed_report
 from dataflow.worker.columns import FileColumn, PackedColumn, write_file
+from runners.line import Line
 from runners.messages import dump_batch, dump_task
-from runners.worker_process import HEADER, Order
+from runners.worker_process import Order
 from runners.zygote import ANSWER, DIED, FORKED
 
 _DEPTH = 2
@@ -55,13 +57,11 @@ _ZYGOTE = (
 class _Worker:
     """A worker process and what it has been given."""
 
-    connection: socket.socket
+    line: Line
     board: memoryview
     pid: int = 0
     batches: dict[int, Batch] = field(default_factory=dict)
     tasks: set[bytes] = field(default_factory=set)
-    outgoing: deque[memoryview] = field(default_factory=deque)
-    incoming: bytearray = field(default_factory=bytearray)
     timed_out: bool = False
     hung_up: bool = False
 
@@ -91,7 +91,7 @@ class ProcessPool:
         self.shared: dict[int, tuple[weakref.ref[PackedColumn], FileColumn]] = {}
         self.files = 0
         self.limited = 0
-        self.moved = 0
+        self.moved_before = 0  # by workers that are gone
         self.idle_since: float | None = time.monotonic()
         self.selector = selectors.DefaultSelector()
         self.wake_read, self.wake_write = os.pipe()
@@ -132,16 +132,20 @@ class ProcessPool:
         for end in (ours, theirs):
             with contextlib.suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        ours.setblocking(False)
         with tempfile.TemporaryFile(dir=self.folder) as file:
             file.truncate(BOARD_BYTES)
             board = memoryview(mmap.mmap(file.fileno(), BOARD_BYTES)).cast("q")
             socket.send_fds(self.control, [FORKED], [theirs.fileno(), file.fileno()])
         theirs.close()
-        worker = _Worker(ours, board)
+        worker = _Worker(Line(ours), board)
         self.workers.append(worker)
         self.unforked.append(worker)
         self.selector.register(ours, selectors.EVENT_READ, worker)
+
+    @property
+    def moved(self) -> int:
+        """Bytes that went to workers and came from them."""
+        return self.moved_before + sum(worker.line.moved for worker in self.workers)
 
     def worker_pids(self) -> list[int]:
         """The process ids of the workers that are known to run."""
@@ -164,7 +168,7 @@ class ProcessPool:
     def _end_processes(self) -> None:
         self.control.close()
         for worker in self.workers:
-            worker.connection.close()
+            worker.line.close()
         try:
             self.zygote.wait(2)
         except subprocess.TimeoutExpired:
@@ -239,12 +243,7 @@ class ProcessPool:
         file.delete()
 
     def _send(self, worker: _Worker, message: bytes) -> None:
-        data = memoryview(HEADER.pack(len(message)) + message)
-        self.moved += len(data)
-        if not worker.outgoing:
-            data = data[_send_some(worker.connection, data) :]
-        if data:
-            worker.outgoing.append(data)
+        if not worker.line.send(message):
             self._wake()
 
     def _wake(self) -> None:
@@ -311,54 +310,33 @@ class ProcessPool:
 
     def _watch(self, worker: _Worker) -> None:
         """Wait for what this worker's socket is good for now."""
+        connection, wanted = worker.line.connection, worker.line.events
         if worker.hung_up:
-            if worker.connection in self.selector.get_map():
-                self.selector.unregister(worker.connection)
+            if connection in self.selector.get_map():
+                self.selector.unregister(connection)
             return
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.outgoing else 0)
-        if self.selector.get_key(worker.connection).events != wanted:
-            self.selector.modify(worker.connection, wanted, worker)
+        if self.selector.get_key(connection).events != wanted:
+            self.selector.modify(connection, wanted, worker)
 
     def _hear(self, worker: _Worker, events: int) -> None:
         if worker not in self.workers:  # lost a moment ago, by what the zygote said
             return
         if events & selectors.EVENT_WRITE:
             with self.lock:
-                while worker.outgoing:
-                    sent = _send_some(worker.connection, worker.outgoing[0])
-                    if sent < len(worker.outgoing[0]):
-                        worker.outgoing[0] = worker.outgoing[0][sent:]
-                        break
-                    worker.outgoing.popleft()
+                worker.line.flush()
         if events & selectors.EVENT_READ:
-            try:
-                data = worker.connection.recv(1 << 20)
-            except BlockingIOError:
-                return
-            except ConnectionError:
-                data = b""
-            if data:
-                worker.incoming += data
-                self.moved += len(data)
-                self._take_messages(worker)
-            else:
+            messages = worker.line.receive()
+            if messages is None:
                 self._lose(worker)
+            else:
+                self._take_messages(worker, messages)
 
-    def _take_messages(self, worker: _Worker) -> None:
-        incoming = worker.incoming
-        at = 0
-        while len(incoming) - at >= HEADER.size:
-            (size,) = HEADER.unpack_from(incoming, at)
-            start = at + HEADER.size
-            if len(incoming) - start < size:
-                break
-            at = start + size
-            kind, *content = pickle.loads(bytes(incoming[start:at]))
+    def _take_messages(self, worker: _Worker, messages: list[Any]) -> None:
+        for kind, *content in messages:
             if kind == "report":
                 self._take_report(worker, content[0])
             else:
                 self.listener.logged(*content)
-        del incoming[:at]
 
     def _take_report(self, worker: _Worker, data: bytes) -> None:
         report: BatchReport = pickle.loads(data)
@@ -388,15 +366,8 @@ class ProcessPool:
     def _died(self, pid: int, status: int) -> None:
         for worker in list(self.workers):
             if worker.pid == pid:
-                self._drain(worker)
+                self._take_messages(worker, worker.line.drain())
                 self._lose(worker, _cause(status))
-
-    def _drain(self, worker: _Worker) -> None:
-        """Take what a worker sent before it died."""
-        with contextlib.suppress(OSError):
-            while data := worker.connection.recv(1 << 20):
-                worker.incoming += data
-        self._take_messages(worker)
 
     def _lose(self, worker: _Worker, cause: str | None = None) -> None:
         """A worker is gone: say what it had, start another."""
@@ -407,9 +378,10 @@ class ProcessPool:
             if worker not in self.workers:
                 return
             self.workers.remove(worker)
-            if worker.connection in self.selector.get_map():
-                self.selector.unregister(worker.connection)
-            worker.connection.close()
+            if worker.line.connection in self.selector.get_map():
+                self.selector.unregister(worker.line.connection)
+            self.moved_before += worker.line.moved
+            worker.line.close()
             self.limited -= sum(map(_has_limit, worker.batches.values()))
             self._fork()
             self._assign()
@@ -428,19 +400,6 @@ class ProcessPool:
             if 0 < deadline < now - int(_GRACE_SECONDS * 1e9) and worker.batches:
                 worker.timed_out = True
                 _kill(worker)
-
-
-def _send_some(connection: socket.socket, data: memoryview) -> int:
-    """Send what the socket takes now."""
-    sent = 0
-    try:
-        while sent < len(data):
-            sent += connection.send(data[sent:])
-    except BlockingIOError:
-        pass
-    except ConnectionError:
-        return len(data)  # it is gone; the reading side finds out
-    return sent
 
 
 def _has_limit(batch: Batch) -> bool:

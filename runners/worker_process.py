@@ -4,8 +4,8 @@ Batches are carried out in the main thread, so that a time limit can interrupt t
 ``async`` tasks run beside them, on an event loop in a thread. Other threads send what a long batch
 has to tell before it is done: parts of its report, and log lines.
 
-A message is its length (8 bytes) and a pickle: to the worker an :class:`Order`; from it
-``("report", pickled report)`` and ``("logs", batch id, lines)``.
+What comes over the line is an :class:`Order`; what goes is ``("report", pickled report)`` or
+``("logs", batch id, lines)``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import pickle
 import queue
 import signal
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -30,9 +29,9 @@ from dataflow.worker.board import BATCH, DEADLINE, NEVER, POSITION, Board
 from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.columns import PackedColumn, pack, write_file
 from dataflow.worker.part_reports import part_reporter
+from runners.line import receive, send
 from runners.messages import unloadable_report
 
-HEADER = struct.Struct("<Q")
 FILE_BYTES = 1_000_000
 _LOG_SECONDS = 0.1
 
@@ -104,7 +103,7 @@ class _Worker:
         """What to do next in the main thread; None: the flow's process hung up."""
         if self.inbox is not None:
             return self.inbox.get()
-        order: Order = pickle.loads(receive(self.connection))
+        order: Order = receive(self.connection)
         return order
 
     def read(self) -> None:
@@ -112,7 +111,7 @@ class _Worker:
         assert self.inbox is not None
         try:
             while True:
-                order: Order = pickle.loads(receive(self.connection))
+                order: Order = receive(self.connection)
                 if order.is_concurrent:
                     self.begin(order)
                 else:
@@ -190,9 +189,8 @@ class _Worker:
         return write_file(column, f"{self.folder}/{os.getpid()}-{next(self.files)}")
 
     def send(self, message: Any) -> None:
-        data = pickle.dumps(message, 5)
         with self.lock:
-            self.connection.sendall(HEADER.pack(len(data)) + data)
+            send(self.connection, message)
 
 
 class _LogStream:
@@ -228,25 +226,3 @@ class _LogStream:
                 self.flush()
             except OSError:
                 return
-
-
-def receive(connection: socket.socket) -> bytearray:
-    """The next message.
-
-    Raises:
-        EOFError: the other side hung up.
-    """
-    (size,) = HEADER.unpack(_receive_exactly(connection, HEADER.size))
-    return _receive_exactly(connection, size)
-
-
-def _receive_exactly(connection: socket.socket, size: int) -> bytearray:
-    data = bytearray(size)
-    view = memoryview(data)
-    done = 0
-    while done < size:
-        count = connection.recv_into(view[done:])
-        if not count:
-            raise EOFError
-        done += count
-    return data

@@ -1,0 +1,133 @@
+"""A line to a worker: whole messages over a socket, in both directions.
+
+A message is its length (8 bytes) and a pickle. The flow's side never waits for the socket
+(:class:`Line`); a worker's side does (:func:`receive`, :func:`send`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import selectors
+import socket
+import struct
+from collections import deque
+from typing import Any
+
+_HEADER = struct.Struct("<Q")
+_READ_BYTES = 1 << 20
+
+
+class Line:
+    """The flow's side of a line.
+
+    Args:
+        connection: a stream socket; it becomes non-blocking.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.connection = connection
+        self._sent = self._received = 0
+        self._outgoing: deque[memoryview] = deque()
+        self._incoming = bytearray()
+
+    @property
+    def moved(self) -> int:
+        """Bytes that were sent and received."""
+        return self._sent + self._received
+
+    @property
+    def events(self) -> int:
+        """What to wait for (see ``selectors``)."""
+        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
+
+    def send(self, message: bytes) -> bool:
+        """Send a message; False if the socket took only a part, and :meth:`flush` has to go on."""
+        self._outgoing.append(memoryview(_HEADER.pack(len(message)) + message))
+        self._sent += _HEADER.size + len(message)
+        return len(self._outgoing) == 1 and self.flush()
+
+    def flush(self) -> bool:
+        """Send what the socket takes now; whether that is all."""
+        outgoing = self._outgoing
+        while outgoing:
+            try:
+                sent = self.connection.send(outgoing[0])
+            except BlockingIOError:
+                return False
+            except ConnectionError:
+                outgoing.clear()  # it is gone; the reading side finds out
+                break
+            if sent < len(outgoing[0]):
+                outgoing[0] = outgoing[0][sent:]
+            else:
+                outgoing.popleft()
+        return True
+
+    def receive(self) -> list[Any] | None:
+        """The messages that are whole by now; None: the worker has hung up."""
+        try:
+            data = self.connection.recv(_READ_BYTES)
+        except BlockingIOError:
+            return []
+        except ConnectionError:
+            data = b""
+        if not data:
+            return None
+        self._incoming += data
+        self._received += len(data)
+        return self._whole_messages()
+
+    def drain(self) -> list[Any]:
+        """What a worker that has ended had sent before."""
+        with contextlib.suppress(OSError):
+            while data := self.connection.recv(_READ_BYTES):
+                self._incoming += data
+        return self._whole_messages()
+
+    def _whole_messages(self) -> list[Any]:
+        incoming = self._incoming
+        messages = []
+        at = 0
+        while len(incoming) - at >= _HEADER.size:
+            (size,) = _HEADER.unpack_from(incoming, at)
+            start = at + _HEADER.size
+            if len(incoming) - start < size:
+                break
+            at = start + size
+            messages.append(pickle.loads(bytes(incoming[start:at])))
+        del incoming[:at]
+        return messages
+
+    def close(self) -> None:
+        """Hang up."""
+        self.connection.close()
+
+
+def send(connection: socket.socket, message: Any) -> None:
+    """Send a message from a worker, and wait until the socket has taken it."""
+    data = pickle.dumps(message, 5)
+    connection.sendall(_HEADER.pack(len(data)) + data)
+
+
+def receive(connection: socket.socket) -> Any:
+    """The next message for a worker.
+
+    Raises:
+        EOFError: the other side hung up.
+    """
+    (size,) = _HEADER.unpack(_receive_exactly(connection, _HEADER.size))
+    return pickle.loads(_receive_exactly(connection, size))
+
+
+def _receive_exactly(connection: socket.socket, size: int) -> bytearray:
+    data = bytearray(size)
+    view = memoryview(data)
+    done = 0
+    while done < size:
+        count = connection.recv_into(view[done:])
+        if not count:
+            raise EOFError
+        done += count
+    return data
