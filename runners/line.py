@@ -7,6 +7,7 @@ A message is its length (8 bytes) and a pickle. The flow's side never waits for 
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import selectors
 import socket
@@ -103,6 +104,58 @@ class Line:
     def close(self) -> None:
         """Hang up."""
         self.connection.close()
+
+
+class LineWaiter:
+    """Waits until something can be done for one of many lines, or until it is woken."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+
+    def add(self, connection: socket.socket, owner: Any) -> None:
+        """Wait for what comes over this socket, too; ``owner`` says whose it is."""
+        self._selector.register(connection, selectors.EVENT_READ, owner)
+
+    def watch(self, line: Line) -> None:
+        """Wait for what a line that was added is good for now."""
+        key = self._selector.get_map().get(line.connection)
+        if key is not None and key.events != line.events:
+            self._selector.modify(line.connection, line.events, key.data)
+
+    def remove(self, connection: socket.socket) -> None:
+        """Do not wait for this socket any more, if it still is waited for."""
+        if connection in self._selector.get_map():
+            self._selector.unregister(connection)
+
+    def wait(self, seconds: float | None) -> list[tuple[Any, int]]:
+        """Wait for at most so long.
+
+        Returns:
+            The owners for whose sockets something can be done, and the events (see ``selectors``).
+        """
+        found = []
+        for key, events in self._selector.select(seconds):
+            if key.data is None:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_read, 4096)
+            else:
+                found.append((key.data, events))
+        return found
+
+    def wake(self) -> None:
+        """End the wait of the thread that waits."""
+        with contextlib.suppress(BlockingIOError, OSError):
+            os.write(self._wake_write, b"x")
+
+    def close(self) -> None:
+        """Give back what it holds; nobody may wait or wake any more."""
+        self._selector.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
 
 
 def send(connection: socket.socket, message: Any) -> None:

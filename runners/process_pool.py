@@ -37,7 +37,7 @@ from dataflow.model.batches import Batch, BatchReport, Column
 from dataflow.worker.board import BATCH, BOARD_BYTES, DEADLINE, POSITION, culprit
 from dataflow.worker.carry_out import failed_report
 from dataflow.worker.columns import FileColumn, PackedColumn, write_file
-from runners.line import Line
+from runners.line import Line, LineWaiter
 from runners.messages import dump_batch, dump_task
 from runners.worker_process import Order
 from runners.zygote import ANSWER, DIED, FORKED
@@ -63,7 +63,6 @@ class _Worker:
     batches: dict[int, Batch] = field(default_factory=dict)
     tasks: set[bytes] = field(default_factory=set)
     timed_out: bool = False
-    hung_up: bool = False
 
     def load(self, is_concurrent: bool) -> int:
         """How many batches it has of those that are concurrent, or of the others."""
@@ -93,11 +92,7 @@ class ProcessPool:
         self.limited = 0
         self.moved_before = 0  # by workers that are gone
         self.idle_since: float | None = time.monotonic()
-        self.selector = selectors.DefaultSelector()
-        self.wake_read, self.wake_write = os.pipe()
-        os.set_blocking(self.wake_read, False)
-        os.set_blocking(self.wake_write, False)
-        self.selector.register(self.wake_read, selectors.EVENT_READ, None)
+        self.waiter = LineWaiter()
         self._start_zygote()
         for _ in range(size):
             self._fork()
@@ -124,7 +119,7 @@ class ProcessPool:
         theirs.close()
         self.control = ours
         self.answers = bytearray()
-        self.selector.register(ours, selectors.EVENT_READ, self)
+        self.waiter.add(ours, self)
 
     def _fork(self) -> None:
         """Ask for another worker; batches can be sent to it at once, they wait in its socket."""
@@ -140,7 +135,7 @@ class ProcessPool:
         worker = _Worker(Line(ours), board)
         self.workers.append(worker)
         self.unforked.append(worker)
-        self.selector.register(ours, selectors.EVENT_READ, worker)
+        self.waiter.add(ours, worker)
 
     @property
     def moved(self) -> int:
@@ -160,7 +155,7 @@ class ProcessPool:
             if self.closed:
                 return
             self.closed = True
-        self._wake()
+        self.waiter.wake()
         if threading.current_thread() is not self.thread:
             self.thread.join(5)
         self._end_processes()
@@ -209,7 +204,7 @@ class ProcessPool:
             worker.batches[batch.id] = batch
             if _has_limit(batch):
                 self.limited += 1
-                self._wake()  # it may sleep, and has to watch the time now
+                self.waiter.wake()  # it may sleep, and has to watch the time now
             self._send(worker, message)
 
     def _encode(self, batch: Batch, worker: _Worker) -> bytes:
@@ -244,11 +239,7 @@ class ProcessPool:
 
     def _send(self, worker: _Worker, message: bytes) -> None:
         if not worker.line.send(message):
-            self._wake()
-
-    def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError, OSError):
-            os.write(self.wake_write, b"x")
+            self.waiter.wake()
 
     def cancel(self, batch_ids: set[int]) -> None:
         """Drop these batches; workers that are at them are ended, but for ``async`` calls."""
@@ -274,23 +265,18 @@ class ProcessPool:
                 problem.__cause__ = error
                 self.listener.broken(problem)
         finally:
-            self.selector.close()
-            os.close(self.wake_read)
-            os.close(self.wake_write)
+            self.waiter.close()
 
     def _turn(self) -> None:
         with self.lock:
             for worker in self.workers:
-                self._watch(worker)
+                self.waiter.watch(worker.line)
             timeout = _WATCH_SECONDS if self.limited else _IDLE_SECONDS
-        for key, events in self.selector.select(timeout):
-            if key.data is None:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self.wake_read, 4096)
-            elif key.data is self:
+        for owner, events in self.waiter.wait(timeout):
+            if owner is self:
                 self._hear_zygote()
             else:
-                self._hear(key.data, events)
+                self._hear(owner, events)
         if self.limited:
             self._end_overdue()
         self._end_if_idle()
@@ -307,16 +293,6 @@ class ProcessPool:
                 return
             self.closed = True
         self._end_processes()
-
-    def _watch(self, worker: _Worker) -> None:
-        """Wait for what this worker's socket is good for now."""
-        connection, wanted = worker.line.connection, worker.line.events
-        if worker.hung_up:
-            if connection in self.selector.get_map():
-                self.selector.unregister(connection)
-            return
-        if self.selector.get_key(connection).events != wanted:
-            self.selector.modify(connection, wanted, worker)
 
     def _hear(self, worker: _Worker, events: int) -> None:
         if worker not in self.workers:  # lost a moment ago, by what the zygote said
@@ -372,14 +348,13 @@ class ProcessPool:
     def _lose(self, worker: _Worker, cause: str | None = None) -> None:
         """A worker is gone: say what it had, start another."""
         if cause is None:  # its socket closed first: the zygote tells why it ended, a moment later
-            worker.hung_up = True
+            self.waiter.remove(worker.line.connection)
             return
         with self.lock:
             if worker not in self.workers:
                 return
             self.workers.remove(worker)
-            if worker.line.connection in self.selector.get_map():
-                self.selector.unregister(worker.line.connection)
+            self.waiter.remove(worker.line.connection)
             self.moved_before += worker.line.moved
             worker.line.close()
             self.limited -= sum(map(_has_limit, worker.batches.values()))
