@@ -24,6 +24,7 @@ _PRELOADED = [
     "distributed.worker",
     "cluster.message_intervals",
     "runners.dask_worker",
+    "runners.dask_line_worker",
 ]
 
 

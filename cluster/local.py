@@ -27,12 +27,13 @@ _HOST = (
     "import sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; "
     "from cluster.host import main; main({fd}, {folder!r})"
 )
+_LINES = "lines"
 _CONFIG = {
     "distributed.worker.multiprocessing-method": "forkserver",
     # the run decides what becomes of a batch whose worker died: it knows which call was at fault
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.preload": ["cluster.message_intervals"],
-    "distributed.worker.preload": ["cluster.message_intervals"],
+    "distributed.worker.preload": ["cluster.message_intervals", "runners.dask_line_worker"],
 }
 
 
@@ -48,6 +49,8 @@ class LocalDaskCluster:
     Attributes:
         address: of its scheduler.
         boards: a folder in which its workers write down what they are at.
+        lines: a socket to which its workers connect; None where that cannot be, and if it adapts,
+            since Dask retires workers that it has given nothing to.
 
     Raises:
         RunnerUnavailable: it could not be started.
@@ -73,9 +76,12 @@ class LocalDaskCluster:
         )
         self.boards = self._folder.name
         self._pid = os.getpid()
+        path = f"{self.boards}/{_LINES}"
+        self.lines = None if adapt is not None else _listen(path)
+        config = {**_CONFIG, "dataflow.lines": path if self.lines else None}
         self._start_host()
         try:
-            self.address = self._introduce({"config": _CONFIG, "kwargs": kwargs, "adapt": adapt})
+            self.address = self._introduce({"config": config, "kwargs": kwargs, "adapt": adapt})
         except BaseException:
             self.close()
             raise
@@ -127,6 +133,8 @@ class LocalDaskCluster:
         if os.getpid() != self._pid:
             return
         self._control.close()
+        if self.lines is not None:
+            self.lines.close()
         try:
             self._host.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -143,6 +151,20 @@ class LocalProvider:
     def open(self, **options: Any) -> LocalDaskCluster:
         """A new cluster; ``options`` as for :class:`LocalDaskCluster`."""
         return LocalDaskCluster(**options)
+
+
+def _listen(path: str) -> socket.socket | None:
+    """A socket that processes of this user can connect to; None if there can be none."""
+    if not hasattr(socket, "AF_UNIX"):
+        return None
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(path)
+    except OSError:  # the path is too long for the system
+        listening.close()
+        return None
+    listening.listen(1000)
+    return listening
 
 
 def _cores() -> int:

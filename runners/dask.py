@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from dataflow.execution.runner_protocol import Remaining, RunnerListener
@@ -24,7 +25,8 @@ from runners.dask_connection import Connection, tell_nobody
 from runners.dask_session import DaskSession
 
 _DISPATCH_SECONDS = 0.010
-_OWN_DISPATCH_SECONDS = 0.008  # see cluster.message_intervals
+_OWN_DISPATCH_SECONDS = 0.008
+_LINE_DISPATCH_SECONDS = 0.0008
 
 
 class DaskTaskRunner:
@@ -211,6 +213,7 @@ class DaskTaskRunner:
             return Connection(
                 client,
                 local.boards,
+                local.lines,
                 local.close,
                 ends_idle=True,
                 grows=grows,
@@ -220,7 +223,7 @@ class DaskTaskRunner:
         try:
             expect = self._adapt(made)
             client = _connect_to_cluster(made)
-            return Connection(client, None, made.close, grows=True, expect=expect)
+            return Connection(client, close=made.close, grows=True, expect=expect)
         except BaseException:
             made.close()
             raise
@@ -244,7 +247,14 @@ class DaskTaskRunner:
         return not (self._address or self._client or self._cluster or self._cluster_class)
 
     def _costs(self) -> RunnerCosts:
-        dispatch_seconds = _OWN_DISPATCH_SECONDS if self._is_own else _DISPATCH_SECONDS
+        if not self._is_own:
+            return self._costs_of(_DISPATCH_SECONDS)
+        by_scheduler = self._costs_of(_OWN_DISPATCH_SECONDS)
+        if self._adapt_kwargs is not None:
+            return by_scheduler
+        return replace(self._costs_of(_LINE_DISPATCH_SECONDS), of_large=by_scheduler)
+
+    def _costs_of(self, dispatch_seconds: float) -> RunnerCosts:
         target_seconds = min(max(2 * self._slots * dispatch_seconds, 0.1), 2.0)
         return RunnerCosts(dispatch_seconds, target_seconds)
 

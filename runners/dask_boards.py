@@ -71,8 +71,13 @@ def kill_workers(folder: str, batch_ids: set[int]) -> None:
     for path, board in _read_boards(folder):
         if board[BATCH] in batch_ids and path.suffix != _DEAD:
             path.unlink()
-            with contextlib.suppress(OSError):
-                os.kill(int(path.name.partition("-")[0]), signal.SIGKILL)
+            kill_process(int(path.name.partition("-")[0]))
+
+
+def kill_process(pid: int) -> None:
+    """End a worker's process, whatever it is at."""
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _read_boards(folder: str) -> Iterator[tuple[Path, list[int]]]:

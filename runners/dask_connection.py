@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ class Connection:
     Attributes:
         client: connected to its scheduler; ours.
         boards: the folder in which its workers, on this machine, write down what they are at.
+        lines: a socket to which its workers, on this machine, connect.
         close: ends the cluster, if it is ours.
         ends_idle: whether it should end when it has not been used for a while.
         grows: whether workers may come that are not there yet.
@@ -34,6 +36,7 @@ class Connection:
 
     client: Any
     boards: str | None = None
+    lines: socket.socket | None = None
     close: Callable[[], None] = _leave_open
     ends_idle: bool = False
     grows: bool = False

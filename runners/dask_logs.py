@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from dataflow.model.batches import LogLine
@@ -21,11 +22,14 @@ def tell(worker: Any, message: Message, kind: str, data: bytes) -> None:
 
 
 class LogStream:
-    """Log lines of a batch that takes its time: sent while it runs, or left for the report."""
+    """Log lines of a batch that takes its time: sent while it runs, or left for the report.
 
-    def __init__(self, worker: Any, message: Message) -> None:
-        self._worker = worker
-        self._message = message
+    Args:
+        tell: sends the flow's process something of a kind.
+    """
+
+    def __init__(self, tell: Callable[[str, bytes], None]) -> None:
+        self._tell = tell
         self._lines: list[LogLine] = []
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -63,4 +67,4 @@ class LogStream:
             if len(data) > _LOG_BYTES:
                 return
             del self._lines[: len(some)]
-            tell(self._worker, self._message, "logs", data)
+            self._tell("logs", data)

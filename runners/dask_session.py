@@ -30,6 +30,7 @@ from runners.dask_columns import RemoteColumn
 from runners.dask_connection import Connection, connection_lost
 from runners.dask_encoding import LARGE_BYTES, Encoder, allow_large_messages
 from runners.dask_kept import Kept, LeftColumn
+from runners.dask_lines import DaskLines
 
 _RETRIES = 3
 _LOOK_SECONDS = 1.0
@@ -56,7 +57,6 @@ class DaskSession:
 
     Attributes:
         closed: whether it has ended; a new one is needed then.
-        bytes_through_flow: bytes of values that came to this process.
     """
 
     def __init__(
@@ -67,11 +67,12 @@ class DaskSession:
     ) -> None:
         self.listener = listener
         self.closed = False
-        self.bytes_through_flow = 0
+        self._bytes_fetched = 0
         self._open_connection = open_connection
         self._resized = resized
         self._connection: Connection | None = None
         self._encoder: Encoder | None = None
+        self._lines: DaskLines | None = None
         self._lock = threading.Lock()
         self._flights: dict[int, Flight] = {}
         self._cancelled: set[int] = set()
@@ -105,6 +106,8 @@ class DaskSession:
         with self._lock:
             self._cancelled.update(ids)
             flights = [self._flights.pop(batch_id) for batch_id in ids if batch_id in self._flights]
+        if self._lines is not None:
+            self._lines.cancel(ids)
         futures = [flight.future for flight in flights if flight.future is not None]
         connection = self._connection
         if not futures or connection is None:
@@ -147,12 +150,19 @@ class DaskSession:
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        if self._lines is not None:
+            self._lines.close()
         with contextlib.suppress(Exception):
             connection.expect(Remaining())
         with contextlib.suppress(Exception), _quiet_client():
             connection.client.unsubscribe_topic(connection.client.id)
             connection.client.close(timeout=2)
         connection.close()
+
+    @property
+    def bytes_through_flow(self) -> int:
+        """Bytes of values that came to this process."""
+        return self._bytes_fetched + (self._lines.bytes_received if self._lines else 0)
 
     # --- values ----------------------------------------------------------------------------------
 
@@ -164,7 +174,7 @@ class DaskSession:
         """
         kept: Kept = self._gather(column.future)
         found = kept.open(column.left.missing)
-        self.bytes_through_flow += found.nbytes
+        self._bytes_fetched += found.nbytes
         return found
 
     def fetch_part(self, column: RemoteColumn, start: int, stop: int) -> PackedColumn:
@@ -175,7 +185,7 @@ class DaskSession:
         """
         wanted = (column.future, start, stop, column.left.missing)
         part: PackedColumn = self._gather(self._run(dask_worker.part_of, "part", *wanted))
-        self.bytes_through_flow += part.nbytes
+        self._bytes_fetched += part.nbytes
         return part
 
     def _run(self, function: Any, name: str, *arguments: Any) -> Any:
@@ -232,6 +242,10 @@ class DaskSession:
         self._encoder = Encoder(
             self, client, connection.boards, lambda: self._threads > 0, self._run
         )
+        if connection.lines is not None and connection.boards is not None:
+            self._lines = DaskLines(
+                connection.lines, connection.boards, lambda: self.listener, self._outgoing.put
+            )
         client.subscribe_topic(client.id, self._event)
         self._do(lambda: self._set_threads(sum(client.nthreads().values())))
         self._incoming.put(lambda: self._tell_remaining(self._remaining))
@@ -315,7 +329,9 @@ class DaskSession:
                 continue
             try:
                 self._connection.check_resources(batch)
-                encoded.append((batch, *self._encoder.encode(batch)))
+                message, dependencies = self._encoder.encode(batch)
+                if dependencies or not (self._lines and self._lines.take(batch, message)):
+                    encoded.append((batch, message, dependencies))
             except Exception as error:
                 self.listener.reported(failed_report(batch, error))
         encoded.sort(key=lambda entry: _kind(entry[0]))
@@ -365,7 +381,7 @@ class DaskSession:
         looked = 0.0
         while self._receive_next() and not self._end_if_idle():
             connection = self._connection
-            if self._flights and connection and time.monotonic() - looked > _LOOK_SECONDS:
+            if self._has_work and connection and time.monotonic() - looked > _LOOK_SECONDS:
                 connection.client.loop.add_callback(self._look_around)
                 looked = time.monotonic()
 
@@ -379,12 +395,16 @@ class DaskSession:
         self._do(step)
         return True
 
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._flights) or (self._lines is not None and self._lines.is_busy)
+
     def _end_if_idle(self) -> bool:
         """End a cluster of ours that nobody has used for a while and that holds nothing."""
         with self._lock:
             now = time.monotonic()
             connection = self._connection
-            if self._flights or self._remote or not self._outgoing.empty():
+            if self._has_work or self._remote or not self._outgoing.empty():
                 self._busy_at = now
             elif self._has_counts and connection is not None:
                 self._has_counts = False
@@ -438,7 +458,7 @@ class DaskSession:
             self._remote.add(report.values)
             self._has_counts = True
         elif report.values is not None:
-            self.bytes_through_flow += report.values.nbytes
+            self._bytes_fetched += report.values.nbytes
         self.listener.reported(report)
 
     # --- what went wrong -------------------------------------------------------------------------

@@ -116,7 +116,7 @@ def _carry_out(worker: Any, message: Message, kept: Sequence[Kept], board: Board
     except Exception as error:
         return _deliver(worker, message, unloadable_report(message.batch_id, message.calls, error))
     packer = _Packer(message.stays)
-    logs = LogStream(worker, message)
+    logs = LogStream(partial(tell, worker, message))
     carrier = carrier_of(batch, packer.pack, logs.add, board)
     if first is None:
         part_reporter.ask(carrier, partial(_tell_part, worker, message), packer.part, _PART_SECONDS)

@@ -319,7 +319,8 @@ class RunnerQueue:
         return max(self.runner.slots, 1), max(slots - self.busy, 1)
 
     def _call_flight(self, work: CallWork) -> Flight | None:
-        picked = work.take(*self._room(work), self.runner.costs, self.book)
+        costs = self.runner.costs.for_value(self.book.total_bytes([work.task.name]))
+        picked = work.take(*self._room(work), costs, self.book)
         if not work.nodes:
             self.calls = {key: other for key, other in self.calls.items() if other is not work}
         nodes = picked.calls
@@ -331,15 +332,20 @@ class RunnerQueue:
         lengths = frozenset(at for at, node in enumerate(nodes) if node.wants_length)
         stay = any(map(_is_needed_outside, nodes))
         seconds = picked.seconds if picked.is_known else None
-        batch = self._batch(nodes[0], builder, body, attempts, lengths, seconds, stay)
+        batch = self._batch(nodes[0], builder, body, attempts, lengths, seconds, costs, stay)
+        leaving = (node for at, node in enumerate(nodes) if at not in body.last_uses)
+        batch.value_bytes = self.book.total_bytes(node.task.name for node in leaving)
         return Flight(batch, work, calls=nodes)
 
     def _map_flight(self, work: MapWork) -> Flight | None:
-        elements, mean = work.take(*self._room(work), self.runner.costs, self.book)
         stages = work.stages
+        kept = kept_stages(stages)
+        leaving = [stage.task.name for stage, keep in zip(stages, kept, strict=True) if keep]
+        each = self.book.total_bytes(leaving)
+        costs = self.runner.costs.for_value(each)
+        elements, mean = work.take(*self._room(work), costs, self.book)
         if not work.ranges:
             del self.maps[id(work)]
-        kept = kept_stages(stages)
         builder = BodyBuilder()
         body = builder.elements(stages, kept, elements)
         width = len(stages)
@@ -354,7 +360,8 @@ class RunnerQueue:
                     attempts[places[element] * width + number] = attempt
         stay = any(stage.dependents or stage.element_dependents for stage in stages)
         seconds = None if mean is None else mean * len(elements)
-        batch = self._batch(stages[0], builder, body, attempts, frozenset(), seconds, stay)
+        batch = self._batch(stages[0], builder, body, attempts, frozenset(), seconds, costs, stay)
+        batch.value_bytes = None if each is None else each * len(elements)
         return Flight(batch, work, stages=stages, kept=kept, elements=elements)
 
     def _batch(
@@ -365,9 +372,9 @@ class RunnerQueue:
         attempts: dict[int, int],
         lengths: frozenset[int],
         seconds: float | None,
+        costs: RunnerCosts,
         stay: bool,
     ) -> Batch:
-        costs = self.runner.costs
         run, parameters = node.graph.sent_info()
         return Batch(
             id=next(batch_ids),

@@ -251,6 +251,7 @@ class Batch:
         lengths: positions whose value's length the planner needs (dynamic maps).
         exact: every value is packed on its own (large values, wanted one by one).
         values_stay: the values are left with the worker, under a reference.
+        value_bytes: what they will probably take; None: nobody knows.
         parameters: the input that has the run's parameters, where they are too large for ``run``.
     """
 
@@ -265,6 +266,7 @@ class Batch:
     lengths: frozenset[int] = frozenset()
     exact: bool = False
     values_stay: bool = False
+    value_bytes: float | None = None
     resources: dict[str, float] = field(default_factory=dict)
     priority: int = 0
     parameters: int | None = None

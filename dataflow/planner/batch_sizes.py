@@ -19,6 +19,8 @@ WORTHWHILE_DISPATCHES = 10
 SMALLEST_DISPATCHES = 4
 BATCH_BYTES = 64_000_000
 """Of values: a worker holds all of a batch until its report is made."""
+SMALL_VALUE_BYTES = 10_000
+"""A value up to this size may come with the report of its batch, whoever needs it."""
 MAX_CONCURRENT_CALLS = 1000
 MAX_CONCURRENT_BATCH = 250
 
@@ -30,10 +32,18 @@ class RunnerCosts:
     Attributes:
         dispatch_seconds: from handing a batch over until its report is back, work excluded.
         target_seconds: how long a batch of short elements should take.
+        of_large: what a batch costs whose values are large, or were never seen; None: the same.
     """
 
     dispatch_seconds: float
     target_seconds: float
+    of_large: RunnerCosts | None = None
+
+    def for_value(self, nbytes: float | None) -> RunnerCosts:
+        """The costs of a batch with values of so many bytes each; None: they were never seen."""
+        if self.of_large is None or (nbytes is not None and nbytes <= SMALL_VALUE_BYTES):
+            return self
+        return self.of_large
 
 
 def batch_size(

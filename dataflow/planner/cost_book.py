@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _WEIGHT = 0.3
 
 
@@ -36,6 +38,16 @@ class CostBook:
     def bytes(self, task: str) -> float:
         """Mean bytes of one value; 0 if none was seen."""
         return self._bytes.get(task, 0.0)
+
+    def total_bytes(self, tasks: Iterable[str]) -> float | None:
+        """Bytes of one value of each of these; None if one of them was never seen."""
+        total = 0.0
+        for task in tasks:
+            known = self._bytes.get(task)
+            if known is None:
+                return None
+            total += known
+        return total
 
 
 def _blend(means: dict[str, float], task: str, value: float) -> None:
