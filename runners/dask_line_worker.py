@@ -1,8 +1,8 @@
 """A Dask worker's end of its line to the flow's process (see ``runners.dask_lines``).
 
-Dask loads this module into each worker of a cluster of ours (as a "preload"). A thread takes what
-comes over the line and gives it to the threads that Dask's own tasks run in, so that these and
-what comes over the line wait for each other. If Dask's tasks have them all, it is handed back.
+Dask loads this module into each worker of a cluster of ours (as a "preload"). A worker has as many
+lines as threads, and for each of them a thread of its own. A batch that finds Dask's own tasks at
+work is handed back.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
 import dask.config
 from distributed import Worker
+from distributed.threadpoolexecutor import ThreadPoolExecutor
 from distributed.utils import set_thread_state
 from distributed.worker import _worker_cvar
 
@@ -34,10 +33,11 @@ from runners.dask_inputs import ConstantMissing, load_batch
 from runners.dask_lines import BACK, FREE, HELLO, REPORT
 from runners.dask_logs import LogStream
 from runners.dask_messages import Message
+from runners.dask_slots import slots_of
 from runners.line import receive, send
 from runners.messages import unloadable_report
 
-_PATIENCE_MS = 20
+_PATIENCE_SECONDS = 0.02
 
 
 def dask_setup(server: Any) -> None:
@@ -45,83 +45,59 @@ def dask_setup(server: Any) -> None:
     path = dask.config.get("dataflow.lines", None)
     if path is None or not isinstance(server, Worker):
         return
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.connect(path)
-    except OSError:  # batches come by Dask's scheduler
-        connection.close()
-        return
-    end = _LineEnd(server, connection)
-    threading.Thread(target=end.serve, name="dataflow line", daemon=True).start()
+    threads = server.state.nthreads
+    executor: Any = ThreadPoolExecutor(threads, thread_name_prefix="dataflow line")  # type: ignore[no-untyped-call]
+    for _ in range(threads):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(path)
+        except OSError:  # batches come by Dask's scheduler
+            connection.close()
+            return
+        executor.submit(_LineEnd(server, connection).serve)
 
 
 class _LineEnd:
-    """Takes batches off the line and sends their reports back."""
+    """Takes batches off a line and sends their reports back."""
 
     def __init__(self, worker: Any, connection: socket.socket) -> None:
         self._worker = worker
         self._connection = connection
-        self._poll = select.poll()
-        self._poll.register(connection, select.POLLIN)
-        self._executor = worker.executors["default"]
-        self._threads = worker.state.nthreads
+        self._slots = slots_of(worker)
         self._sending = threading.Lock()
-        self._lock = threading.Lock()
-        self._waiting: dict[int, Future[None]] = {}
-        self._running = 0
-        self._since = 0.0  # when a batch began to wait while there was no other
 
     def serve(self) -> None:
         """Work until the flow's process hangs up."""
-        hello = os.getpid(), self._worker.address, self._threads
-        with contextlib.suppress(OSError, EOFError, RuntimeError):  # either side has ended
-            self._send(HELLO, 0, hello)
+        with contextlib.suppress(OSError, EOFError):
+            self._send(HELLO, 0, (os.getpid(), self._worker.address))
             while True:
-                if self._is_readable():
-                    self._take(receive(self._connection))
-                self._hand_back()
-
-    def _is_readable(self) -> bool:
-        return bool(self._poll.poll(_PATIENCE_MS if self._waiting else None))
-
-    def _take(self, message: Message) -> None:
-        with self._lock:
-            if not self._waiting and not self._running:
-                self._since = time.monotonic()
-            self._waiting[message.batch_id] = self._executor.submit(self._work, message)
+                self._work(receive(self._connection))
 
     def _work(self, message: Message) -> None:
-        with self._lock:
-            del self._waiting[message.batch_id]
-            self._running += 1
+        if not self._slots.acquire(_PATIENCE_SECONDS):
+            self._hand_back(message)
+            return
         try:
             with _as_task(self._worker, message):
                 self._carry_out(message)
         finally:
-            with self._lock:
-                self._running -= 1
-                self._since = time.monotonic()
+            self._slots.release()
 
-    def _hand_back(self) -> None:
-        """Give batches back that wait for Dask's tasks, and say when these have ended."""
-        with self._lock:
-            waited_ms = 1000 * (time.monotonic() - self._since)
-            if not self._waiting or self._running >= self._threads or waited_ms < _PATIENCE_MS:
-                return
-            back = [number for number, future in self._waiting.items() if future.cancel()]
-            for batch_id in back:
-                del self._waiting[batch_id]
-        for batch_id in back:
-            self._send(BACK, batch_id, None)
-        self._executor.submit(self._send, FREE, 0, None)
+    def _hand_back(self, message: Message) -> None:
+        """Have it sent elsewhere; nothing more should come until a slot is free."""
+        self._send(BACK, message.batch_id, None)
+        self._slots.when_freed(self._say_free)
+
+    def _say_free(self) -> None:
+        with contextlib.suppress(OSError):
+            self._send(FREE, 0, None)
 
     def _carry_out(self, message: Message) -> None:
         board = board_for(message)
         try:
             batch = load_batch(self._worker, message, ())
         except ConstantMissing:
-            self._send(BACK, message.batch_id, None)
-            self._send(FREE, 0, None)
+            self._hand_back(message)
             return
         except Exception as error:
             self._report(unloadable_report(message.batch_id, message.calls, error))

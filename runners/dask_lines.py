@@ -2,9 +2,9 @@
 
 A batch that goes by Dask's scheduler costs three processes some milliseconds, which is little for
 one that takes a tenth of a second, and most of the time for one that takes less: that one goes
-straight to a worker that has room. The worker carries it out in the threads of its own tasks
-(``runners.dask_line_worker``), so that no more run at once than the cluster has threads for. What
-has large values, or needs such, and what only Dask can place, goes to Dask.
+straight to a worker that has room. No more run at once in a worker than it has threads
+(``runners.dask_slots``). What has large values, or needs such, what takes long, and what only Dask
+can place goes to Dask.
 """
 
 from __future__ import annotations
@@ -30,19 +30,18 @@ HELLO, REPORT, LOGS, BACK, FREE = "hello", "report", "logs", "back", "free"
 
 @dataclass(eq=False)
 class _Worker:
-    """A Dask worker, and what it has been given over its line."""
+    """A thread of a Dask worker, and what it has been given over its line."""
 
     line: Line
     pid: int = 0
     address: str = ""
-    threads: int = 0
     is_occupied: bool = False
     batches: dict[int, Batch] = field(default_factory=dict)
 
     @property
     def room(self) -> int:
         """How many more batches it should be given."""
-        return 0 if self.is_occupied else _DEPTH * self.threads - len(self.batches)
+        return _DEPTH - len(self.batches) if self.pid and not self.is_occupied else 0
 
 
 class DaskLines:
@@ -96,6 +95,13 @@ class DaskLines:
             if not worker.line.send(message):
                 self._waiter.wake()
             return True
+
+    def idle_workers(self) -> list[str] | None:
+        """The addresses of the workers with a thread that has nothing; None: all have, or none."""
+        with self._lock:
+            idle = {worker.address for worker in self._workers if not worker.batches}
+            others = {worker.address for worker in self._workers} - idle
+            return list(idle) if idle and others else None
 
     def cancel(self, batch_ids: Collection[int]) -> None:
         """End the workers that have these batches; their nannies start new ones."""
@@ -161,7 +167,7 @@ class DaskLines:
             if batch_id in worker.batches:
                 self._listener().logged(batch_id, pickle.loads(content))
         elif kind == HELLO:
-            worker.pid, worker.address, worker.threads = content
+            worker.pid, worker.address = content
         elif kind == FREE:
             worker.is_occupied = False
         elif kind == BACK:

@@ -344,6 +344,7 @@ class DaskSession:
         if sum(map(len, messages)) > LARGE_BYTES:
             allow_large_messages()
         client = self._client()
+        idle = self._lines.idle_workers() if self._lines and not any(dependencies) else None
         with self._lock:
             for batch in batches:
                 self._flights[batch.id] = Flight(batch)
@@ -355,6 +356,8 @@ class DaskSession:
                 pure=False,
                 priority=batches[0].priority,
                 resources=batches[0].resources or None,
+                workers=idle,
+                allow_other_workers=idle is not None,
             )
             for batch, future in zip(batches, futures, strict=True):
                 self._flights[batch.id].future = future

@@ -31,6 +31,7 @@ from runners.dask_inputs import ConstantMissing, ask, load_batch
 from runners.dask_kept import Kept, LeftColumn
 from runners.dask_logs import LogStream, tell
 from runners.dask_messages import Message, check_versions
+from runners.dask_slots import slot_for_dask
 from runners.messages import unloadable_report
 
 EVENT_BYTES = 4_000
@@ -124,7 +125,7 @@ def _carry_out(worker: Any, message: Message, kept: Sequence[Kept], board: Board
         carrier.mark_told(range(first))
     try:
         with logs:
-            report = _carried_out(carrier)
+            report = _carried_out(worker, carrier)
     finally:
         if first is None:
             part_reporter.forget(carrier)
@@ -137,10 +138,11 @@ def _carry_out(worker: Any, message: Message, kept: Sequence[Kept], board: Board
     return _deliver(worker, message, report, packer.column, failed)
 
 
-def _carried_out(carrier: BatchCarrier) -> BatchReport:
+def _carried_out(worker: Any, carrier: BatchCarrier) -> BatchReport:
     """Carry out a batch; ``async`` ones leave Dask's thread to others, and its slot as well."""
     if not carrier.batch.is_concurrent:
-        return carrier.carry_out()
+        with slot_for_dask(worker):
+            return carrier.carry_out()
     from distributed import secede
 
     from dataflow.worker.async_calls import AsyncBatchCarrier
