@@ -110,6 +110,7 @@ class DaskLines:
                 if not worker.batches.keys().isdisjoint(batch_ids):
                     for batch_id in batch_ids:
                         worker.batches.pop(batch_id, None)
+                    worker.is_occupied = True
                     kill_process(worker.pid)
 
     def close(self) -> None:

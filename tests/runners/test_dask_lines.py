@@ -1,0 +1,260 @@
+"""Short batches that go straight to Dask's workers, beside those that Dask places."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataflow import flow, get_run_logger, task
+from dataflow.errors import FlowRunTimeoutError
+from runners.dask import DaskTaskRunner
+from runners.dask_lines import DaskLines
+from tests.runners.dask_pool import client_of, eventually, session_of, worker_pids
+from tests.runners.stored import messages_of, run_of
+
+LARGE = 200_000
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[DaskTaskRunner]:
+    with DaskTaskRunner(cluster_kwargs={"n_workers": 2, "threads_per_worker": 1}) as runner:
+        yield runner
+
+
+def lines_of(runner: DaskTaskRunner) -> DaskLines:
+    lines = session_of(runner)._lines
+    assert lines is not None
+    return lines
+
+
+def are_ready(runner: DaskTaskRunner) -> bool:
+    return sum(worker.room == 2 for worker in lines_of(runner)._workers) == 2
+
+
+def tasks_of_dask(runner: DaskTaskRunner) -> int:
+    """How many tasks its scheduler was given so far."""
+    found: int = client_of(runner).run_on_scheduler(lambda dask_scheduler: dask_scheduler.n_tasks)
+    return found
+
+
+@task
+def add_one(number: int) -> int:
+    return number + 1
+
+
+@task
+def nap(seconds: float) -> tuple[int, float, float]:
+    begun = time.monotonic()
+    time.sleep(seconds)
+    return os.getpid(), begun, time.monotonic()
+
+
+@task
+def large(seconds: float) -> tuple[int, float, float, bytes]:
+    return *nap.fn(seconds), b"x" * LARGE
+
+
+@task
+def after(made: tuple[int, float, float, bytes]) -> tuple[int, float, float]:
+    return nap.fn(0.05)
+
+
+def learn(*names: Any) -> None:
+    """Have it known how long these take, and how large their values are."""
+    for each in names:
+        each.submit(0).wait()
+
+
+def test_a_chain_costs_dask_nothing(own: DaskTaskRunner) -> None:
+    @flow(task_runner=own)
+    def chain() -> tuple[int, int]:
+        learn(add_one)
+        assert eventually(lambda: are_ready(own))
+        before = tasks_of_dask(own)
+        future = add_one.submit(0)
+        for _ in range(999):
+            future = add_one.submit(future)
+        return future.result(), tasks_of_dask(own) - before
+
+    assert chain() == (1000, 0)
+
+
+def test_values_that_are_large_stay_with_dask(own: DaskTaskRunner) -> None:
+    @flow(task_runner=own)
+    def passed_on() -> int:
+        learn(large)
+        before = own.bytes_through_flow
+        after.submit(large.submit(0)).wait()
+        return own.bytes_through_flow - before
+
+    assert passed_on() < 10_000
+
+
+def test_a_value_that_is_large_for_once(own: DaskTaskRunner) -> None:
+    @task
+    def grown(length: int) -> bytes:
+        return b"x" * length
+
+    @flow(task_runner=own)
+    def grows() -> tuple[int, int]:
+        learn(grown)
+        made = grown.submit(5_000_000)
+        return len(made.result()), grown.submit(made.result().count(b"x")).result().count(b"x")
+
+    assert grows() == (5_000_000, 5_000_000)
+
+
+def test_a_call_that_ends_its_worker_crashes_alone(own: DaskTaskRunner) -> None:
+    @task
+    def dies_at(number: int, deadly: int) -> int:
+        if number == deadly:
+            os._exit(3)
+        return number
+
+    @flow(task_runner=own)
+    def deadly() -> Any:
+        dies_at.submit(0, -1).wait()
+        assert eventually(lambda: are_ready(own))
+        before = tasks_of_dask(own)
+        futures = [dies_at.submit(number, 7) for number in range(50)]
+        for future in futures:
+            future.wait()
+        assert tasks_of_dask(own) - before < 50
+        return futures
+
+    deadly(return_state=True)
+    counts = [node.counts for node in run_of(deadly).nodes()]
+    assert counts == [{"Completed": 1}] * 8 + [{"Crashed": 1}] + [{"Completed": 1}] * 42
+    assert eventually(lambda: are_ready(own), 30)  # a new one has come with its line
+
+
+def test_a_run_that_is_ended_frees_its_workers(own: DaskTaskRunner) -> None:
+    @flow(task_runner=own, timeout_seconds=0.5)
+    def endless() -> None:
+        learn(nap)
+        for future in [nap.submit(60.0) for _ in range(4)]:
+            future.wait()
+
+    with pytest.raises(FlowRunTimeoutError):
+        endless()
+    assert flow(lambda: add_one.submit(1).result(), name="next", task_runner=own)() == 2
+    assert eventually(lambda: not lines_of(own).is_busy)
+
+
+def test_what_dask_places_does_not_wait_for_a_long_call(own: DaskTaskRunner) -> None:
+    """The call was expected to be short, and the value that the other needs is on its worker."""
+
+    @flow(task_runner=own)
+    def beside() -> tuple[Any, list[Any]]:
+        learn(nap, large)
+        assert eventually(lambda: are_ready(own))
+        made = [large.submit(0.0) for _ in range(2)]
+        for future in made:
+            future.wait()
+        long = nap.submit(3.0)
+        assert eventually(lambda: lines_of(own).is_busy)
+        others = [after.submit(future) for future in made]
+        return long.result(), [future.result() for future in others]
+
+    long, others = beside()
+    assert all(ended < long[2] for _, _, ended in others)
+
+
+def test_no_more_at_once_than_there_are_threads(own: DaskTaskRunner) -> None:
+    @flow(task_runner=own)
+    def mixed() -> list[tuple[int, float, float]]:
+        learn(nap, large)
+        futures: list[Any] = []
+        for number in range(30):
+            futures.append(nap.submit(0.004 * (number % 5)))
+            futures.append(large.submit(0.004 * (number % 7)))
+        return [future.result()[:3] for future in futures]
+
+    calls = mixed()
+    assert len({pid for pid, *_ in calls}) == 2
+    for pid in {pid for pid, *_ in calls}:
+        spans = sorted(span for owner, *span in calls if owner == pid)
+        assert all(before[1] <= next_one[0] for before, next_one in pairwise(spans))
+
+
+def test_a_worker_that_dask_has_occupied_hands_batches_back(
+    own: DaskTaskRunner, tmp_path: Path
+) -> None:
+    @task
+    def hold(folder: str) -> bytes:
+        Path(folder, str(os.getpid())).touch()
+        while not Path(folder, "go").exists():
+            time.sleep(0.01)
+        return b"x" * LARGE
+
+    @flow(task_runner=own)
+    def held() -> int:
+        learn(add_one)
+        assert eventually(lambda: are_ready(own))
+        holding = hold.submit(str(tmp_path))  # never measured: it goes to Dask
+        assert eventually(lambda: any(path.name.isdigit() for path in tmp_path.iterdir()))
+        total = sum(future.result() for future in [add_one.submit(n) for n in range(200)])
+        (tmp_path / "go").touch()
+        holding.wait()
+        return total
+
+    try:
+        assert held() == sum(range(1, 201))
+    finally:
+        (tmp_path / "go").touch()
+    assert eventually(lambda: are_ready(own))
+
+
+def test_logs_and_dasks_own_functions(own: DaskTaskRunner) -> None:
+    from distributed import get_worker
+
+    @task
+    def speaks(number: int) -> str:
+        get_run_logger().info("number %d", number)
+        return str(get_worker().address)
+
+    @flow(task_runner=own)
+    def spoken() -> set[str]:
+        learn(speaks)
+        assert eventually(lambda: are_ready(own))
+        return {future.result() for future in [speaks.submit(number) for number in range(1, 30)]}
+
+    state = spoken(return_state=True)
+    assert state.result() <= set(client_of(own).scheduler_info()["workers"])
+    told = sorted(messages_of(run_of(spoken)))
+    assert told == sorted(f"number {number}" for number in range(30))
+
+
+def test_two_threads_in_a_worker_have_a_line_each() -> None:
+    with DaskTaskRunner(cluster_kwargs={"n_workers": 1, "threads_per_worker": 2}) as runner:
+
+        @flow(task_runner=runner)
+        def paired() -> list[Any]:
+            alone = nap.with_options(batch_size=1)
+            learn(alone)
+            assert eventually(lambda: are_ready(runner))
+            return [future.result() for future in [alone.submit(0.3) for _ in range(2)]]
+
+        (_, *first), (_, *second) = paired()
+        assert max(first[0], second[0]) < min(first[1], second[1])
+
+
+def test_a_worker_that_is_killed_between_batches(own: DaskTaskRunner) -> None:
+    @flow(task_runner=own)
+    def interrupted() -> int:
+        learn(nap, add_one)
+        numbers = [add_one.submit(number) for number in range(2000)]
+        threading.Timer(0.05, os.kill, (worker_pids(own)[0], 9)).start()
+        naps = [nap.submit(0.01) for _ in range(40)]
+        for future in naps:
+            future.wait()
+        return sum(future.result() for future in numbers)
+
+    assert interrupted() == sum(range(1, 2001))
