@@ -24,6 +24,7 @@ from dataflow.execution.announcements import (
     TaskEnded,
 )
 from dataflow.execution.failure_log import FailureLog
+from dataflow.execution.learning import learn
 from dataflow.execution.losses import Verdict, lost_calls, lost_elements, verdict_on
 from dataflow.execution.map_lengths import find_length
 from dataflow.execution.queues import Flight, MapWork, RunnerQueue
@@ -308,7 +309,7 @@ class RunState:
         flight = queue.flights.get(report.batch_id)
         if flight is None:
             return
-        self._learn(queue, flight, report)
+        learn(queue.book, flight, report)
         known = _told_before(flight, report)
         if known:
             report = with_holes(report, known)
@@ -368,34 +369,6 @@ class RunState:
             assert isinstance(flight.work, MapWork)
             for run in reversed(runs_of(rest)):
                 queue.add_range(flight.work, run.start, run.stop, first=True)
-
-    @staticmethod
-    def _learn(queue: RunnerQueue, flight: Flight, report: BatchReport) -> None:
-        calls = len(report.states)
-        if not calls or flight.is_concurrent:
-            return
-        ended = array("q", report.ended)
-        value_bytes = None
-        if calls > len(report.dropped):
-            nbytes = report.values.nbytes if report.values is not None else 0
-            value_bytes = nbytes / (calls - len(report.dropped))
-        tasks = {task.name for task in flight.batch.tasks}
-        if len(tasks) == 1:
-            seconds = (ended[-1] - report.first_started_ns) / 1e9
-            queue.book.learn(tasks.pop(), calls, seconds, value_bytes)
-            return
-        dropped = {flight.calls[at].task.name for at in report.dropped}
-        spent: dict[str, list[int]] = {}
-        before = report.first_started_ns
-        names = _task_names(flight)[report.first :]
-        for name, now in zip(names, ended, strict=False):
-            pair = spent.setdefault(name, [0, 0])
-            pair[0] += 1
-            pair[1] += now - before
-            before = now
-        for name, (number, ns) in spent.items():
-            known = None if name in dropped else value_bytes
-            queue.book.learn(name, number, ns / 1e9, known)
 
     def _calls_reported(self, flight: Flight, report: BatchReport, whole: BatchReport) -> None:
         nodes = flight.calls[report.first : report.stop]
@@ -804,13 +777,6 @@ def _codes_at(settled: bytearray, elements: Sequence[int]) -> bytes | bytearray:
 
 def _first(flight: Flight) -> Any:
     return flight.stages[0] if flight.stages else flight.calls[0]
-
-
-def _task_names(flight: Flight) -> Any:
-    if flight.stages is not None:
-        names = [stage.task.name for stage in flight.stages]
-        return names * len(flight.elements)
-    return [node.task.name for node in flight.calls]
 
 
 def _release(node: TaskNode | MapNode) -> None:

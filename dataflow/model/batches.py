@@ -353,6 +353,7 @@ class BatchReport:
         names: by position, of task runs that have a name of their own.
         records: what runs inside these calls recorded.
         dropped: calls whose values nobody needs any more, in order: ``values`` has none of them.
+        large: by position, the bytes of large values, wherever tasks of several kinds took turns.
         final: whether no other report of this batch follows; calls after it were not reached.
     """
 
@@ -375,6 +376,7 @@ class BatchReport:
     logs: list[LogLine] = field(default_factory=list)
     records: list[Any] = field(default_factory=list)
     dropped: tuple[int, ...] = ()
+    large: dict[int, int] = field(default_factory=dict)
     final: bool = True
 
     @property

@@ -35,11 +35,12 @@ from dataflow.worker.call_context import CallContext, place_of
 from dataflow.worker.columns import ObjectColumn
 from dataflow.worker.expand import Calls, Function, Inputs, NotReady, expand
 from dataflow.worker.run_logs import capture_loggers, capture_prints
-from dataflow.worker.sizes import nbytes_of
+from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
 from dataflow.worker.timeouts import call_with_timeout
 
 Pack = Callable[[list[Any], bool], Column]
 _STAY_BYTES = 1_000_000
+_LITTLE = 1_000
 _STAY_NS = 2_000_000_000
 Deliver = Callable[[BatchReport], None]
 T = TypeVar("T")
@@ -87,6 +88,7 @@ class BatchCarrier:
         self.names: dict[int, str] = {}
         self.logs: list[LogLine] = []
         self.records: list[Any] = []
+        self.large: dict[int, int] = {}
         self.clock_offset = time.time_ns() - clock()
         self.begun = clock()
         self.deadline = self.begun + int(batch.budget_seconds * 1e9)
@@ -125,6 +127,7 @@ class BatchCarrier:
         """The stream of this batch's calls."""
         batch = self.batch
         inputs = Inputs(batch.inputs, self.values, self.failures, self.name_of, self.lock)
+        self.large = inputs.large
         invokers = [self.invoker(task) for task in batch.tasks]
         return expand(batch, invokers, inputs)
 
@@ -340,6 +343,7 @@ class BatchCarrier:
             logs=_taken(self.logs),
             records=_taken(self.records),
             dropped=tuple(sorted(self.dropped(first, stop))),
+            large=_of(self.large, among),
             final=final,
         )
 
@@ -383,12 +387,22 @@ class BatchCarrier:
         else:
             values = [self.values[at] if at in among else None for at in positions]
         try:
-            return pack(values, self.batch.exact)
+            column = pack(values, self.batch.exact)
         except NotNow:
             raise
         except Exception:
             self._fail_unpicklable(values, positions)
-        return pack(values, self.batch.exact)
+            column = pack(values, self.batch.exact)
+        if len(self.batch.tasks) > 1 and column.nbytes >= max(LARGE_BYTES, _LITTLE * len(values)):
+            self._measure(positions, values)
+        return column
+
+    def _measure(self, positions: Sequence[int], values: Sequence[Any]) -> None:
+        """Note which values are large: the size of a column does not tell whose they are."""
+        for position, value in zip(positions, values, strict=True):
+            nbytes = nbytes_of(value)
+            if nbytes >= LARGE_BYTES:
+                self.large[position] = nbytes
 
     def kept_positions(self, first: int, stop: int) -> list[int] | None:
         """The calls in a range whose values are kept, stage after stage; None: all, in order."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from dataflow.model.batches import Column
 from dataflow.worker import pickling
 
 _ALIGN = 64
+_LARGE_BYTES = 4_000_000
 _MOST_SHARED = 16
 _shared: dict[str, list[Any]] = {}  # what every call of this process reads, last used last
 
@@ -67,11 +69,19 @@ class Part:
 
     def load(self) -> Any:
         """The object; arrays in it are copies that may be written to."""
-        return pickle.loads(self.data, buffers=map(bytearray, self.buffers))
+        return pickle.loads(self.data, buffers=map(_copied, self.buffers))
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         wrap = pickle.PickleBuffer if protocol >= 5 else bytes  # Dask's scheduler asks for 4
         return Part, (self.data, [wrap(buffer) for buffer in self.buffers])
+
+
+def _copied(buffer: Any) -> Any:
+    """A copy that can be written to; numpy has the system make large ones in large pages."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or memoryview(buffer).nbytes < _LARGE_BYTES:
+        return bytearray(buffer)
+    return numpy.frombuffer(buffer, numpy.uint8).copy()
 
 
 class PackedColumn:

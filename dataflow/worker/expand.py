@@ -39,6 +39,7 @@ from dataflow.model.batches import (
     Source,
     Stage,
 )
+from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
 
 Function = Callable[..., Any]
 Calls = Iterator[tuple[Function, Sequence[Any], dict[str, Any]]]
@@ -69,6 +70,7 @@ class Inputs:
         self.values = values
         self.failures = failures
         self.name_of = name_of
+        self.large: dict[int, int] = {}  # bytes of values that have been forgotten
 
     def find(self, source: Source, stage_start: int = 0) -> Any:
         """The value of a source that is the same for a whole call (not ``Each...``)."""
@@ -90,6 +92,9 @@ class Inputs:
         """Let go of values; a part of the report that is being made may need them."""
         with self.lock:
             for position in positions:
+                nbytes = nbytes_of(self.values[position])
+                if nbytes >= LARGE_BYTES:
+                    self.large[position] = nbytes
                 self.values[position] = None
 
     def fill(self, template: Any, sources: Sequence[Source]) -> Any:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+LARGE_BYTES = 64_000
+"""From here on it matters where a value is."""
+
 
 def nbytes_of(value: Any) -> int:
     """The bytes of text, bytes, an array, a frame or a table; 0 for anything else."""

@@ -55,8 +55,9 @@ class SimulatedRun:
 
     def trace(self) -> None:
         """The run loop takes what was traced."""
-        fresh, _held = self.graph.take_fresh()
+        fresh, held = self.graph.take_fresh()
         self.state.traced(fresh)
+        del held
         self.turn()
 
     def turn(self) -> None:

@@ -1,0 +1,69 @@
+"""What the report of a batch teaches about its tasks: how long they take, how large values are."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable
+
+from dataflow.execution.queues import Flight
+from dataflow.model.batches import BatchReport
+from dataflow.planner.cost_book import CostBook
+
+
+def learn(book: CostBook, flight: Flight, report: BatchReport) -> None:
+    """Note in the book what a report says of the calls that it tells of."""
+    calls = len(report.states)
+    if not calls or flight.is_concurrent:
+        return
+    ended = array("q", report.ended)
+    tasks = {task.name for task in flight.batch.tasks}
+    if len(tasks) == 1:
+        (name,) = tasks
+        seconds = (ended[-1] - report.first_started_ns) / 1e9
+        sizes = _value_bytes(report, {name: calls}, lambda _: name)
+        book.learn(name, calls, seconds, sizes.get(name))
+        return
+    names = _task_names(flight)
+    counts: Counter[str] = Counter()
+    spent: Counter[str] = Counter()
+    before = report.first_started_ns
+    for at, now in enumerate(ended, start=report.first):
+        name = names[at % len(names)]
+        counts[name] += 1
+        spent[name] += now - before
+        before = now
+    sizes = _value_bytes(report, counts, lambda at: names[at % len(names)])
+    for name, number in counts.items():
+        book.learn(name, number, spent[name] / 1e9, sizes.get(name))
+
+
+def _task_names(flight: Flight) -> list[str]:
+    """The tasks of the calls, in order; those of a map's elements are the same again and again."""
+    return [node.task.name for node in flight.stages or flight.calls]
+
+
+def _value_bytes(
+    report: BatchReport, counts: dict[str, int], name_of: Callable[[int], str]
+) -> dict[str, float]:
+    """Mean bytes of the values of each task, as far as they are known.
+
+    Those that were large are known one by one. The others that were kept share the rest of the
+    column; of others that nobody needed nothing is known.
+    """
+    large: dict[str, list[int]] = {}
+    for at, nbytes in report.large.items():
+        large.setdefault(name_of(at), []).append(nbytes)
+    dropped = Counter(name_of(at) for at in report.dropped if at not in report.large)
+    gone = set(report.dropped)
+    large_kept = [nbytes for at, nbytes in report.large.items() if at not in gone]
+    small_kept = len(report.states) - len(report.dropped) - len(large_kept)
+    nbytes = 0 if report.values is None else report.values.nbytes
+    each = max(nbytes - sum(large_kept), 0) / max(small_kept, 1)
+    means = {}
+    for name, number in counts.items():
+        known = number - dropped[name]
+        if known > 0:
+            sizes = large.get(name, [])
+            means[name] = (sum(sizes) + each * (known - len(sizes))) / known
+    return means
