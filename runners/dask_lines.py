@@ -193,9 +193,9 @@ class DaskLines:
     def _lose(self, worker: _Worker) -> None:
         """A worker has ended: say what it had."""
         self._waiter.remove(worker.line.connection)
-        worker.line.close()
         with self._lock:
             self._workers.remove(worker)
+            worker.line.close()
         for batch in worker.batches.values():
             position = find_position(self._boards, batch)
             cause = f"Dask worker {worker.address} died"

@@ -57,7 +57,7 @@ class Line:
                 sent = self.connection.send(outgoing[0])
             except BlockingIOError:
                 return False
-            except ConnectionError:
+            except OSError:
                 outgoing.clear()  # it is gone; the reading side finds out
                 break
             if sent < len(outgoing[0]):
@@ -72,7 +72,7 @@ class Line:
             data = self.connection.recv(_READ_BYTES)
         except BlockingIOError:
             return []
-        except ConnectionError:
+        except OSError:
             data = b""
         if not data:
             return None
