@@ -34,7 +34,7 @@ from runners.dask_lines import BACK, FREE, HELLO, REPORT
 from runners.dask_logs import LogStream
 from runners.dask_messages import Message
 from runners.dask_slots import slots_of
-from runners.line import receive, send
+from runners.line import has_message, receive, send
 from runners.messages import unloadable_report
 
 _PATIENCE_SECONDS = 0.02
@@ -65,13 +65,16 @@ class _LineEnd:
         self._connection = connection
         self._slots = slots_of(worker)
         self._sending = threading.Lock()
+        self._receiving = threading.Lock()
 
     def serve(self) -> None:
         """Work until the flow's process hangs up."""
         with contextlib.suppress(OSError, EOFError):
             self._send(HELLO, 0, (os.getpid(), self._worker.address))
             while True:
-                self._work(receive(self._connection))
+                with self._receiving:
+                    message = receive(self._connection)
+                self._work(message)
 
     def _work(self, message: Message) -> None:
         if not self._slots.acquire(_PATIENCE_SECONDS):
@@ -87,6 +90,16 @@ class _LineEnd:
         """Have it sent elsewhere; nothing more should come until a slot is free."""
         self._send(BACK, message.batch_id, None)
         self._slots.when_freed(self._say_free)
+
+    def _hand_back_waiting(self) -> None:
+        """Hand back what waits behind a batch that takes its time."""
+        if not self._receiving.acquire(blocking=False):
+            return  # it has ended meanwhile
+        try:
+            while has_message(self._connection):
+                self._hand_back(receive(self._connection))
+        finally:
+            self._receiving.release()
 
     def _say_free(self) -> None:
         with contextlib.suppress(OSError):
@@ -110,7 +123,7 @@ class _LineEnd:
     def _carried_out(self, batch: Batch, board: Board) -> BatchReport:
         logs = LogStream(partial(self._tell, batch.id))
         carrier = carrier_of(batch, pack, logs.add, board)
-        part_reporter.ask(carrier, self._report)
+        part_reporter.ask(carrier, self._report, late=self._hand_back_waiting)
         try:
             with logs:
                 report = carrier.carry_out()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import select
 import selectors
 import socket
 import struct
@@ -172,6 +173,13 @@ def receive(connection: socket.socket) -> Any:
     """
     (size,) = _HEADER.unpack(_receive_exactly(connection, _HEADER.size))
     return pickle.loads(_receive_exactly(connection, size))
+
+
+def has_message(connection: socket.socket) -> bool:
+    """Whether something has come for a worker, or the other side hung up."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _receive_exactly(connection: socket.socket, size: int) -> bytearray:

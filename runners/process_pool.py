@@ -63,9 +63,12 @@ class _Worker:
     batches: dict[int, Batch] = field(default_factory=dict)
     tasks: set[bytes] = field(default_factory=set)
     timed_out: bool = False
+    is_late: bool = False
 
     def load(self, is_concurrent: bool) -> int:
         """How many batches it has of those that are concurrent, or of the others."""
+        if self.is_late and not is_concurrent:
+            return _DEPTH
         return sum(batch.is_concurrent == is_concurrent for batch in self.batches.values())
 
 
@@ -311,6 +314,8 @@ class ProcessPool:
         for kind, *content in messages:
             if kind == "report":
                 self._take_report(worker, content[0])
+            elif kind == "back":
+                self._take_back(worker, content[0])
             else:
                 self.listener.logged(*content)
 
@@ -323,8 +328,19 @@ class ProcessPool:
                 batch = worker.batches.pop(report.batch_id, None)
                 if batch is not None:
                     self.limited -= _has_limit(batch)
+                    worker.is_late = worker.is_late and batch.is_concurrent
                 self._assign()
         self.listener.reported(report)
+
+    def _take_back(self, worker: _Worker, batch_id: int) -> None:
+        """A worker takes longer than was thought: what waited for it goes to another."""
+        with self.lock:
+            batch = worker.batches.pop(batch_id, None)
+            if batch is not None:
+                worker.is_late = True
+                self.limited -= _has_limit(batch)
+                self.waiting.appendleft(batch)
+                self._assign()
 
     def _hear_zygote(self) -> None:
         data = self.control.recv(4096)

@@ -4,8 +4,9 @@ Batches are carried out in the main thread, so that a time limit can interrupt t
 ``async`` tasks run beside them, on an event loop in a thread. Other threads send what a long batch
 has to tell before it is done: parts of its report, and log lines.
 
-What comes over the line is an :class:`Order`; what goes is ``("report", pickled report)`` or
-``("logs", batch id, lines)``.
+What comes over the line is an :class:`Order`; what goes is ``("report", pickled report)``,
+``("logs", batch id, lines)``, or ``("back", batch id)`` for a batch that would have to wait for
+long behind another.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import queue
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count, groupby
 from operator import itemgetter
@@ -29,7 +31,7 @@ from dataflow.worker.board import BATCH, DEADLINE, NEVER, POSITION, Board
 from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.columns import PackedColumn, pack, write_file
 from dataflow.worker.part_reports import part_reporter
-from runners.line import receive, send
+from runners.line import has_message, receive, send
 from runners.messages import unloadable_report
 
 FILE_BYTES = 1_000_000
@@ -84,15 +86,15 @@ class _Worker:
         self.lock = threading.Lock()
         self.logs = _LogStream(self)
         self.inbox: queue.SimpleQueue[Order | None] | None = None
+        self.reading = threading.Lock()
+        self.kept: deque[Order] = deque()  # orders that could not be handed back
         self.cancels: dict[int, Callable[[], object]] = {}
         board[DEADLINE] = NEVER
 
     def work(self) -> None:
         while (order := self.next_order()) is not None:
             if order.is_concurrent:
-                self.begin(order)
-                self.inbox = queue.SimpleQueue()
-                threading.Thread(target=self.read, name="dataflow orders", daemon=True).start()
+                self.begin_reading(order)
             else:
                 self.board[POSITION] = 0
                 self.board[BATCH] = order.batch_id
@@ -101,10 +103,47 @@ class _Worker:
 
     def next_order(self) -> Order | None:
         """What to do next in the main thread; None: the flow's process hung up."""
-        if self.inbox is not None:
-            return self.inbox.get()
-        order: Order = receive(self.connection)
-        return order
+        with self.reading:
+            if self.kept:
+                return self.kept.popleft()
+            if self.inbox is None:
+                order: Order = receive(self.connection)
+                return order
+        return self.inbox.get()
+
+    def hand_back(self) -> None:
+        """Hand back what waits behind a batch that takes its time; another worker may be free."""
+        if not self.reading.acquire(blocking=False):
+            return  # it has ended meanwhile
+        try:
+            for order in self.waiting_orders():
+                if order.payloads:  # the flow's process counts on our having seen these tasks
+                    self.kept.append(order)
+                else:
+                    self.send(("back", order.batch_id))
+        finally:
+            self.reading.release()
+
+    def waiting_orders(self) -> Iterator[Order]:
+        """Orders for the main thread that it has not taken."""
+        if self.inbox is None:
+            while has_message(self.connection):
+                order: Order = receive(self.connection)
+                if order.is_concurrent:
+                    self.begin_reading(order)
+                    return
+                yield order
+            return
+        with contextlib.suppress(queue.Empty):
+            while (waiting := self.inbox.get_nowait()) is not None:
+                yield waiting
+            self.inbox.put(None)
+
+    def begin_reading(self, order: Order) -> None:
+        """Begin the first batch on the event loop: from now on a thread takes the orders."""
+        self.begin(order)
+        self.inbox = queue.SimpleQueue()
+        threading.Thread(target=self.read, name="dataflow orders", daemon=True).start()
 
     def read(self) -> None:
         """Take orders while the main thread is at a batch: from the first ``async`` one on."""
@@ -138,7 +177,7 @@ class _Worker:
         if batch is None:
             return
         carrier = carrier_of(batch, self.pack, partial(self.logs.add, batch.id), self.board)
-        part_reporter.ask(carrier, self.report)
+        part_reporter.ask(carrier, self.report, late=self.hand_back)
         try:
             report = carrier.carry_out()
         finally:

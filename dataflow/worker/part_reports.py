@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dataflow.worker.carry_out import BatchCarrier, Deliver, Pack, clock
@@ -21,6 +22,7 @@ class _Asked:
     pack: Pack | None
     due: int
     every: int
+    late: Callable[[], None] | None
 
 
 class PartReporter:
@@ -38,10 +40,18 @@ class PartReporter:
         deliver: Deliver,
         pack: Pack | None = None,
         seconds: float = PART_SECONDS,
+        late: Callable[[], None] | None = None,
     ) -> None:
-        """Ask a batch for a part of its report every so many seconds."""
+        """Ask a batch for a part of its report every so many seconds.
+
+        Args:
+            carrier: what carries it out.
+            deliver, pack: see ``BatchCarrier.report_part``.
+            seconds: between two parts.
+            late: called each time before it is asked: the batch is taking its time.
+        """
         every = int(seconds * 1e9)
-        self._asked[carrier] = _Asked(carrier, deliver, pack, clock() + every, every)
+        self._asked[carrier] = _Asked(carrier, deliver, pack, clock() + every, every, late)
         if self._thread is None or not self._thread.is_alive():  # a forked child has it not
             self._start()
         if not self._wanted.is_set():
@@ -69,7 +79,9 @@ class PartReporter:
                 self._wanted.set()
                 if asked.due <= now:
                     asked.due = now + asked.every
-                    with contextlib.suppress(OSError):  # whoever wants to know has gone
+                    with contextlib.suppress(OSError, EOFError):  # whoever wants to know has gone
+                        if asked.late is not None:
+                            asked.late()
                         asked.carrier.report_part(asked.deliver, asked.pack)
 
 

@@ -194,3 +194,38 @@ def test_an_async_task_may_wait_for_another_without_await() -> None:
         return outer.map(range(3)).result()
 
     assert nested() == [2, 4, 6]
+
+
+def test_what_waits_behind_a_call_that_was_thought_to_be_short(tmp_path: Path) -> None:
+    """Workers hold a second batch, so that they are never idle; it goes to another in time."""
+    path = tmp_path / "seen"
+
+    @flow
+    def surprised():
+        alone = note.with_options(batch_size=1)
+        for number in range(3):
+            alone.submit(number, path).result()
+        futures = [alone.submit(value, path) for value in ("slow", *range(6))]
+        show(path, str(sum(future.result(timeout=SECONDS) for future in futures[1:])))
+        return futures[0].result()
+
+    assert surprised() == "15"
+
+
+def test_what_waits_while_async_calls_run_too(tmp_path: Path) -> None:
+    path = tmp_path / "seen"
+
+    @flow
+    def surprised():
+        alone = note.with_options(batch_size=1)
+        for number in range(3):
+            alone.submit(number, path).result()
+        slow = alone.submit("slow", path)
+        quick = [alone.submit(number, path) for number in range(3)]
+        waiting = note_async.map([1, 2, 3], path=unmapped(path))
+        quick += [alone.submit(number, path) for number in range(3)]
+        total = sum(future.result(timeout=SECONDS) for future in [*quick, *waiting])
+        show(path, str(total))
+        return slow.result()
+
+    assert surprised() == "12"
