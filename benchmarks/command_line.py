@@ -52,7 +52,7 @@ def read_options(given: argparse.Namespace, suite: str) -> Options:
         peers=given.peers,
         rounds=given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS),
         scale=given.scale or (QUICK_SCALE if given.quick else 1.0),
-        workers=given.workers,
+        workers=given.workers or SUITES[suite].WORKERS,
         make_environments=given.make_environments,
     )
 
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="fewer rounds and elements; writes no file by itself")
     add("--rounds", type=_count, help=f"measurements of each (default: {ROUNDS})")
     add("--scale", type=_factor, help="multiplies the numbers of elements")
-    add("--workers", type=_count, default=2, help="workers of each peer (default: 2)")
+    add("--workers", type=_count, help="workers of each peer (default: as the suite says)")
     add(
         "--output",
         type=Path,

@@ -89,10 +89,11 @@ def machine_line(session: Session) -> str:
     """Where, when and how."""
     machine, options = session.machine, session.options
     commit = f", commit {machine.commit}" if machine.commit else ""
+    workers = "1 worker" if options.workers == 1 else f"{options.workers} workers"
     return (
         f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:g} GiB, {machine.system}, "
         f"Python {machine.python}; {machine.started_at:%Y-%m-%d %H:%M} UTC, load average before "
-        f"{machine.load_average:g}{commit}. {options.workers} workers; medians of "
+        f"{machine.load_average:g}{commit}. {workers}; medians of "
         f"{options.rounds} fresh processes, all peers in one session."
     )
 
@@ -161,7 +162,7 @@ def _cells(row: Row, figure: Figure, figures: dict[str, Figure], ours: list[Peer
 def _amount(row: Row, figure: Figure | None) -> str:
     if figure is None:
         return ""
-    return "failed" if figure.median is None else f"{_rounded(figure.median)} {row.unit}"
+    return "failed" if figure.median is None else f"{_rounded(figure.median)} {row.unit}".rstrip()
 
 
 def _rounded(value: float) -> str:

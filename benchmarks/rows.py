@@ -50,14 +50,23 @@ class Target:
 
     row: str
     peer: str
-    at_most: float
+    at_most: float | None = None
     of: str = ""
+    at_least: float | None = None
+
+    def is_met(self, achieved: float) -> bool:
+        """Whether a figure, or a fraction, is what it must be."""
+        if self.at_most is not None and achieved > self.at_most:
+            return False
+        return self.at_least is None or achieved >= self.at_least
 
     def describe(self, row: Row) -> str:
         """As the table says it."""
+        if self.at_most is None:
+            return f"≥ {self.at_least:g} {row.unit}".rstrip()
         if self.of:
             return f"≤ 1/{1 / self.at_most:g} of {self.of}"
-        return f"≤ {self.at_most:g} {row.unit}"
+        return f"≤ {self.at_most:g} {row.unit}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ Table = dict[str, dict[str, Figure]]
 def read_targets(path: Path = TARGETS) -> tuple[Target, ...]:
     """All targets of all suites."""
     return tuple(
-        Target(row, peer, entry["at_most"], entry.get("of", ""))
+        Target(row, peer, entry.get("at_most"), entry.get("of", ""), entry.get("at_least"))
         for entry in tomllib.loads(path.read_text())["target"]
         for row in entry["rows"]
         for peer in entry["peers"]
@@ -129,7 +138,7 @@ def _is_met(row: Row, table: Table, target: Target) -> bool | None:
         achieved = ratio(row, figure, figures.get(target.of))
     else:
         achieved = figure.median if figure else None
-    return None if achieved is None else achieved <= target.at_most
+    return None if achieved is None else target.is_met(achieved)
 
 
 def our_keys() -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import mmap
 import os
 import select
@@ -63,6 +64,7 @@ def _serve(control: socket.socket, workers: set[int], folder: str, wake: tuple[i
         return False
     if not data:
         return False
+    gc.freeze()  # what is imported by now, workers need not go over again and again
     pid = os.fork()
     if pid == 0:
         signal.set_wakeup_fd(-1)

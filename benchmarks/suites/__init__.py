@@ -1,4 +1,4 @@
-"""The suites: each module has TITLE, ROWS, NOTES and ``plan_work(peer, scale)``.
+"""The suites: each module has TITLE, WORKERS, ROWS, NOTES and ``plan_work(peer, scale)``.
 
 The keys of rows are unique among all suites, so that a target needs no more than a row's name.
 """
@@ -10,13 +10,15 @@ from typing import Protocol
 from benchmarks.harness import Work
 from benchmarks.peers import Peer
 from benchmarks.rows import Row
-from benchmarks.suites import graphs, overhead, patterns, scale, uneven, values
+from benchmarks.suites import graphs, overhead, patterns, requests, scale, uneven, values
 
 
 class Suite(Protocol):
     """What a suite's module has."""
 
     TITLE: str
+    WORKERS: int
+    """Of each peer, unless the command line says otherwise."""
     ROWS: tuple[Row, ...]
     NOTES: tuple[str, ...]
 
@@ -31,5 +33,6 @@ SUITES: dict[str, Suite] = {
     "scale": scale,
     "values": values,
     "graphs": graphs,
+    "requests": requests,
 }
 """In the order in which they are run and reported."""

@@ -10,6 +10,7 @@ from benchmarks.rows import Row
 from benchmarks.static_graphs import GRAPHS
 
 TITLE = "Graphs: those of RSDS and of Dask's own benchmarks"
+WORKERS = 2
 
 ROWS: tuple[Row, ...] = (
     Row("graph_merge", "merge: n no-ops, one that takes all", "s", "seconds", 1, "merge", True),

@@ -8,6 +8,7 @@ from benchmarks.peers import Peer
 from benchmarks.rows import Row
 
 TITLE = "Patterns: METG(50 %) of Task Bench"
+WORKERS = 2
 
 _STEPS = 60
 _MAPPED = {

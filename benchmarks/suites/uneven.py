@@ -8,6 +8,7 @@ from benchmarks.peers import Peer
 from benchmarks.rows import Row
 
 TITLE = "Uneven durations: makespan over the ideal"
+WORKERS = 2
 
 _ELEMENTS = 1000
 _PEERS = {"dataflow", "dataflow-dask", "dask", "pool-map"}

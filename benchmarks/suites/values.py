@@ -9,6 +9,7 @@ from benchmarks.peers import Peer
 from benchmarks.rows import Row
 
 TITLE = "Large values: 100 MB from task to task"
+WORKERS = 2
 
 _BYTES = 100_000_000
 _PEERS = {"dataflow", "dataflow-dask", "dask"}

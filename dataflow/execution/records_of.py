@@ -120,9 +120,7 @@ def attempt_records(run_id: str, batch: Batch, report: BatchReport) -> list[Atte
                 code,
                 note.name if note else StateCode(code).state_name,
                 note.message if note else message_of(code, failure),
-                failure.type if failure and code != StateCode.NOT_READY else None,
-                failure.exception if failure and code != StateCode.NOT_READY else None,
-                failure.traceback if failure and code != StateCode.NOT_READY else None,
+                *_raised(code, failure),
                 start,
                 stop,
                 report.worker,
@@ -166,13 +164,18 @@ def _earlier_record(run_id: str, body: Any, attempt: Attempt, worker: str) -> At
         attempt.code,
         StateCode(attempt.code).state_name,
         message_of(attempt.code, failure),
-        failure.type if failure else None,
-        failure.exception if failure else None,
-        failure.traceback if failure else None,
+        *_raised(attempt.code, failure),
         attempt.started_ns,
         attempt.ended_ns,
         worker,
     )
+
+
+def _raised(code: int, failure: Failure | None) -> tuple[str | None, bytes | None, str | None]:
+    """Type, pickle and traceback of what an attempt raised; not what it needed raised."""
+    if failure is None or code == StateCode.NOT_READY:
+        return None, None, None
+    return failure.type, failure.exception, failure.traceback
 
 
 def message_of(code: int, failure: Failure | None) -> str | None:
@@ -268,9 +271,7 @@ def lost_attempt_record(
         code,
         StateCode(code).state_name,
         message_of(code, failure),
-        failure.type,
-        failure.exception,
-        failure.traceback,
+        *_raised(code, failure),
         now,
         now,
         "",

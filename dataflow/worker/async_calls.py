@@ -87,7 +87,7 @@ class AsyncBatchCarrier(BatchCarrier):
         self.ended[:] = [0] * len(calls)
         self.started[:] = [0] * len(calls)
         running = [
-            asyncio.ensure_future(self._run_noted(position, call))
+            asyncio.ensure_future(self._run_one(position, call))
             for position, call in enumerate(calls)
         ]
         try:
@@ -97,12 +97,10 @@ class AsyncBatchCarrier(BatchCarrier):
         self.context.close_nested()
         return self.report()
 
-    async def _run_noted(self, position: int, call: Any) -> None:
-        await noted(self._run_one(position, call), self.board, self.batch.id, position)
-
     async def _run_one(self, position: int, call: Any) -> None:
         self.started[position] = clock()
-        self.values[position] = await _call(self, position, call)
+        made = _call(self, position, call)
+        self.values[position] = await noted(made, self.board, self.batch.id, position)
         self.ended[position] = clock()
         self.done.add(position)
 

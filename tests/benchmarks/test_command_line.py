@@ -44,6 +44,12 @@ def test_all_suites_one_after_another(asked):
     assert [options.suite for options in asked] == list(SUITES)
 
 
+def test_a_suite_has_its_own_number_of_workers(asked):
+    for arguments in (["overhead"], ["requests"], ["requests", "--workers", "3"]):
+        assert main([*arguments, "--quick"]) == 0
+    assert [options.workers for options in asked] == [2, 1, 3]
+
+
 def test_quoting_in_a_document_without_marks_is_told(asked, tmp_path, capsys):
     document = tmp_path / "README.md"
     document.write_text("nothing\n")

@@ -42,6 +42,9 @@ def test_totals_of_different_n_have_no_ratio():
         (Target("map", "dataflow", 1 / 60, of="pool"), False),
         (Target("map", "dataflow", 1 / 60, of="ray"), None),
         (Target("map", "nobody", 1.0), None),
+        (Target("map", "dataflow", at_least=3.0), True),
+        (Target("map", "dataflow", at_least=3.1), False),
+        (Target("map", "dataflow", at_least=1 / 60, of="pool"), True),
     ],
 )
 def test_targets_are_judged(target, is_met):
@@ -63,3 +66,8 @@ def test_targets_name_rows_that_exist():
 def test_a_fraction_is_described_as_one():
     assert Target("map", "dataflow", 1 / 40, of="pool").describe(EACH) == "≤ 1/40 of pool"
     assert Target("map", "dataflow", 3).describe(EACH) == "≤ 3 µs"
+
+
+def test_a_row_may_have_no_unit():
+    count = Row("requests_at_once", "in flight", "", "most_at_once")
+    assert Target("requests_at_once", "dataflow", at_least=500).describe(count) == "≥ 500"

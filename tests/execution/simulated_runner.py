@@ -42,12 +42,12 @@ class ScriptedRunner:
 class SimulatedRun:
     """One graph, its state, and what is under way."""
 
-    def __init__(self, slots: int = 2) -> None:
+    def __init__(self, slots: int = 2, run_id: str = "r" * 32) -> None:
         self.runner = ScriptedRunner(slots)
         self.state = RunState(lambda: 0)
         self.queue = RunnerQueue(self.runner, CostBook())  # type: ignore[arg-type]
-        self.graph = FlowGraph("r" * 32, "simulated")
-        self.graph.info = RunInfo("r" * 32, "run", "simulated")
+        self.graph = FlowGraph(run_id, "simulated")
+        self.graph.info = RunInfo(run_id, "run", "simulated")
         self.graph.queue = self.queue
         self.under_way: list[Flight] = []
         self.retries: list[Retry] = []
@@ -169,6 +169,7 @@ class _Shuffled(AsyncBatchCarrier):
         self.deliver = deliver
 
     def carry_out(self) -> BatchReport:
+        self.capture()
         calls = list(self.expand())
         for column in (self.values, self.ended, self.started):
             column[:] = [0] * len(calls)

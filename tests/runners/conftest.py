@@ -1,20 +1,33 @@
 """The conformance suite: what users were promised, on every runner.
 
 Runners are chosen by name from the environment, so that one warm pool serves all tests of a
-process, and flows and tasks outside flows go through the same door.
+process, and flows and tasks outside flows go through the same door. What batches could show in is
+tested with batches of every size, too.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dataflow.execution import queues
 from dataflow.execution.run_loop import close_run_loop
 
 RUNNERS = ("inline", "threads", "processes", "dask")
+ALL = sys.maxsize
+BATCHES = [("processes", 1), ("processes", 2), ("processes", 7), ("processes", ALL)]
+every_batch_size = pytest.mark.parametrize(
+    "runner",
+    [*RUNNERS, *BATCHES],
+    indirect=True,
+    ids=[*RUNNERS, "processes by 1", "processes by 2", "processes by 7", "processes at once"],
+)
+"""A module's mark: its tests also run with batches of these sizes."""
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +45,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(params=RUNNERS)
 def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of the runner that flows and tasks of this test run on."""
-    name: str = request.param
+    name, size = request.param if isinstance(request.param, tuple) else (request.param, None)
+    if size is not None:
+        force_batches(size, monkeypatch)
     if name == "dask" and importlib.util.find_spec("runners.dask") is None:
         pytest.skip("runners/dask.py does not exist yet")
     monkeypatch.setenv("DATAFLOW_RUNNER", name)
@@ -43,3 +58,14 @@ def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 def shares_objects(runner: str) -> bool:
     """Whether tasks get the very objects that they are given."""
     return runner in ("inline", "threads")
+
+
+def force_batches(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have batches take so many elements, whatever these cost, and hand none of them back."""
+
+    def forced(work: queues.Work, left: int, *_known: Any) -> int:
+        return min(size, left, work.task.batch_size or left)
+
+    monkeypatch.setattr(queues, "_size", forced)
+    monkeypatch.setattr(queues, "first_batch_size", lambda _mean: size)
+    monkeypatch.setattr(queues, "budget_seconds", lambda *_: 1e9)

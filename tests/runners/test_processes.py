@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -154,3 +155,16 @@ def test_large_parameters_of_a_flow_are_sent_once(pool: ProcessPoolTaskRunner) -
 
     assert with_parameter(b"x" * SIZE) == [SIZE + number for number in range(20)]
     assert pool.bytes_through_flow < 200_000
+
+
+@task
+def passed_over() -> int:
+    return gc.get_freeze_count()
+
+
+def test_a_worker_does_not_collect_what_it_was_forked_with(pool: ProcessPoolTaskRunner) -> None:
+    @flow(task_runner=pool)
+    def asked() -> int:
+        return passed_over.submit().result()
+
+    assert asked() > 0

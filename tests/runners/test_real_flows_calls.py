@@ -9,9 +9,10 @@ import pytest
 
 from dataflow import Completed, Failed, allow_failure, flow, task
 from dataflow.errors import FailedRun, UpstreamTaskError
+from tests.runners.conftest import every_batch_size
 from tests.runners.stored import counts_of, run_of
 
-pytestmark = pytest.mark.usefixtures("runner")
+pytestmark = [pytest.mark.usefixtures("runner"), every_batch_size]
 
 
 @task

@@ -25,8 +25,9 @@ from dataflow.errors import (
     RunFinishedError,
     UpstreamTaskError,
 )
+from tests.runners.conftest import every_batch_size
 
-pytestmark = pytest.mark.usefixtures("runner")
+pytestmark = [pytest.mark.usefixtures("runner"), every_batch_size]
 
 
 @task

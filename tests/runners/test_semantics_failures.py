@@ -9,9 +9,10 @@ import pytest
 
 from dataflow import Cached, Completed, Crashed, Failed, allow_failure, flow, runtime, task
 from dataflow.errors import CrashedRun, FailedRun, TransferError
+from tests.runners.conftest import every_batch_size
 from tests.runners.stored import counts_of, run_of
 
-pytestmark = pytest.mark.usefixtures("runner")
+pytestmark = [pytest.mark.usefixtures("runner"), every_batch_size]
 
 
 class NoSuchRecord(Exception):

@@ -12,9 +12,10 @@ import pytest
 from dataflow import flow, get_run_logger, runtime, tags, task
 from dataflow.context import get_run_context
 from dataflow.errors import DefinitionError, MissingContextError
+from tests.runners.conftest import every_batch_size
 from tests.runners.stored import messages_of, run_of
 
-pytestmark = pytest.mark.usefixtures("runner")
+pytestmark = [pytest.mark.usefixtures("runner"), every_batch_size]
 
 
 @task

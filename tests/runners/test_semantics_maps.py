@@ -8,9 +8,10 @@ import pytest
 
 from dataflow import flow, quote, task, unmapped
 from dataflow.errors import MappingLengthMismatch, MappingMissingIterable, UpstreamTaskError
+from tests.runners.conftest import every_batch_size
 from tests.runners.stored import counts_of, run_of
 
-pytestmark = pytest.mark.usefixtures("runner")
+pytestmark = [pytest.mark.usefixtures("runner"), every_batch_size]
 
 
 @task

@@ -10,9 +10,10 @@ import pytest
 
 from dataflow import exponential_backoff, flow, get_run_logger, runtime, task
 from dataflow.errors import TaskRunTimeoutError
+from tests.runners.conftest import every_batch_size
 from tests.runners.stored import counts_of, messages_of, run_of
 
-pytestmark = pytest.mark.usefixtures("runner")
+pytestmark = [pytest.mark.usefixtures("runner"), every_batch_size]
 
 
 @task(retries=2)
