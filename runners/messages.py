@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from hashlib import blake2b
 
 from dataflow.errors import InfrastructureError, TransferError
 from dataflow.model.batches import Batch, BatchReport, CallBody, RunInfo, TaskLike
 from dataflow.worker import pickling
-from dataflow.worker.carry_out import failed_report
+from dataflow.worker.carry_out import clock, failed_report
 
 
 def dump_task(task: TaskLike) -> tuple[bytes, bytes]:
@@ -44,6 +45,14 @@ def dump_batch(batch: Batch, tasks: list[TaskLike]) -> bytes:
             error,
             "Make it inside the task, or use task_runner='threads'.",
         ) from error
+
+
+def load_report(data: bytes) -> BatchReport:
+    """A report from bytes; how long that took becomes a part of it."""
+    begun = clock()
+    report: BatchReport = pickle.loads(data)
+    report.packing_ns += clock() - begun
+    return report
 
 
 def unloadable_report(batch_id: int, count: int, error: Exception) -> BatchReport:

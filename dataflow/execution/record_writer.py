@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,7 @@ class RecordWriter:
         self._show_logs = show_logs
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._store: RunStore | None = None
+        self.busy_ns = 0  # so far
         self._thread = threading.Thread(target=self._work, name="dataflow records", daemon=True)
         self._thread.start()
 
@@ -93,7 +95,9 @@ class RecordWriter:
                 break
         items = [item for item in batch if item is not None]
         if items:
+            begun = time.perf_counter_ns()
             self._write(items)
+            self.busy_ns += time.perf_counter_ns() - begun
         return None not in batch
 
     def _write(self, items: list[_Write]) -> None:

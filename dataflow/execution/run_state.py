@@ -339,7 +339,7 @@ class RunState:
             if piece.failures or piece.notes or piece.earlier:
                 records = attempt_records(run_id, flight.batch, piece)
                 retries = retries_of(flight.batch, piece)
-                self._record_attempts(_first(flight).graph, records, retries)
+                self._record_attempts(flight.graph, records, retries)
         if report.logs:
             outbox.records.extend(log_records(run_id, body, report.logs, flight.log_count))
         outbox.records.extend(report.records)
@@ -374,21 +374,19 @@ class RunState:
         calls = len(report.states)
         if not calls or flight.is_concurrent:
             return
-        ended = array("q", report.ended)
         value_bytes = None
         if calls > len(report.dropped):
             nbytes = report.values.nbytes if report.values is not None else 0
             value_bytes = nbytes / (calls - len(report.dropped))
         tasks = {task.name for task in flight.batch.tasks}
         if len(tasks) == 1:
-            seconds = (ended[-1] - report.first_started_ns) / 1e9
-            queue.book.learn(tasks.pop(), calls, seconds, value_bytes)
+            queue.book.learn(tasks.pop(), calls, report.busy_ns / 1e9, value_bytes)
             return
         dropped = {flight.calls[at].task.name for at in report.dropped}
         spent: dict[str, list[int]] = {}
         before = report.first_started_ns
         names = _task_names(flight)[report.first :]
-        for name, now in zip(names, ended, strict=False):
+        for name, now in zip(names, array("q", report.ended), strict=False):
             pair = spent.setdefault(name, [0, 0])
             pair[0] += 1
             pair[1] += now - before
@@ -736,9 +734,7 @@ class RunState:
     ) -> list[int]:
         """End all nodes that have not ended with one failure; the batches under way for them."""
         graphs = {id(node.graph) for node in nodes}
-        flights = [
-            flight for flight in queue.flights.values() if id(_first(flight).graph) in graphs
-        ]
+        flights = [flight for flight in queue.flights.values() if id(flight.graph) in graphs]
         for work in list(queue.calls.values()):
             kept = [node for node in work.nodes if id(node.graph) not in graphs]
             work.nodes.clear()
@@ -800,10 +796,6 @@ def _codes_at(settled: bytearray, elements: Sequence[int]) -> bytes | bytearray:
     if isinstance(elements, range):
         return settled[elements.start : elements.stop]
     return bytes(settled[element] for element in elements)
-
-
-def _first(flight: Flight) -> Any:
-    return flight.stages[0] if flight.stages else flight.calls[0]
 
 
 def _task_names(flight: Flight) -> Any:

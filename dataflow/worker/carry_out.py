@@ -34,6 +34,7 @@ from dataflow.worker.board import DEADLINE, NEVER, POSITION, Board
 from dataflow.worker.call_context import CallContext, place_of
 from dataflow.worker.columns import ObjectColumn
 from dataflow.worker.expand import Calls, Function, Inputs, NotReady, expand
+from dataflow.worker.loading import loading_ns
 from dataflow.worker.run_logs import capture_loggers, capture_prints
 from dataflow.worker.sizes import nbytes_of
 from dataflow.worker.timeouts import call_with_timeout
@@ -87,6 +88,7 @@ class BatchCarrier:
         self.names: dict[int, str] = {}
         self.logs: list[LogLine] = []
         self.records: list[Any] = []
+        self.loading_ns = 0
         self.clock_offset = time.time_ns() - clock()
         self.begun = clock()
         self.deadline = self.begun + int(batch.budget_seconds * 1e9)
@@ -97,12 +99,14 @@ class BatchCarrier:
 
     def carry_out(self) -> BatchReport:
         """Make the calls until they are done or the time is up; never raises for a user's error."""
+        before = loading_ns()
         self.capture()
         with self.context.entered():
             try:
                 self.make_calls(self.expand())
             finally:
                 self.context.close_nested()
+        self.loading_ns = loading_ns() - before
         return self.report()
 
     def whole_report(self, value: Any, error: Exception | None) -> BatchReport:
@@ -316,7 +320,9 @@ class BatchCarrier:
     def _report(self, calls: Sequence[int], pack: Pack, final: bool) -> BatchReport:
         first, stop = (calls[0], calls[-1] + 1) if calls else (self.told, self.told)
         among = calls if isinstance(calls, range) else frozenset(calls)
+        packing = clock()
         values = self._pack(first, stop, among, pack)
+        packed = clock()
         self.mark_told(calls)
         started = self.started_between(first, stop)
         is_first = first == 0 or started is not None
@@ -341,6 +347,8 @@ class BatchCarrier:
             records=_taken(self.records),
             dropped=tuple(sorted(self.dropped(first, stop))),
             final=final,
+            loading_ns=self.loading_ns,
+            packing_ns=packed - packing,
         )
 
     def mark_told(self, calls: Sequence[int]) -> None:
