@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from dataflow.model.batches import BatchReport
 from dataflow.worker.loading import loading_ns
 
-_FIRST_SUBMITS = 16
 _EVERY_SUBMIT = 17  # a prime: loops of 2, 4 or 10 unlike calls must not hide some of them
 clock = time.perf_counter_ns
 
@@ -34,7 +33,7 @@ class PhaseTimes:
         """For how many calls of ``submit`` the next one stands; 0: it is not measured."""
         number = self.submits
         self.submits = number + 1
-        if number < _FIRST_SUBMITS:
+        if number < _EVERY_SUBMIT:
             return 1
         return 0 if number % _EVERY_SUBMIT else _EVERY_SUBMIT
 
