@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import astuple
+from itertools import pairwise
 
 import pytest
 
@@ -50,7 +51,7 @@ def fail(x):
 def many_ways():
     napped = nap.map(range(20)).result()
     calls = [nap.submit(x) for x in napped]
-    sums = [add.submit(x, y) for x, y in zip(calls, calls[1:], strict=False)]
+    sums = [add.submit(x, y) for x, y in pairwise(calls)]
     assert nap(1) == 1
     return [future.result() for future in sums]
 

@@ -92,8 +92,8 @@ def test_an_older_store_keeps_its_runs_and_takes_new_ones(tmp_path):
     first, *_ = load_migrations("sqlite")
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript(first)
-        names = "key run_id flow_name name tags runner created_ns pid host state_code state_name"
-        values = (run_key(old), old, "etl", "old-run", "[]", "inline", 1, 1, "box", 5, "Completed")
+        names = "key run_id flow_name name tags runner created_ns pid host"
+        values = (run_key(old), old, "etl", "old-run", "[]", "inline", 1, 1, "box")
         connection.execute(
             f"INSERT INTO runs ({', '.join(names.split())}, parameters_json) "
             f"VALUES ({', '.join('?' * len(values))}, '{{}}')",
