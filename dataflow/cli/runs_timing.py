@@ -16,7 +16,7 @@ _MEANINGS = {
     "tracing": "calls of submit and map",
     "planning": "what can begin, and in which batches",
     "dispatch": "batches packed and handed over",
-    "queue": "batches waiting for a worker, one ahead of each",
+    "queue": "batches waiting until a worker began with them",
     "compute": "calls of tasks, on all workers together",
     "transfer": "arguments loaded, values packed and unpacked",
     "recording": "states, results and logs written to the store",
