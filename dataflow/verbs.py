@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from dataflow.clock import ticks_ns
 from dataflow.execution import results
 from dataflow.execution.call_in_place import call_task, origin_of
 from dataflow.execution.scope import RunScope, active_scope
 from dataflow.futures import FutureList, TaskFuture
-from dataflow.graph.phase_times import clock
 from dataflow.graph.trace import trace_map, trace_submit
 from dataflow.model.annotations import innermost
 from dataflow.model.inputs import Ref
@@ -50,7 +50,7 @@ def submit(
     scope = active_scope()
     times = scope.graph.times
     stands_for = times.stands_for()
-    begun = clock() if stands_for else 0
+    begun = ticks_ns() if stands_for else 0
     node = trace_submit(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     future: TaskFuture[Any] = TaskFuture(node)
     _take_notice((*node.upstream, *node.order))
@@ -69,7 +69,7 @@ def map_task(
 ) -> Any:
     """``task.map(...)``."""
     scope = active_scope()
-    begun = clock()
+    begun = ticks_ns()
     node = trace_map(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     futures: FutureList[Any] = FutureList(node=node)
     _take_notice((*node.upstream, *node.order))

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Any
 
+from dataflow.clock import ticks_ns
 from dataflow.errors import DataflowError, ResultMissing, RunnerUnavailable
 from dataflow.execution.runner_protocol import Remaining, RunnerListener
 from dataflow.model.batches import Batch, BatchReport, Column
-from dataflow.worker.carry_out import clock, failed_report
+from dataflow.worker.carry_out import failed_report
 from dataflow.worker.columns import PackedColumn
 from runners import dask_worker
 from runners.dask_boards import find_position, kill_workers
@@ -291,9 +292,9 @@ class DaskSession:
         batches = self._take_waiting()
         if batches is None:
             return False
-        begun = clock()
+        begun = ticks_ns()
         self._do(lambda: self._send(batches))
-        spent = clock() - begun
+        spent = ticks_ns() - begun
         for batch in batches:
             batch.dispatch_ns = spent // len(batches)
         return True

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pickle
 from hashlib import blake2b
 
+from dataflow.clock import ticks_ns
 from dataflow.errors import InfrastructureError, TransferError
 from dataflow.model.batches import Batch, BatchReport, CallBody, RunInfo, TaskLike
 from dataflow.worker import pickling
-from dataflow.worker.carry_out import clock, failed_report
+from dataflow.worker.carry_out import failed_report
 
 
 def dump_task(task: TaskLike) -> tuple[bytes, bytes]:
@@ -49,9 +50,9 @@ def dump_batch(batch: Batch, tasks: list[TaskLike]) -> bytes:
 
 def load_report(data: bytes) -> BatchReport:
     """A report from bytes; how long that took becomes a part of it."""
-    begun = clock()
+    begun = ticks_ns()
     report: BatchReport = pickle.loads(data)
-    report.packing_ns += clock() - begun
+    report.packing_ns += ticks_ns() - begun
     return report
 
 

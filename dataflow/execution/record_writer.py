@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dataflow import events
-from dataflow.clock import now_ns
+from dataflow.clock import now_ns, ticks_ns
 from dataflow.errors import InvalidTransition
 from dataflow.execution.announcements import Announcement, announce
 from dataflow.execution.task_hooks import call_hooks_of
@@ -95,9 +94,9 @@ class RecordWriter:
                 break
         items = [item for item in batch if item is not None]
         if items:
-            begun = time.perf_counter_ns()
+            begun = ticks_ns()
             self._write(items)
-            self.busy_ns += time.perf_counter_ns() - begun
+            self.busy_ns += ticks_ns() - begun
         return None not in batch
 
     def _write(self, items: list[_Write]) -> None:

@@ -18,6 +18,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from dataflow.clock import ticks_ns
 from dataflow.errors import InternalError
 from dataflow.execution.announcements import wake_all
 from dataflow.execution.queues import Flight, RunnerQueue
@@ -29,7 +30,6 @@ from dataflow.execution.runner_protocol import Runner
 from dataflow.execution.task_hooks import call_running_hooks
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import Node
-from dataflow.graph.phase_times import clock
 from dataflow.logs import show_logs
 from dataflow.model.batches import BatchReport, LogLine
 from dataflow.model.records import LogRecord
@@ -247,22 +247,22 @@ class RunLoop:
     def _take(self, graph: FlowGraph) -> None:
         fresh, _held = graph.take_fresh()
         if fresh:
-            begun = clock()
+            begun = ticks_ns()
             self.state.traced(fresh)
-            graph.times.planning_ns += clock() - begun
+            graph.times.planning_ns += ticks_ns() - begun
 
     def take_report(self, found: RunnerQueue, report: BatchReport) -> None:
         """A batch is done, or a part of it."""
         flight = found.flights.get(report.batch_id)
         if flight is None:
             return
-        times, begun = flight.graph.times, clock()
+        times, begun = flight.graph.times, ticks_ns()
         times.reported(report)
         if flight.handed_ns:
             times.waited(flight.handed_ns, report, time.time_ns())
             flight.handed_ns = 0
         self.state.reported(found, report)
-        times.planning_ns += clock() - begun
+        times.planning_ns += ticks_ns() - begun
         if report.final:
             times.dispatch_ns += flight.batch.dispatch_ns
 
@@ -304,9 +304,9 @@ class RunLoop:
 
 def _next_flights(found: RunnerQueue) -> list[Flight]:
     """The batches that should be under way by now; runs share what it took to make them."""
-    begun = clock()
+    begun = ticks_ns()
     flights = found.next_flights()
-    spent = clock() - begun
+    spent = ticks_ns() - begun
     for flight in flights:
         flight.graph.times.planning_ns += spent // len(flights)
     return flights
@@ -314,9 +314,9 @@ def _next_flights(found: RunnerQueue) -> list[Flight]:
 
 def _hand_over(flight: Flight, runner: Runner) -> None:
     """Give a batch to its runner."""
-    begun = clock()
+    begun = ticks_ns()
     runner.submit(flight.batch)
-    spent = clock() - begun
+    spent = ticks_ns() - begun
     flight.graph.times.dispatch_ns += spent
     flight.handed_ns = time.time_ns()
 

@@ -7,14 +7,13 @@ without a lock: what one of them may lose now and then is a single reading.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
+from dataflow.clock import ticks_ns
 from dataflow.model.batches import BatchReport
 from dataflow.worker.loading import loading_ns
 
 _EVERY_SUBMIT = 17  # a prime: loops of 2, 4 or 10 unlike calls must not hide some of them
-clock = time.perf_counter_ns
 
 
 @dataclass(slots=True)
@@ -39,7 +38,7 @@ class PhaseTimes:
 
     def traced(self, begun: int, stands_for: int = 1) -> None:
         """A call of ``submit`` or ``map`` began at ``begun`` and is done."""
-        spent = (clock() - begun) * stands_for
+        spent = (ticks_ns() - begun) * stands_for
         self.tracing_ns += spent
 
     def loaded(self, before_ns: int) -> None:

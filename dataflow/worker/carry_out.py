@@ -16,6 +16,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from dataflow.clock import ticks_ns
 from dataflow.errors import TaskRunTimeoutError
 from dataflow.model.batches import (
     Attempt,
@@ -44,7 +45,7 @@ _STAY_BYTES = 1_000_000
 _STAY_NS = 2_000_000_000
 Deliver = Callable[[BatchReport], None]
 T = TypeVar("T")
-clock = time.perf_counter_ns
+clock = ticks_ns
 
 
 def worker_name() -> str:

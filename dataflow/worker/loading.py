@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import pickle
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-clock = time.perf_counter_ns
+from dataflow.clock import ticks_ns
 
 
 class _Spent(threading.local):
@@ -29,18 +28,18 @@ def loading_ns() -> int:
 
 def load_pickle(data: Any, buffers: Iterable[Any] | None = None) -> Any:
     """Unpickle values."""
-    before, begun = _spent.ns, clock()
+    before, begun = _spent.ns, ticks_ns()
     try:
         return pickle.loads(data, buffers=buffers)
     finally:
-        _spent.ns = before + clock() - begun
+        _spent.ns = before + ticks_ns() - begun
 
 
 @contextmanager
 def while_loading() -> Iterator[None]:
     """All that is done inside is loading."""
-    before, begun = _spent.ns, clock()
+    before, begun = _spent.ns, ticks_ns()
     try:
         yield
     finally:
-        _spent.ns = before + clock() - begun
+        _spent.ns = before + ticks_ns() - begun
