@@ -1,6 +1,7 @@
 """Time, asked for in one place so that tests can put their own clock here.
 
-Records hold whole nanoseconds since the epoch (UTC); loops use monotonic seconds.
+Records hold whole nanoseconds since the epoch (UTC); loops use monotonic seconds; ticks tell
+how long something took.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 now_ns = time.time_ns
 monotonic = time.monotonic
+ticks_ns = time.perf_counter_ns
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -23,6 +23,7 @@ from dataflow.ids import task_run_id
 from dataflow.model.inputs import Ref, Reference
 from dataflow.model.states import State, StateCode
 from dataflow.worker.columns import load_range
+from dataflow.worker.loading import loading_ns
 
 R = TypeVar("R")
 
@@ -295,6 +296,7 @@ def _values(node: MapNode, bad: list[int]) -> list[Any]:
     """All values of a map, segment by segment, so that each column is read once."""
     assert node.length is not None
     values: list[Any] = [None] * node.length
+    before = loading_ns()
     for segment in node.segments:
         if segment.column is None:
             continue
@@ -302,6 +304,7 @@ def _values(node: MapNode, bad: list[int]) -> list[Any]:
         values[segment.start : segment.stop] = load_range(
             segment.column, segment.offset, segment.offset + count
         )
+    node.graph.times.loaded(before)
     for element in bad:
         values[element] = results.exception_of(node, element)
     return values

@@ -32,6 +32,7 @@ from dataflow.store.summaries import (
     LogEntry,
     NodeSummary,
     NodeTiming,
+    PhaseSeconds,
     RunSummary,
 )
 
@@ -46,6 +47,7 @@ __all__ = [
     "LogEntry",
     "NodeSummary",
     "NodeTiming",
+    "PhaseSeconds",
 ]
 
 _ELEMENT = re.compile(r"(.+)\[(\d+)\]")
@@ -114,12 +116,15 @@ class RunTiming:
         busy_seconds: the durations of all calls together, retries included.
         calls: how many calls there were.
         nodes: the same for each node that ran.
+        phases: what else there was to do; None while the run goes on, and where nobody wrote it:
+            the run is older than these, or its process was killed.
     """
 
     wall_seconds: float | None
     busy_seconds: float
     calls: int
     nodes: tuple[NodeTiming, ...] = field(repr=False)
+    phases: PhaseSeconds | None = None
 
 
 class Run:
@@ -261,7 +266,8 @@ class Run:
         nodes = tuple(self._store.timing(self.id))
         busy = sum(each.busy_seconds for each in nodes)
         calls = sum(each.calls for each in nodes)
-        return RunTiming(self.refresh().duration_seconds, busy, calls, nodes)
+        wall = self.refresh().duration_seconds
+        return RunTiming(wall, busy, calls, nodes, self._store.phases(self.id))
 
     def __eq__(self, other: object) -> bool:
         return self.summary == other.summary if isinstance(other, Run) else NotImplemented

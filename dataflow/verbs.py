@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dataflow.clock import ticks_ns
 from dataflow.execution import results
 from dataflow.execution.call_in_place import call_task, origin_of
 from dataflow.execution.scope import RunScope, active_scope
@@ -47,10 +48,16 @@ def submit(
 ) -> Any:
     """``task.submit(...)``."""
     scope = active_scope()
+    times = scope.graph.times
+    stands_for = times.stands_for()
+    begun = ticks_ns() if stands_for else 0
     node = trace_submit(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     future: TaskFuture[Any] = TaskFuture(node)
     _take_notice((*node.upstream, *node.order))
-    _added(scope, node)
+    scope.loop.traced(scope.graph)
+    if stands_for:
+        times.traced(begun, stands_for)
+    _carry_out_here(scope, node)
     if return_state:
         future.wait()
         return future.state
@@ -62,10 +69,13 @@ def map_task(
 ) -> Any:
     """``task.map(...)``."""
     scope = active_scope()
+    begun = ticks_ns()
     node = trace_map(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     futures: FutureList[Any] = FutureList(node=node)
     _take_notice((*node.upstream, *node.order))
-    _added(scope, node)
+    scope.loop.traced(scope.graph)
+    scope.graph.times.traced(begun)
+    _carry_out_here(scope, node)
     if return_state:
         futures.wait()
         return futures.states()
@@ -86,7 +96,6 @@ def _take_notice(upstream: tuple[Ref, ...]) -> None:
             results.notice(ref.node, ref.element)
 
 
-def _added(scope: RunScope, node: Any) -> None:
-    scope.loop.traced(scope.graph)
+def _carry_out_here(scope: RunScope, node: Any) -> None:
     if scope.runner.helps(False):  # inline: in order, here and now
         results.wait_ended(node, None, None)

@@ -6,6 +6,7 @@ from typing import Any
 
 from dataflow.model.batches import Column
 from dataflow.worker.columns import load_range, pack
+from dataflow.worker.loading import while_loading
 from runners.dask_kept import LeftColumn
 
 _WHOLE_BYTES = 64_000
@@ -92,10 +93,11 @@ class RemoteColumn:
         return block
 
     def _fetch(self, start: int, stop: int) -> Column:
-        if stop - start == self.count:
-            found: Column = self.session.fetch(self)
-        else:
-            found = self.session.fetch_part(self, start, stop)
+        with while_loading():
+            if stop - start == self.count:
+                found: Column = self.session.fetch(self)
+            else:
+                found = self.session.fetch_part(self, start, stop)
         return found
 
     def _keep(self, block: tuple[int, int, Column]) -> None:

@@ -22,6 +22,7 @@ from dataflow.model.batches import Batch, BatchReport
 from dataflow.planner.batch_sizes import SMALL_VALUE_BYTES
 from runners.dask_boards import find_position, kill_process
 from runners.line import Line, LineWaiter
+from runners.messages import load_report
 
 _DEPTH = 2
 _MOST_BYTES = 1_000_000
@@ -163,7 +164,7 @@ class DaskLines:
 
     def _take_message(self, worker: _Worker, kind: str, batch_id: int, content: Any) -> None:
         if kind == REPORT:
-            self._take_report(worker, pickle.loads(content))
+            self._take_report(worker, load_report(content))
         elif kind == LOGS:
             if batch_id in worker.batches:
                 self._listener().logged(batch_id, pickle.loads(content))

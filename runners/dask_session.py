@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Any
 
+from dataflow.clock import ticks_ns
 from dataflow.errors import DataflowError, ResultMissing, RunnerUnavailable
 from dataflow.execution.runner_protocol import Remaining, RunnerListener
 from dataflow.model.batches import Batch, BatchReport, Column
@@ -31,6 +32,7 @@ from runners.dask_connection import Connection, connection_lost
 from runners.dask_encoding import LARGE_BYTES, Encoder, allow_large_messages
 from runners.dask_kept import Kept, LeftColumn
 from runners.dask_lines import DaskLines
+from runners.messages import load_report
 
 _RETRIES = 3
 _LOOK_SECONDS = 1.0
@@ -304,7 +306,11 @@ class DaskSession:
         batches = self._take_waiting()
         if batches is None:
             return False
+        begun = ticks_ns()
         self._do(lambda: self._send(batches))
+        spent = ticks_ns() - begun
+        for batch in batches:
+            batch.dispatch_ns = spent // len(batches)
         return True
 
     def _take_waiting(self) -> list[Batch] | None:
@@ -426,7 +432,7 @@ class DaskSession:
         if flight is None:
             return
         if kind in ("report", "part"):
-            self._deliver(flight, pickle.loads(data))
+            self._deliver(flight, load_report(data))
         elif kind == "logs":
             self.listener.logged(batch_id, pickle.loads(data))
         else:
@@ -445,7 +451,7 @@ class DaskSession:
             if not alone:
                 future = self._run(dask_worker.report_of, "report", future)
             found = self._gather(future)
-            report = pickle.loads(found.report if alone else found)
+            report = load_report(found.report if alone else found)
         except Exception as error:
             reason = error.__cause__ or error
             self._incoming.put(lambda: self._lost(flight, reason))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from hashlib import blake2b
 
+from dataflow.clock import ticks_ns
 from dataflow.errors import InfrastructureError, TransferError
 from dataflow.model.batches import Batch, BatchReport, CallBody, RunInfo, TaskLike
 from dataflow.worker import pickling
@@ -44,6 +46,14 @@ def dump_batch(batch: Batch, tasks: list[TaskLike]) -> bytes:
             error,
             "Make it inside the task, or use task_runner='threads'.",
         ) from error
+
+
+def load_report(data: bytes) -> BatchReport:
+    """A report from bytes; how long that took becomes a part of it."""
+    begun = ticks_ns()
+    report: BatchReport = pickle.loads(data)
+    report.packing_ns += ticks_ns() - begun
+    return report
 
 
 def unloadable_report(batch_id: int, count: int, error: Exception) -> BatchReport:

@@ -33,12 +33,12 @@ from typing import Any
 
 from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import RunnerListener
-from dataflow.model.batches import Batch, BatchReport, Column
+from dataflow.model.batches import Batch, Column
 from dataflow.worker.board import BATCH, BOARD_BYTES, DEADLINE, POSITION, culprit
 from dataflow.worker.carry_out import failed_report
 from dataflow.worker.columns import FileColumn, PackedColumn, write_file
 from runners.line import Line, LineWaiter
-from runners.messages import dump_batch, dump_task
+from runners.messages import dump_batch, dump_task, load_report
 from runners.worker_process import Order
 from runners.zygote import ANSWER, DIED, FORKED
 
@@ -320,7 +320,7 @@ class ProcessPool:
                 self.listener.logged(*content)
 
     def _take_report(self, worker: _Worker, data: bytes) -> None:
-        report: BatchReport = pickle.loads(data)
+        report = load_report(data)
         if isinstance(report.values, FileColumn):
             weakref.finalize(report.values, _unlink, report.values.path)
         if report.final:

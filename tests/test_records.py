@@ -23,6 +23,7 @@ from tests.store.samples import (
     node_record,
     run_record,
     run_state,
+    run_timing_record,
 )
 
 OK, FAILED = StateCode.COMPLETED, StateCode.FAILED
@@ -139,6 +140,14 @@ def test_timing(run):
     assert timing.calls == 4
     assert timing.busy_seconds == pytest.approx(400e-9)
     assert [each.node for each in timing.nodes] == [0, 1]
+    assert timing.phases is None
+
+
+def test_timing_has_the_phases_that_were_recorded(run, path):
+    store = open_store(path)
+    store.write([run_timing_record(run.id)])
+    store.close()
+    assert run.timing().phases == records.PhaseSeconds(1, 2, 3, 4, 5, 6, 7)
 
 
 def test_refreshing(run, path):

@@ -19,7 +19,8 @@ from dataflow.cli.output import (
     state_as_dict,
     state_text,
 )
-from dataflow.display.quantities import count_text, duration_text
+from dataflow.cli.runs_timing import print_timing, timing_as_dict
+from dataflow.display.quantities import count_text, duration_text, fine_duration_text
 from dataflow.model.states import StateCode, StateType
 from dataflow.records import (
     ElementDetail,
@@ -42,8 +43,11 @@ _ORDER = {StateType.COMPLETED: 0, StateType.FAILED: 1, StateType.CRASHED: 2, Sta
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="Failures at most."
 )
+@click.option("--timing", is_flag=True, help="Where its time went.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show_run(run: str, element: str | None, failures: bool, limit: int, as_json: bool) -> None:
+def show_run(
+    run: str, element: str | None, failures: bool, limit: int, timing: bool, as_json: bool
+) -> None:
     """Show a run; with ELEMENT (such as clean-0[5]) one task run of it."""
     found = get_run(run)
     if element is not None:
@@ -53,9 +57,12 @@ def show_run(run: str, element: str | None, failures: bool, limit: int, as_json:
         else:
             _print_element(detail)
     elif as_json:
-        echo_json(_as_dict(found, failures, limit))
+        more = {"timing": timing_as_dict(found)} if timing else {}
+        echo_json({**_as_dict(found, failures, limit), **more})
     elif failures:
         _print_failures(found, limit)
+    elif timing:
+        print_timing(found)
     else:
         _print_run(found)
 
@@ -159,7 +166,7 @@ def _node_row(
         ended = max(timing.last_ended_ns for timing in timings)
         calls = sum(timing.calls for timing in timings)
         busy = sum(timing.busy_seconds for timing in timings)
-        row += [duration_text((ended - begun) / 1e9), Text(_short_time(busy / calls), "dim")]
+        row += [duration_text((ended - begun) / 1e9), Text(fine_duration_text(busy / calls), "dim")]
     else:
         row += ["", ""]
     child = children.get(first.child_run_id or "")
@@ -171,13 +178,6 @@ def _cell(group: list[NodeSummary], state: str, style: str) -> Any:
 
     count = sum(node.counts.get(state, 0) for node in group)
     return Text(count_text(count), style) if count else Text("·", "dim")
-
-
-def _short_time(seconds: float) -> str:
-    for size, unit in ((1e-6, "µs"), (1e-3, "ms")):
-        if seconds < 1000 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return duration_text(seconds)
 
 
 # --- its failures --------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def _print_element(element: ElementDetail) -> None:
 
     print_rich(Text.assemble((element.name, "bold"), "  ", state_text(element.state)))
     for attempt in element.attempts:
-        took = _short_time(attempt.duration_seconds)
+        took = fine_duration_text(attempt.duration_seconds)
         began = moment_text(attempt.started)
         click.echo(
             f"  attempt {attempt.attempt}: {attempt.state.name} at {began}, took {took}"

@@ -27,6 +27,14 @@ def duration_text(seconds: float) -> str:
     return f"{days}d {hours:02d}h"
 
 
+def fine_duration_text(seconds: float) -> str:
+    """The same, and what is short as ``12.3 µs`` or ``4.56 ms``."""
+    for size, unit in ((1e-6, "µs"), (1e-3, "ms")):
+        if seconds < 1000 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return duration_text(seconds)
+
+
 def rate_text(per_second: float) -> str:
     """A rate in the unit that gives a number of 1 or more: ``3,400/s``, ``4.2/min``."""
     for rate, unit in ((per_second, "s"), (per_second * 60, "min"), (per_second * 3600, "h")):

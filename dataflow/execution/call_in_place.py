@@ -172,6 +172,7 @@ class Call:
             records += attempt_records(run_id, self.batch, report)
         records += report.records
         self.report = report
+        self.scope.graph.times.reported(report)
         code = report.states[0]
         self.scope.loop.writer.write(records, [CallEnded(self.node, code)])
         if report.delays:

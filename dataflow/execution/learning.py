@@ -16,19 +16,17 @@ def learn(book: CostBook, flight: Flight, report: BatchReport) -> None:
     calls = len(report.states)
     if not calls or flight.is_concurrent:
         return
-    ended = array("q", report.ended)
     tasks = {task.name for task in flight.batch.tasks}
     if len(tasks) == 1:
         (name,) = tasks
-        seconds = (ended[-1] - report.first_started_ns) / 1e9
         sizes = _value_bytes(report, {name: calls}, lambda _: name)
-        book.learn(name, calls, seconds, sizes.get(name))
+        book.learn(name, calls, report.busy_ns / 1e9, sizes.get(name))
         return
     names = _task_names(flight)
     counts: Counter[str] = Counter()
     spent: Counter[str] = Counter()
     before = report.first_started_ns
-    for at, now in enumerate(ended, start=report.first):
+    for at, now in enumerate(array("q", report.ended), start=report.first):
         name = names[at % len(names)]
         counts[name] += 1
         spent[name] += now - before

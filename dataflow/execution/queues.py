@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dataflow.execution.runner_protocol import ElasticRunner, Runner
+from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.model.batches import Batch, Body
 from dataflow.planner.batch_sizes import (
@@ -52,6 +53,14 @@ class Flight:
     log_count: int = 0
     is_concurrent: bool = False
     ended: set[int] = field(default_factory=set)  # calls that parts of its report have told of
+    handed_ns: int = 0  # when the runner had taken it; 0 again once its first report is there
+
+    @property
+    def graph(self) -> FlowGraph:
+        """The graph that all of it is of."""
+        node = self.stages[0] if self.stages else self.calls[0]
+        graph: FlowGraph = node.graph
+        return graph
 
 
 class CallWork:

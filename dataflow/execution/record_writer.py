@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow import events
-from dataflow.clock import now_ns
+from dataflow.clock import now_ns, ticks_ns
 from dataflow.errors import InvalidTransition
 from dataflow.execution.announcements import Announcement, announce
 from dataflow.execution.task_hooks import call_hooks_of
@@ -52,6 +52,7 @@ class RecordWriter:
         self._show_logs = show_logs
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._store: RunStore | None = None
+        self.busy_ns = 0  # so far
         self._thread = threading.Thread(target=self._work, name="dataflow records", daemon=True)
         self._thread.start()
 
@@ -93,7 +94,9 @@ class RecordWriter:
                 break
         items = [item for item in batch if item is not None]
         if items:
+            begun = ticks_ns()
             self._write(items)
+            self.busy_ns += ticks_ns() - begun
         return None not in batch
 
     def _write(self, items: list[_Write]) -> None:

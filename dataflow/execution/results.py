@@ -15,6 +15,7 @@ from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode, TaskN
 from dataflow.model.states import State, StateCode
 from dataflow.worker.call_context import occupies_slot
 from dataflow.worker.failures import not_ready_error, revive
+from dataflow.worker.loading import loading_ns
 
 Register = Callable[[Callable[[], None]], bool]
 _HELP_SECONDS = 0.5
@@ -126,7 +127,10 @@ def value_of(node: TaskNode | MapNode, element: int | None) -> Any:
     if place is None:
         raise ResultMissing(f"The value of {name_of(node, element)!r} is not there.")
     column, position = place
-    return column.load(position)
+    before = loading_ns()
+    value = column.load(position)
+    node.graph.times.loaded(before)
+    return value
 
 
 def exception_of(node: TaskNode | MapNode, element: int | None) -> BaseException:

@@ -18,6 +18,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from dataflow.clock import ticks_ns
 from dataflow.errors import InternalError
 from dataflow.execution.announcements import wake_all
 from dataflow.execution.queues import Flight, RunnerQueue
@@ -57,7 +58,7 @@ class _Listener:
 
     def reported(self, report: BatchReport) -> None:
         """A report is there."""
-        self._loop.post(lambda: self._loop.state.reported(self._queue(), report))
+        self._loop.post(lambda: self._loop.take_report(self._queue(), report))
 
     def lost(self, batch_id: int, position: int | None, cause: str, timed_out: bool) -> None:
         """A worker is gone."""
@@ -208,9 +209,9 @@ class RunLoop:
             self._after(retry.delay, partial(self.state.retry, retry))
         for found in list(self.queues.values()):
             if found.waiting:
-                for flight in found.next_flights():
+                for flight in _next_flights(found):
                     _tell_hooks(flight)
-                    found.runner.submit(flight.batch)
+                    _hand_over(flight, found.runner)
                 if found.elastic is not None and not found.tells_remaining:
                     self._tell_remaining(found)
         if outbox.records or outbox.announcements:
@@ -246,7 +247,24 @@ class RunLoop:
     def _take(self, graph: FlowGraph) -> None:
         fresh, _held = graph.take_fresh()
         if fresh:
+            begun = ticks_ns()
             self.state.traced(fresh)
+            graph.times.planning_ns += ticks_ns() - begun
+
+    def take_report(self, found: RunnerQueue, report: BatchReport) -> None:
+        """A batch is done, or a part of it."""
+        flight = found.flights.get(report.batch_id)
+        if flight is None:
+            return
+        times, begun = flight.graph.times, ticks_ns()
+        times.reported(report)
+        if flight.handed_ns:
+            times.waited(flight.handed_ns, report, time.time_ns())
+            flight.handed_ns = 0
+        self.state.reported(found, report)
+        times.planning_ns += ticks_ns() - begun
+        if report.final:
+            times.dispatch_ns += flight.batch.dispatch_ns
 
     def record_logs(self, found: RunnerQueue, batch_id: int, lines: list[LogLine]) -> None:
         """Log lines of a batch that is under way."""
@@ -282,6 +300,25 @@ class RunLoop:
             graph.error = error
             nodes += graph.nodes
         wake_all(nodes)
+
+
+def _next_flights(found: RunnerQueue) -> list[Flight]:
+    """The batches that should be under way by now; runs share what it took to make them."""
+    begun = ticks_ns()
+    flights = found.next_flights()
+    spent = ticks_ns() - begun
+    for flight in flights:
+        flight.graph.times.planning_ns += spent // len(flights)
+    return flights
+
+
+def _hand_over(flight: Flight, runner: Runner) -> None:
+    """Give a batch to its runner."""
+    begun = ticks_ns()
+    runner.submit(flight.batch)
+    spent = ticks_ns() - begun
+    flight.graph.times.dispatch_ns += spent
+    flight.handed_ns = time.time_ns()
 
 
 def _tell_hooks(flight: Flight) -> None:

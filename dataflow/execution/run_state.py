@@ -340,7 +340,7 @@ class RunState:
             if piece.failures or piece.notes or piece.earlier:
                 records = attempt_records(run_id, flight.batch, piece)
                 retries = retries_of(flight.batch, piece)
-                self._record_attempts(_first(flight).graph, records, retries)
+                self._record_attempts(flight.graph, records, retries)
         if report.logs:
             outbox.records.extend(log_records(run_id, body, report.logs, flight.log_count))
         outbox.records.extend(report.records)
@@ -709,9 +709,7 @@ class RunState:
     ) -> list[int]:
         """End all nodes that have not ended with one failure; the batches under way for them."""
         graphs = {id(node.graph) for node in nodes}
-        flights = [
-            flight for flight in queue.flights.values() if id(_first(flight).graph) in graphs
-        ]
+        flights = [flight for flight in queue.flights.values() if id(flight.graph) in graphs]
         for work in list(queue.calls.values()):
             kept = [node for node in work.nodes if id(node.graph) not in graphs]
             work.nodes.clear()
@@ -773,10 +771,6 @@ def _codes_at(settled: bytearray, elements: Sequence[int]) -> bytes | bytearray:
     if isinstance(elements, range):
         return settled[elements.start : elements.stop]
     return bytes(settled[element] for element in elements)
-
-
-def _first(flight: Flight) -> Any:
-    return flight.stages[0] if flight.stages else flight.calls[0]
 
 
 def _release(node: TaskNode | MapNode) -> None:

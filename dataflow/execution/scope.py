@@ -28,7 +28,7 @@ from dataflow.execution.runner_protocol import Runner
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo
-from dataflow.model.records import LogRecord, Record, RunRecord, RunStateRecord
+from dataflow.model.records import LogRecord, Record, RunRecord, RunStateRecord, RunTimingRecord
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
 from dataflow.worker.call_context import current_call, current_scope
@@ -46,6 +46,7 @@ class RunScope:
         loop: the run loop that looks after it.
         parent: the scope that it was called in.
         log_prints: whether prints of the body become log lines.
+        written_before_ns: how long the writer had been busy when the run began.
         results, recent: which bare call returned which object, by ``id()``: those that can be
             referred to weakly, and the last few of the others.
     """
@@ -56,6 +57,7 @@ class RunScope:
     loop: RunLoop
     parent: RunScope | None = None
     log_prints: bool = False
+    written_before_ns: int = 0
     sequence: int = 0
     results: dict[int, Any] = field(default_factory=dict)
     recent: OrderedDict[int, Any] = field(default_factory=OrderedDict)
@@ -126,7 +128,8 @@ def open_scope(
     graph = FlowGraph(info.run_id, info.flow_name, copies_arguments=not runner.shares_objects)
     graph.info = info
     loop.open_graph(graph, runner)
-    scope = RunScope(info, graph, runner, loop, parent, log_prints)
+    written = loop.writer.busy_ns
+    scope = RunScope(info, graph, runner, loop, parent, log_prints, written)
     graph.say = scope.say
     _scopes[info.run_id] = scope
     return scope
@@ -233,10 +236,26 @@ def state_record(scope: RunScope, state: State[Any], run_count: int = 1) -> RunS
     )
 
 
+def timing_record(scope: RunScope) -> RunTimingRecord:
+    """The record of where the time of a run went."""
+    times = scope.graph.times
+    return RunTimingRecord(
+        scope.info.run_id,
+        times.tracing_ns,
+        times.planning_ns,
+        times.dispatch_ns,
+        times.queue_ns,
+        times.compute_ns,
+        times.transfer_ns,
+        scope.loop.writer.busy_ns - scope.written_before_ns,
+    )
+
+
 def end_run(scope: RunScope, state: State[Any], run_count: int = 1) -> None:
     """Record how a run ended, and close it."""
     try:
-        record_state(scope, state, run_count)
+        ending: list[Record] = [state_record(scope, state, run_count), timing_record(scope)]
+        scope.loop.writer.write_now(ending)
     finally:
         close_scope(scope)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.graph.large_values import LargeValues, sent_parameters
 from dataflow.graph.nodes import CallNode, MapNode, Node, TaskNode
+from dataflow.graph.phase_times import PhaseTimes
 from dataflow.model.inputs import Ref
 from dataflow.worker.columns import PackedColumn
 
@@ -44,6 +45,7 @@ class FlowGraph:
         self.info: Any = None  # what tasks may ask about the run
         self.say: Callable[[int, str], None] = lambda level, message: None  # logs for the run
         self.large = LargeValues()
+        self.times = PhaseTimes()
         self._sent: tuple[Any, Any, PackedColumn | None] = (None, None, None)
         self.lock = threading.Lock()
         self._numbers: dict[str, int] = {}

@@ -12,6 +12,7 @@ Arguments that are not plain values are *sources*: where the worker finds the va
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -253,6 +254,7 @@ class Batch:
         values_stay: the values are left with the worker, under a reference.
         value_bytes: what they will probably take; None: nobody knows.
         parameters: the input that has the run's parameters, where they are too large for ``run``.
+        dispatch_ns: what its runner spent on sending it after ``submit`` had returned.
     """
 
     id: int
@@ -270,6 +272,7 @@ class Batch:
     resources: dict[str, float] = field(default_factory=dict)
     priority: int = 0
     parameters: int | None = None
+    dispatch_ns: int = 0
 
     @property
     def is_concurrent(self) -> bool:
@@ -355,6 +358,8 @@ class BatchReport:
         dropped: calls whose values nobody needs any more, in order: ``values`` has none of them.
         large: by position, the bytes of large values, wherever tasks of several kinds took turns.
         final: whether no other report of this batch follows; calls after it were not reached.
+        loading_ns: what the calls' times have of loading their arguments (the last report tells).
+        packing_ns: what values took beside that: to be packed there, and unpacked here.
     """
 
     batch_id: int
@@ -378,8 +383,18 @@ class BatchReport:
     dropped: tuple[int, ...] = ()
     large: dict[int, int] = field(default_factory=dict)
     final: bool = True
+    loading_ns: int = 0
+    packing_ns: int = 0
 
     @property
     def stop(self) -> int:
         """The position after its last call."""
         return self.first + len(self.states)
+
+    @property
+    def busy_ns(self) -> int:
+        """From the first start to the last end; 0 of concurrent calls, which share a thread."""
+        if self.started is not None or not self.ended:
+            return 0
+        last = int.from_bytes(self.ended[-8:], sys.byteorder, signed=True)
+        return last - self.first_started_ns

@@ -133,6 +133,33 @@ class LogRecord:
     sequence: int
 
 
+@dataclass(frozen=True, slots=True)
+class RunTimingRecord:
+    """Where the time of a run went, written with its last state.
+
+    Phases overlap: workers compute beside each other, and beside the threads of the flow's process.
+
+    Attributes:
+        tracing_ns: calls of ``submit`` and ``map``, in the body.
+        planning_ns: finding out what can begin, and in which batches.
+        dispatch_ns: packing batches and handing them over.
+        queue_ns: from there until the first call of a batch began, all batches together.
+        compute_ns: calls, without loading their arguments; of ``async`` ones nothing, as they wait
+            beside each other.
+        transfer_ns: loading arguments, packing values, unpacking these.
+        recording_ns: how long the writer of the process was busy during the run.
+    """
+
+    run_id: str
+    tracing_ns: int
+    planning_ns: int
+    dispatch_ns: int
+    queue_ns: int
+    compute_ns: int
+    transfer_ns: int
+    recording_ns: int
+
+
 Record = (
     RunRecord
     | RunStateRecord
@@ -141,4 +168,5 @@ Record = (
     | BatchRecord
     | AttemptRecord
     | LogRecord
+    | RunTimingRecord
 )

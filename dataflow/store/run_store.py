@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         LogEntry,
         NodeSummary,
         NodeTiming,
+        PhaseSeconds,
         RunSummary,
     )
 
@@ -133,6 +134,9 @@ class RunStore(Protocol):
 
     def timing(self, run_id: str) -> list[NodeTiming]:
         """The time that went into each node that ran, by the number of the node."""
+
+    def phases(self, run_id: str) -> PhaseSeconds | None:
+        """Where the time of a run went; None if that was not written (see ``Run.timing``)."""
 
 
 def open_store(place: str | Path | None = None) -> RunStore:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         LogEntry,
         NodeSummary,
         NodeTiming,
+        PhaseSeconds,
         RunSummary,
     )
 
@@ -145,3 +146,9 @@ class SqliteStore:
         from dataflow.store import sqlite_nodes
 
         return self._connections.read(lambda c: sqlite_nodes.timing(c, run_id))
+
+    def phases(self, run_id: str) -> PhaseSeconds | None:
+        """See :meth:`RunStore.phases`."""
+        from dataflow.store import sqlite_runs
+
+        return self._connections.read(lambda c: sqlite_runs.phases(c, run_id))

@@ -11,7 +11,7 @@ from dataflow.model.states import State, StateCode
 from dataflow.store.named_sql import load_statements
 from dataflow.store.run_filters import Conditions, after_prefix, ambiguous, not_found, where
 from dataflow.store.run_keys import run_key
-from dataflow.store.summaries import LogEntry, RunSummary
+from dataflow.store.summaries import LogEntry, PhaseSeconds, RunSummary
 
 _CODES = tuple(StateCode)
 
@@ -54,6 +54,13 @@ def run_states(connection: sqlite3.Connection, run_id: str) -> list[State[Any]]:
     """All states that a run was in, oldest first."""
     rows = connection.execute(load_statements("sqlite")["run_states"], (run_key(run_id),))
     return [_state(code, name, message, ns) for code, name, message, ns in rows]
+
+
+def phases(connection: sqlite3.Connection, run_id: str) -> PhaseSeconds | None:
+    """Where the time of a run went, if that is known."""
+    rows = connection.execute(load_statements("sqlite")["run_timing"], (run_key(run_id),))
+    row = rows.fetchone()
+    return None if row is None else PhaseSeconds(*(ns / 1e9 for ns in row))
 
 
 def logs(

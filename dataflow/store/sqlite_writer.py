@@ -22,6 +22,7 @@ from dataflow.model.records import (
     Record,
     RunRecord,
     RunStateRecord,
+    RunTimingRecord,
 )
 from dataflow.model.states import StateCode, check_transition
 from dataflow.store.batch_columns import batch_row, spans_of
@@ -44,6 +45,7 @@ class Rows:
     batches: list[Batch]
     attempts: list[Row]
     logs: list[Row]
+    run_timings: list[Row]
 
 
 def pack(records: Iterable[Record]) -> Rows:
@@ -54,6 +56,7 @@ def pack(records: Iterable[Record]) -> Rows:
     batches: list[BatchRecord] = []
     attempts: list[AttemptRecord] = []
     logs: list[LogRecord] = []
+    timings: list[RunTimingRecord] = []
     add: dict[type, Any] = {
         RunRecord: runs.append,
         RunStateRecord: run_states.append,
@@ -62,6 +65,7 @@ def pack(records: Iterable[Record]) -> Rows:
         BatchRecord: batches.append,
         AttemptRecord: attempts.append,
         LogRecord: logs.append,
+        RunTimingRecord: timings.append,
     }
     for record in records:
         add[type(record)](record)
@@ -72,6 +76,7 @@ def pack(records: Iterable[Record]) -> Rows:
         batches=[_batch(each) for each in batches if each.states],
         attempts=[_attempt_row(each) for each in attempts],
         logs=[_log_row(each) for each in logs],
+        run_timings=[_timing_row(each) for each in timings],
     )
 
 
@@ -92,6 +97,8 @@ def put(rows: Rows, connection: sqlite3.Connection) -> None:
         connection.executemany(sql["add_attempt"], rows.attempts)
     if rows.logs:
         connection.executemany(sql["add_log"], rows.logs)
+    if rows.run_timings:
+        connection.executemany(sql["put_run_timing"], rows.run_timings)
     for record in rows.run_states:
         _put_run_state(record, connection)
     touched = {row[0] for row in rows.runs} | {run_key(each.run_id) for each in rows.run_states}
@@ -202,6 +209,19 @@ def _log_row(record: LogRecord) -> Row:
         record.message,
         record.task_run_name,
         record.sequence,
+    )
+
+
+def _timing_row(record: RunTimingRecord) -> Row:
+    return (
+        run_key(record.run_id),
+        record.tracing_ns,
+        record.planning_ns,
+        record.dispatch_ns,
+        record.queue_ns,
+        record.compute_ns,
+        record.transfer_ns,
+        record.recording_ns,
     )
 
 

@@ -292,6 +292,29 @@ class FailureSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseSeconds:
+    """Where the time of a run went; phases overlap, so they do not add up to the run's own time.
+
+    Attributes:
+        tracing: calls of ``submit`` and ``map``, in the body.
+        planning: finding out what can begin, and in which batches.
+        dispatch: packing batches and handing them over.
+        queue: from there until the first call of a batch began, all batches together.
+        compute: calls of tasks, without loading their arguments and without ``async`` ones.
+        transfer: loading arguments and packing and unpacking values.
+        recording: writing what is here into the store, for whichever run.
+    """
+
+    tracing: float
+    planning: float
+    dispatch: float
+    queue: float
+    compute: float
+    transfer: float
+    recording: float
+
+
+@dataclass(frozen=True, slots=True)
 class NodeTiming:
     """Time that went into one node, retries included.
 

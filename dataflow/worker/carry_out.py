@@ -16,6 +16,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from dataflow.clock import ticks_ns
 from dataflow.errors import TaskRunTimeoutError
 from dataflow.model.batches import (
     Attempt,
@@ -34,6 +35,7 @@ from dataflow.worker.board import DEADLINE, NEVER, POSITION, Board
 from dataflow.worker.call_context import CallContext, place_of
 from dataflow.worker.columns import ObjectColumn
 from dataflow.worker.expand import Calls, Function, Inputs, NotReady, expand
+from dataflow.worker.loading import loading_ns
 from dataflow.worker.run_logs import capture_loggers, capture_prints
 from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
 from dataflow.worker.timeouts import call_with_timeout
@@ -44,7 +46,7 @@ _LITTLE = 1_000
 _STAY_NS = 2_000_000_000
 Deliver = Callable[[BatchReport], None]
 T = TypeVar("T")
-clock = time.perf_counter_ns
+clock = ticks_ns
 
 
 def worker_name() -> str:
@@ -89,6 +91,7 @@ class BatchCarrier:
         self.logs: list[LogLine] = []
         self.records: list[Any] = []
         self.large: dict[int, int] = {}
+        self.loading_ns = 0
         self.clock_offset = time.time_ns() - clock()
         self.begun = clock()
         self.deadline = self.begun + int(batch.budget_seconds * 1e9)
@@ -99,12 +102,14 @@ class BatchCarrier:
 
     def carry_out(self) -> BatchReport:
         """Make the calls until they are done or the time is up; never raises for a user's error."""
+        before = loading_ns()
         self.capture()
         with self.context.entered():
             try:
                 self.make_calls(self.expand())
             finally:
                 self.context.close_nested()
+        self.loading_ns = loading_ns() - before
         return self.report()
 
     def whole_report(self, value: Any, error: Exception | None) -> BatchReport:
@@ -319,7 +324,9 @@ class BatchCarrier:
     def _report(self, calls: Sequence[int], pack: Pack, final: bool) -> BatchReport:
         first, stop = (calls[0], calls[-1] + 1) if calls else (self.told, self.told)
         among = calls if isinstance(calls, range) else frozenset(calls)
+        packing = clock()
         values = self._pack(first, stop, among, pack)
+        packed = clock()
         self.mark_told(calls)
         started = self.started_between(first, stop)
         is_first = first == 0 or started is not None
@@ -345,6 +352,8 @@ class BatchCarrier:
             dropped=tuple(sorted(self.dropped(first, stop))),
             large=_of(self.large, among),
             final=final,
+            loading_ns=self.loading_ns,
+            packing_ns=packed - packing,
         )
 
     def mark_told(self, calls: Sequence[int]) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from dataflow.errors import ResultMissing
 from dataflow.model.batches import Column
 from dataflow.worker import pickling
+from dataflow.worker.loading import load_pickle
 
 _ALIGN = 64
 _LARGE_BYTES = 4_000_000
@@ -69,7 +70,7 @@ class Part:
 
     def load(self) -> Any:
         """The object; arrays in it are copies that may be written to."""
-        return pickle.loads(self.data, buffers=map(_copied, self.buffers))
+        return load_pickle(self.data, map(_copied, self.buffers))
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         wrap = pickle.PickleBuffer if protocol >= 5 else bytes  # Dask's scheduler asks for 4
@@ -196,8 +197,8 @@ class FileColumn:
     def _load_part(self, number: int) -> Any:
         (start, length), *buffers = self.layout[number]
         view = memoryview(self._open())
-        return pickle.loads(
-            view[start : start + length], buffers=[view[at : at + size] for at, size in buffers]
+        return load_pickle(
+            view[start : start + length], [view[at : at + size] for at, size in buffers]
         )
 
     def _open(self) -> mmap.mmap:

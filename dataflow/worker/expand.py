@@ -7,7 +7,6 @@ made yields a function that raises.
 
 from __future__ import annotations
 
-import pickle
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
@@ -39,6 +38,7 @@ from dataflow.model.batches import (
     Source,
     Stage,
 )
+from dataflow.worker.loading import load_pickle
 from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
 
 Function = Callable[..., Any]
@@ -166,7 +166,7 @@ def _expand_linked(body: CallBody, invokers: list[Function], inputs: Inputs) -> 
     rows = zip(body.tasks, body.arguments, body.links, strict=True)
     for position, (number, pair, links) in enumerate(rows):
         try:
-            args, kwargs = pickle.loads(pair) if type(pair) is bytes else pair
+            args, kwargs = load_pickle(pair) if type(pair) is bytes else pair
             if links:
                 args, kwargs = _link(args, kwargs, links, inputs)
         except Exception as error:
@@ -230,7 +230,7 @@ def _each(source: Source, indices: Sequence[int], inputs: Inputs) -> Iterable[An
     if isinstance(source, Each):
         return source.values
     if isinstance(source, EachPickled):
-        values = chain.from_iterable(pickle.loads(chunk) for chunk in source.chunks)
+        values = chain.from_iterable(load_pickle(chunk) for chunk in source.chunks)
         return islice(values, source.offset, None)
     if isinstance(source, GivenEach):
         return map(inputs.find, source.sources)

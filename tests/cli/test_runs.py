@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+
+from dataflow.model.states import StateCode
+from dataflow.store.run_store import open_store
+from tests.store.samples import fresh_run_id, run_record, run_state
 
 
 def test_runs_are_listed_newest_first_without_subflows(seen):
@@ -99,6 +105,44 @@ def test_one_element_is_shown_with_its_attempts_and_logs(seen, etl_name):
     element = seen("runs", "show", etl_name, "clean-0[4]", "--json").json
     assert element["state"]["name"] == "Completed"
     assert [line["message"] for line in element["logs"]] == ["row 4"]
+
+
+def test_where_the_time_of_a_run_went(seen, etl_name):
+    lines = seen("runs", "show", etl_name, "--timing").lines
+    assert lines[0].startswith(f"etl  {etl_name}  Failed  took ")
+    rows = [line.split()[0] for line in lines if line]
+    phases = "tracing planning dispatch queue compute transfer recording".split()
+    assert [row for row in rows if row in phases] == phases
+    assert "does not add up" in "\n".join(lines)
+    (clean,) = [line.split() for line in lines if line.startswith("clean ")]
+    assert clean[1] == "14"
+
+
+def test_where_the_time_of_a_run_went_as_json(seen, etl_name):
+    run = seen("runs", "show", etl_name, "--timing", "--json").json
+    assert run["state"]["name"] == "Failed"
+    timing = run["timing"]
+    assert timing["wall_seconds"] == run["duration_seconds"]
+    assert timing["phases"]["compute"] > 0
+    assert {node["task"] for node in timing["nodes"]} == {"load", "clean", "double"}
+    assert "timing" not in seen("runs", "show", etl_name, "--json").json
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (StateCode.RUNNING, "brisk-otter has not ended"),
+        (StateCode.CRASHED, "What the phases of brisk-otter took is not known"),
+    ],
+)
+def test_a_run_whose_phases_are_not_recorded_says_so(command, code, said):
+    run_id = fresh_run_id()
+    store = open_store(Path(command.environment["DATAFLOW_HOME"]) / "dataflow.db")
+    store.write([run_record(run_id), run_state(run_id, code)])
+    store.close()
+    assert said in command("runs", "show", run_id, "--timing").out
+    shown = command("runs", "show", run_id, "--timing", "--json").json
+    assert shown["timing"]["phases"] is None
 
 
 def test_logs_of_a_run_of_a_task_and_of_an_element(seen, etl_name):

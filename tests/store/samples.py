@@ -14,6 +14,7 @@ from dataflow.model.records import (
     NodeRecord,
     RunRecord,
     RunStateRecord,
+    RunTimingRecord,
 )
 from dataflow.model.states import StateCode
 
@@ -143,3 +144,10 @@ def log_record(run_id: str, message: str, **changes) -> LogRecord:
         "sequence": 0,
     }
     return LogRecord(run_id=run_id, message=message, **{**fields, **changes})
+
+
+def run_timing_record(run_id: str, **changes) -> RunTimingRecord:
+    """Each phase a second longer than the one before it."""
+    names = "tracing planning dispatch queue compute transfer recording".split()
+    fields = {f"{name}_ns": number * 10**9 for number, name in enumerate(names, 1)}
+    return RunTimingRecord(run_id=run_id, **{**fields, **changes})

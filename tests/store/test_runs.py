@@ -14,7 +14,15 @@ from dataflow.model.states import StateCode, StateType
 from dataflow.store.named_sql import load_statements
 from dataflow.store.run_filters import run_conditions, where
 from dataflow.store.run_store import RunStore
-from tests.store.samples import T0, fresh_run_id, log_record, run_record, run_state
+from dataflow.store.summaries import PhaseSeconds
+from tests.store.samples import (
+    T0,
+    fresh_run_id,
+    log_record,
+    run_record,
+    run_state,
+    run_timing_record,
+)
 
 SECOND = 1_000_000_000
 
@@ -246,3 +254,19 @@ def test_listings_walk_an_index_and_sort_nothing(store, filters):
     text = " ".join(row[-1] for row in plan)
     assert "USING INDEX" in text
     assert "TEMP B-TREE" not in text
+
+
+def test_where_the_time_of_a_run_went_comes_back_in_seconds(store):
+    run_id, other = fill(store, {}, {})
+    store.write([run_timing_record(run_id, compute_ns=500_000_000)])
+    assert store.phases(run_id) == PhaseSeconds(1, 2, 3, 4, 0.5, 6, 7)
+    assert store.phases(other) is None
+
+
+def test_a_run_whose_time_is_written_again_has_the_latest(store):
+    (run_id,) = fill(store, {})
+    for seconds in (1, 2):
+        store.write([run_timing_record(run_id, tracing_ns=seconds * SECOND)])
+    phases = store.phases(run_id)
+    assert phases is not None
+    assert phases.tracing == 2

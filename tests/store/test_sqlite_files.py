@@ -13,10 +13,11 @@ import pytest
 
 from dataflow.errors import StoreError, StoreNotADatabase, StoreTooNew, StoreUnwritable
 from dataflow.store.named_sql import latest_version, load_migrations, load_statements
+from dataflow.store.run_keys import run_key
 from dataflow.store.run_store import open_store, store_path
 from dataflow.store.sqlite_errors import explain
 from dataflow.store.sqlite_schema import APPLICATION_ID, LATEST, split_statements
-from tests.store.samples import fresh_run_id, log_record, run_record
+from tests.store.samples import fresh_run_id, log_record, run_record, run_timing_record
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,6 +85,30 @@ def test_from_every_version_to_the_same_schema(tmp_path):
             connection.commit()
         open_store(path).close()
         assert schema_of(path) == schema_of(fresh)
+
+
+def test_an_older_store_keeps_its_runs_and_takes_new_ones(tmp_path):
+    path, old, new = tmp_path / "runs.db", fresh_run_id(), fresh_run_id()
+    first, *_ = load_migrations("sqlite")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(first)
+        names = "key run_id flow_name name tags runner created_ns pid host"
+        values = (run_key(old), old, "etl", "old-run", "[]", "inline", 1, 1, "box")
+        connection.execute(
+            f"INSERT INTO runs ({', '.join(names.split())}, parameters_json) "
+            f"VALUES ({', '.join('?' * len(values))}, '{{}}')",
+            values,
+        )
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    store = open_store(path)
+    assert store.run(old).name == "old-run"
+    assert store.phases(old) is None
+    store.write([run_record(new), run_timing_record(new)])
+    assert store.phases(new) is not None
+    assert {run.run_id for run in store.find_runs()} == {old, new}
+    store.close()
 
 
 def test_migrations_split_into_whole_statements():
@@ -157,11 +182,13 @@ def test_a_home_that_cannot_be_made(tmp_path):
 
 def test_a_damaged_store_says_so(tmp_path):
     path = tmp_path / "runs.db"
+    open_store(path).close()
+    empty = path.stat().st_size  # so far it can be read: the schema
     store = open_store(path)
     store.write([log_record("r", "x" * 100) for _ in range(500)])
     store.close()
     content = bytearray(path.read_bytes())
-    content[4096:] = b"\xff" * (len(content) - 4096)
+    content[empty:] = b"\xff" * (len(content) - empty)
     path.write_bytes(content)
     store = open_store(path)
     with pytest.raises(StoreError, match="damaged"):

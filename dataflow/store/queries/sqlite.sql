@@ -68,6 +68,17 @@ INSERT INTO logs (
     run, node, element, attempt, timestamp_ns, level, logger, message, task_run_name, sequence
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- name: put_run_timing
+-- Where the time of a run went.
+INSERT OR REPLACE INTO run_timings (
+    run, tracing_ns, planning_ns, dispatch_ns, queue_ns, compute_ns, transfer_ns, recording_ns
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: run_timing
+-- The same, read.
+SELECT tracing_ns, planning_ns, dispatch_ns, queue_ns, compute_ns, transfer_ns, recording_ns
+FROM run_timings WHERE run = ?;
+
 -- name: find_runs
 -- Runs, newest first; the conditions are put in by run_filters.py.
 SELECT run_id, flow_name, name, parameters_json, tags, parent_run_id, parent_node, runner,
