@@ -65,7 +65,7 @@ class Target:
         if self.at_most is None:
             return f"≥ {self.at_least:g} {row.unit}".rstrip()
         if self.of:
-            return f"≤ 1/{1 / self.at_most:g} of {self.of}"
+            return f"≤ 1/{round(1 / self.at_most):,} of {self.of}"
         return f"≤ {self.at_most:g} {row.unit}".rstrip()
 
 
