@@ -162,7 +162,18 @@ class Flow(Declared, Generic[P, R]):
         return trace_flow(self, args, kwargs)
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
-        """What the planner would make of a run with these parameters; nothing is run."""
+        """What a run with these parameters would do, and why; nothing is run.
+
+        The body is traced, and its graph played through on a clock of its own, with the planner of
+        real runs and with what the tasks took in earlier runs of any flow in the store.
+
+        Returns:
+            Stages with their batches, priorities and reasons, the longest path, and the estimated
+            makespan; ``str()`` of it is made to be read.
+
+        Raises:
+            TraceError: the body needs the value of a task.
+        """
         from dataflow.tracing import plan_flow
 
         return plan_flow(self, args, kwargs)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from dataflow.errors import TraceError
+from dataflow.execution.planning import plan_graph
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.scope import RunScope, log_level
 from dataflow.graph.dry_run import dry_graph
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.model.batches import RunInfo
-from dataflow.planner.plan import Plan, plan_graph
+from dataflow.planner.plan import Plan
+from dataflow.store.run_store import open_store
 from dataflow.worker.call_context import current_call, current_scope
 from dataflow.worker.failures import without_our_frames
 
@@ -48,6 +50,8 @@ def trace_flow(flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow
 
 
 def plan_flow(flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
-    """The plan of a flow's graph on its runner."""
+    """The plan of a flow's graph on its runner, by what its tasks took in earlier runs."""
     runner = choose_runner(flow.task_runner)
-    return plan_graph(trace_flow(flow, args, kwargs), runner.slots, runner.costs)
+    graph = trace_flow(flow, args, kwargs)
+    seconds = open_store().task_seconds({node.task.name for node in graph})
+    return plan_graph(graph, runner.name, runner.slots, runner.costs, seconds)

@@ -12,7 +12,7 @@ from dataflow.planner.cost_book import CostBook
 
 
 def learn(book: CostBook, flight: Flight, report: BatchReport) -> None:
-    """Note in the book what a report says of the calls that it tells of."""
+    """Note in the book, and in the times of the run, what a report says of its calls."""
     calls = len(report.states)
     if not calls or flight.is_concurrent:
         return
@@ -21,6 +21,7 @@ def learn(book: CostBook, flight: Flight, report: BatchReport) -> None:
         (name,) = tasks
         sizes = _value_bytes(report, {name: calls}, lambda _: name)
         book.learn(name, calls, report.busy_ns / 1e9, sizes.get(name))
+        flight.graph.times.called(name, calls, report.busy_ns)
         return
     names = _task_names(flight)
     counts: Counter[str] = Counter()
@@ -34,6 +35,7 @@ def learn(book: CostBook, flight: Flight, report: BatchReport) -> None:
     sizes = _value_bytes(report, counts, lambda at: names[at % len(names)])
     for name, number in counts.items():
         book.learn(name, number, spent[name] / 1e9, sizes.get(name))
+        flight.graph.times.called(name, number, spent[name])
 
 
 def _task_names(flight: Flight) -> list[str]:

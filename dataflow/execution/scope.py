@@ -248,6 +248,8 @@ def timing_record(scope: RunScope) -> RunTimingRecord:
         times.compute_ns,
         times.transfer_ns,
         scope.loop.writer.busy_ns - scope.written_before_ns,
+        now_ns(),
+        tuple((task, calls, ns) for task, (calls, ns) in times.tasks.items()),
     )
 
 

@@ -7,7 +7,7 @@ without a lock: what one of them may lose now and then is a single reading.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dataflow.clock import ticks_ns
 from dataflow.model.batches import BatchReport
@@ -18,7 +18,11 @@ _EVERY_SUBMIT = 17  # a prime: loops of 2, 4 or 10 unlike calls must not hide so
 
 @dataclass(slots=True)
 class PhaseTimes:
-    """Nanoseconds of each phase (see :class:`~dataflow.model.records.RunTimingRecord`)."""
+    """Nanoseconds of each phase (see :class:`~dataflow.model.records.RunTimingRecord`).
+
+    Attributes:
+        tasks: by a task's name, how many calls have come back, and how long these took.
+    """
 
     tracing_ns: int = 0
     planning_ns: int = 0
@@ -27,6 +31,7 @@ class PhaseTimes:
     compute_ns: int = 0
     transfer_ns: int = 0
     submits: int = 0
+    tasks: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def stands_for(self) -> int:
         """For how many calls of ``submit`` the next one stands; 0: it is not measured."""
@@ -59,6 +64,11 @@ class PhaseTimes:
         begun_ns = report.first_started_ns + report.clock_offset_ns
         away_ns = arrived_ns - handed_ns - report.busy_ns
         self.queue_ns += max(min(begun_ns - handed_ns, away_ns), 0)
+
+    def called(self, task: str, calls: int, ns: int) -> None:
+        """Some calls of a task took so long together."""
+        before, spent = self.tasks.get(task, (0, 0))
+        self.tasks[task] = before + calls, spent + ns
 
     def reported(self, report: BatchReport) -> None:
         """What a report says of the time in the worker."""

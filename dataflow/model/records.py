@@ -148,6 +148,8 @@ class RunTimingRecord:
             beside each other.
         transfer_ns: loading arguments, packing values, unpacking these.
         recording_ns: how long the writer of the process was busy during the run.
+        ended_ns: when that was (epoch).
+        tasks: name, calls and their nanoseconds of each task, ``async`` ones left out.
     """
 
     run_id: str
@@ -158,6 +160,8 @@ class RunTimingRecord:
     compute_ns: int
     transfer_ns: int
     recording_ns: int
+    ended_ns: int = 0
+    tasks: tuple[tuple[str, int, int], ...] = ()
 
 
 Record = (

@@ -18,13 +18,22 @@ from dataflow.model.inputs import Aligned, Chunked, Fixed, Listed, Packed
 
 def may_share(task: Any) -> bool:
     """Whether calls of a task may be fused with others at all."""
-    return not (
-        task.kind.startswith("async")
-        or task.retry_policy.has_delays
-        or task.timeout_seconds is not None
-        or task.batch_size is not None
-        or task.has_hooks
-    )
+    return obstacle_to_sharing(task) is None
+
+
+def obstacle_to_sharing(task: Any) -> str | None:
+    """Why calls of a task are not fused with others; None: they may be."""
+    if task.kind.startswith("async"):
+        return f"calls of {task.name} wait beside each other"
+    if task.retry_policy.has_delays:
+        return f"retries of {task.name} are delayed"
+    if task.timeout_seconds is not None:
+        return f"{task.name} has a time limit"
+    if task.batch_size is not None:
+        return f"{task.name} has a batch_size"
+    if task.has_hooks:
+        return f"{task.name} has state hooks"
+    return None
 
 
 def fit(first: Any, second: Any) -> bool:
@@ -45,44 +54,76 @@ def fuse_map(node: MapNode, uses: Counter[int], threads: int) -> list[MapNode] |
 
     A branch is fused only where there are elements enough to keep every thread busy without it.
     """
-    inputs = (*node.args, *node.kwargs.values())
-    sources = {id(item.node): item.node for item in inputs if isinstance(item, Aligned)}
-    if not sources or node.length is None or node.order:
+    sources = _aligned_sources(node)
+    if not sources or _obstacle(node, sources, uses, threads) is not None:
         return None
-    if any(isinstance(item, Aligned) and item.allow_failure for item in inputs):
-        return None  # an element may have to run where the one before it never will
-    if not all(_is_plain(item) for item in inputs if not isinstance(item, Aligned)):
-        return None
-    works = {id(source.work): source.work for source in sources.values()}
-    if len(works) != 1:
-        return None
-    (stages,) = works.values()
-    if not _can_extend(stages, node):
-        return None
-    alone = all(uses[key] == 1 for key in sources)
-    if not alone and node.length < 4 * threads:
-        return None
+    stages: list[MapNode] = sources[0].work
     stages.append(node)
-    found: list[MapNode] = stages
-    return found
+    return stages
+
+
+def obstacle_to_fusing(node: MapNode, uses: Counter[int], threads: int) -> str | None:
+    """Why a map that goes over others' values is not fused onto them; None: it is, or does not."""
+    sources = _aligned_sources(node)
+    return _obstacle(node, sources, uses, threads) if sources else None
+
+
+def _aligned_sources(node: MapNode) -> list[MapNode]:
+    """The maps whose elements line up with those of this one."""
+    inputs = (*node.args, *node.kwargs.values())
+    return list({id(item.node): item.node for item in inputs if isinstance(item, Aligned)}.values())
+
+
+def _obstacle(
+    node: MapNode, sources: list[MapNode], uses: Counter[int], threads: int
+) -> str | None:
+    reason = _obstacle_in_inputs(node)
+    if reason is not None:
+        return reason
+    assert node.length is not None
+    if len({id(source.work) for source in sources}) != 1:
+        return "what it goes over is not carried out together"
+    stages = sources[0].work
+    if not isinstance(stages, list):
+        return "what it goes over has begun"
+    for stage in stages:
+        reason = _obstacle_between(stage, node)
+        if reason is not None:
+            return reason
+    if any(uses[id(source)] != 1 for source in sources) and node.length < 4 * threads:
+        return "others take the same values, and there are too few elements to do it twice"
+    return None
+
+
+def _obstacle_in_inputs(node: MapNode) -> str | None:
+    inputs = (*node.args, *node.kwargs.values())
+    if node.length is None:
+        return "its length is known at run time"
+    if node.order:
+        return "it waits for other tasks as a whole"
+    if any(isinstance(item, Aligned) and item.allow_failure for item in inputs):
+        return "an element may have to run where the one before it never will"
+    if not all(_is_plain(item) for item in inputs if not isinstance(item, Aligned)):
+        return "another of its arguments comes from a task"
+    return None
+
+
+def _obstacle_between(stage: MapNode, node: MapNode) -> str | None:
+    if stage.graph is not node.graph or stage.left != stage.length:
+        return "what it goes over was cancelled, cannot begin, or is another run's"
+    if fit(stage.task, node.task):
+        return None
+    return (
+        obstacle_to_sharing(node.task)
+        or obstacle_to_sharing(stage.task)
+        or f"{stage.task.name} and {node.task.name} need different resources"
+    )
 
 
 def _is_plain(item: Any) -> bool:
     if isinstance(item, (Packed, Chunked)):
         return True
     return isinstance(item, (Fixed, Listed)) and not item.refs
-
-
-def _can_extend(stages: Any, node: MapNode) -> bool:
-    """Whether these are the stages of a map that has not begun, and the node fits behind them."""
-    if not isinstance(stages, list):
-        return False
-    return all(
-        fit(stage.task, node.task)
-        and stage.graph is node.graph
-        and stage.left == stage.length  # nothing of it has ended: it was cancelled, or cannot begin
-        for stage in stages
-    )
 
 
 def kept_stages(stages: Sequence[MapNode]) -> list[bool]:

@@ -135,6 +135,12 @@ class RunStore(Protocol):
     def timing(self, run_id: str) -> list[NodeTiming]:
         """The time that went into each node that ran, by the number of the node."""
 
+    def task_seconds(self, tasks: Collection[str], runs: int = 5) -> dict[str, float]:
+        """The mean duration of a call of each of these tasks in the last runs that had such.
+
+        Tasks that have never been measured are not in it.
+        """
+
     def phases(self, run_id: str) -> PhaseSeconds | None:
         """Where the time of a run went; None if that was not written (see ``Run.timing``)."""
 

@@ -141,6 +141,12 @@ class SqliteStore:
             lambda c: sqlite_runs.logs(c, run_id, node, index, level, after, limit)
         )
 
+    def task_seconds(self, tasks: Collection[str], runs: int = 5) -> dict[str, float]:
+        """See :meth:`RunStore.task_seconds`."""
+        from dataflow.store import sqlite_runs
+
+        return self._connections.read(lambda c: sqlite_runs.task_seconds(c, tasks, runs))
+
     def timing(self, run_id: str) -> list[NodeTiming]:
         """See :meth:`RunStore.timing`."""
         from dataflow.store import sqlite_nodes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Collection
 from typing import Any
 
 from dataflow.clock import datetime_of
@@ -54,6 +55,21 @@ def run_states(connection: sqlite3.Connection, run_id: str) -> list[State[Any]]:
     """All states that a run was in, oldest first."""
     rows = connection.execute(load_statements("sqlite")["run_states"], (run_key(run_id),))
     return [_state(code, name, message, ns) for code, name, message, ns in rows]
+
+
+def task_seconds(
+    connection: sqlite3.Connection, tasks: Collection[str], runs: int
+) -> dict[str, float]:
+    """The mean duration of a call of each task in the last runs that had such."""
+    found = {}
+    for task in tasks:
+        rows = connection.execute(
+            load_statements("sqlite")["task_timings"], (task, runs)
+        ).fetchall()
+        calls = sum(row[0] for row in rows)
+        if calls:
+            found[task] = sum(row[1] for row in rows) / calls / 1e9
+    return found
 
 
 def phases(connection: sqlite3.Connection, run_id: str) -> PhaseSeconds | None:

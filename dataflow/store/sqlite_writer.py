@@ -46,6 +46,7 @@ class Rows:
     attempts: list[Row]
     logs: list[Row]
     run_timings: list[Row]
+    task_timings: list[Row]
 
 
 def pack(records: Iterable[Record]) -> Rows:
@@ -77,6 +78,7 @@ def pack(records: Iterable[Record]) -> Rows:
         attempts=[_attempt_row(each) for each in attempts],
         logs=[_log_row(each) for each in logs],
         run_timings=[_timing_row(each) for each in timings],
+        task_timings=[row for each in timings for row in _task_timing_rows(each)],
     )
 
 
@@ -99,6 +101,7 @@ def put(rows: Rows, connection: sqlite3.Connection) -> None:
         connection.executemany(sql["add_log"], rows.logs)
     if rows.run_timings:
         connection.executemany(sql["put_run_timing"], rows.run_timings)
+        connection.executemany(sql["put_task_timing"], rows.task_timings)
     for record in rows.run_states:
         _put_run_state(record, connection)
     touched = {row[0] for row in rows.runs} | {run_key(each.run_id) for each in rows.run_states}
@@ -223,6 +226,11 @@ def _timing_row(record: RunTimingRecord) -> Row:
         record.transfer_ns,
         record.recording_ns,
     )
+
+
+def _task_timing_rows(record: RunTimingRecord) -> list[Row]:
+    key = run_key(record.run_id)
+    return [(task, record.ended_ns, key, calls, ns) for task, calls, ns in record.tasks]
 
 
 def clean_text(record: Record) -> Record:

@@ -270,3 +270,23 @@ def test_a_run_whose_time_is_written_again_has_the_latest(store):
     phases = store.phases(run_id)
     assert phases is not None
     assert phases.tracing == 2
+
+
+def test_how_long_tasks_took_in_the_last_runs(store):
+    for number in range(8):
+        run_id = fresh_run_id()
+        tasks = (("load", 10, 10 * (number + 1) * SECOND), ("idle", 0, 0))
+        store.write([run_record(run_id)])
+        store.write([run_timing_record(run_id, ended_ns=number, tasks=tasks)])
+    assert store.task_seconds(["load", "idle", "never"]) == {"load": 6.0}  # of 4, 5, 6, 7 and 8
+    assert store.task_seconds(["load"], runs=1) == {"load": 8.0}
+    assert store.task_seconds([]) == {}
+
+
+def test_runs_with_many_calls_count_for_more(store):
+    for calls, seconds in ((1, 100), (99, 0)):
+        run_id = fresh_run_id()
+        store.write([run_record(run_id)])
+        tasks = (("load", calls, seconds * SECOND),)
+        store.write([run_timing_record(run_id, ended_ns=calls, tasks=tasks)])
+    assert store.task_seconds(["load"]) == {"load": 1.0}

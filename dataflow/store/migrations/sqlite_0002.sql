@@ -11,3 +11,14 @@ CREATE TABLE run_timings (
     transfer_ns INTEGER NOT NULL,
     recording_ns INTEGER NOT NULL
 );
+
+-- How long the calls of each task took in a run, for whoever plans another.
+
+CREATE TABLE task_timings (
+    task TEXT NOT NULL,
+    ended_ns INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    busy_ns INTEGER NOT NULL,
+    PRIMARY KEY (task, ended_ns, run)
+) WITHOUT ROWID;

@@ -79,6 +79,14 @@ INSERT OR REPLACE INTO run_timings (
 SELECT tracing_ns, planning_ns, dispatch_ns, queue_ns, compute_ns, transfer_ns, recording_ns
 FROM run_timings WHERE run = ?;
 
+-- name: put_task_timing
+-- How long the calls of a task took in a run.
+INSERT OR REPLACE INTO task_timings (task, ended_ns, run, calls, busy_ns) VALUES (?, ?, ?, ?, ?);
+
+-- name: task_timings
+-- The same of the last runs that had calls of a task.
+SELECT calls, busy_ns FROM task_timings WHERE task = ? ORDER BY ended_ns DESC LIMIT ?;
+
 -- name: find_runs
 -- Runs, newest first; the conditions are put in by run_filters.py.
 SELECT run_id, flow_name, name, parameters_json, tags, parent_run_id, parent_node, runner,
