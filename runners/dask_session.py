@@ -156,10 +156,11 @@ class DaskSession:
             self._lines.close()
         with contextlib.suppress(Exception):
             connection.expect(Remaining())
-        with contextlib.suppress(Exception), _quiet_client():
-            connection.client.unsubscribe_topic(connection.client.id)
-            connection.client.close(timeout=2)
-        connection.close()
+        with _quiet_client():
+            with contextlib.suppress(Exception):
+                connection.client.unsubscribe_topic(connection.client.id)
+                connection.client.close(timeout=2)
+            connection.close()
 
     @property
     def bytes_through_flow(self) -> int:
@@ -533,11 +534,13 @@ def _cause(error: BaseException | None) -> str:
 
 @contextlib.contextmanager
 def _quiet_client() -> Iterator[None]:
-    """Dask's client logs with a traceback that it is closed while it tries to reconnect."""
-    logger = logging.getLogger("distributed.client")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    """Dask's client logs, with tracebacks, that the other end was faster in hanging up."""
+    loggers = [logging.getLogger(f"distributed.{name}") for name in ("client", "batched", "core")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

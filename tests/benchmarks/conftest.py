@@ -45,7 +45,8 @@ def session() -> Session:
     table = make_table(overhead.ROWS, plan, results)
     when = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     machine = Machine("A CPU", 2, 23.5, "Linux 6", "3.11.7", 0.1, when, "abc1234")
-    verdicts = judge(overhead.ROWS, table, read_targets())
+    targets = tuple(target for target in read_targets() if target.row in ("import", "ten"))
+    verdicts = judge(overhead.ROWS, table, targets)
     return Session(
         options,
         overhead.TITLE,
