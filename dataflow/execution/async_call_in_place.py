@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from dataflow.execution.call_in_place import Call, keep, trace_only
+from dataflow.execution.call_in_place import Call, trace_only
 from dataflow.execution.scope import active_scope
 from dataflow.graph.trace import find_refs
 from dataflow.worker.async_calls import AsyncBatchCarrier
+from dataflow.worker.columns import as_objects
 
 
 async def call_task_async(
@@ -37,7 +38,7 @@ async def _carry_out(call: Call) -> None:
     """Make the call, again after each delay while it is to be retried."""
     while True:
         call.begin()
-        carrier = AsyncBatchCarrier(call.batch, keep, call.log)
+        carrier = AsyncBatchCarrier(call.batch, as_objects, call.log)
         report = await carrier.carry_out_here()
         delay = call.take(report)
         if delay is None:

@@ -40,7 +40,7 @@ from dataflow.model.batches import Batch, BatchReport, CallBody, LogLine
 from dataflow.model.inputs import Ref, Reference
 from dataflow.model.states import State, StateCode
 from dataflow.worker.carry_out import BatchCarrier
-from dataflow.worker.columns import ObjectColumn
+from dataflow.worker.columns import as_objects
 from dataflow.worker.failures import describe, text_of
 
 _NO_KWARGS: dict[str, Any] = {}
@@ -121,7 +121,7 @@ class Call:
         """Make the call, again after each delay while it is to be retried."""
         while True:
             self.begin()
-            report = BatchCarrier(self.batch, keep, self.log).carry_out()
+            report = BatchCarrier(self.batch, as_objects, self.log).carry_out()
             delay = self.take(report)
             if delay is None:
                 return
@@ -131,7 +131,7 @@ class Call:
         """A generator as it is called in place: its items one by one, its run open meanwhile."""
         ((args, kwargs),) = self.batch.body.arguments  # type: ignore[union-attr]
         self.begin()
-        carrier = BatchCarrier(self.batch, keep, self.log)
+        carrier = BatchCarrier(self.batch, as_objects, self.log)
         carrier.capture()
         items = iter(self.task.fn(*args, **kwargs))
         value, error = None, None
@@ -224,11 +224,6 @@ class Call:
         failure = self.report.failures[0]
         error = failure.original
         return error if error is not None else self.state().as_error()
-
-
-def keep(values: list[Any], exact: bool) -> ObjectColumn:
-    """A column of values that stay the objects that they are."""
-    return ObjectColumn(values)
 
 
 def _are_atoms(values: Any) -> bool:

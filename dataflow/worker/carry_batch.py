@@ -9,7 +9,7 @@ from dataflow.model.batches import Batch, BatchReport, LogLine
 from dataflow.worker.board import Board
 from dataflow.worker.call_context import current_scope, occupies_slot
 from dataflow.worker.carry_out import BatchCarrier, Deliver, Pack
-from dataflow.worker.columns import ObjectColumn
+from dataflow.worker.columns import as_objects
 from dataflow.worker.part_reports import part_reporter
 
 Logged = Callable[[int, list[LogLine]], None]
@@ -66,6 +66,4 @@ def begin_in_process(batch: Batch, reported: Deliver, logged: Logged) -> Callabl
 
 
 def _carrier_in_process(batch: Batch, logged: Logged) -> BatchCarrier:
-    return carrier_of(
-        batch, lambda values, exact: ObjectColumn(values), lambda line: logged(batch.id, [line])
-    )
+    return carrier_of(batch, as_objects, lambda line: logged(batch.id, [line]))

@@ -33,8 +33,9 @@ from dataflow.model.states import State, StateCode
 from dataflow.worker import failures as failing
 from dataflow.worker.board import DEADLINE, NEVER, POSITION, Board
 from dataflow.worker.call_context import CallContext, place_of
-from dataflow.worker.columns import ObjectColumn
+from dataflow.worker.columns import as_objects
 from dataflow.worker.expand import Calls, Function, Inputs, NotReady, expand
+from dataflow.worker.lending import opened
 from dataflow.worker.loading import loading_ns
 from dataflow.worker.run_logs import capture_loggers, capture_prints
 from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
@@ -131,7 +132,14 @@ class BatchCarrier:
     def expand(self) -> Calls:
         """The stream of this batch's calls."""
         batch = self.batch
-        inputs = Inputs(batch.inputs, self.values, self.failures, self.name_of, self.lock)
+        inputs = Inputs(
+            batch.inputs,
+            self.values,
+            self.failures,
+            self.name_of,
+            self.lock,
+            None if self.pack is as_objects else self.fail_unpicklable,
+        )
         self.large = inputs.large
         invokers = [self.invoker(task) for task in batch.tasks]
         return expand(batch, invokers, inputs)
@@ -381,7 +389,7 @@ class BatchCarrier:
         for position in self.batch.lengths:
             if position in among:
                 try:
-                    lengths[position] = length_of(self.values[position])
+                    lengths[position] = length_of(opened(self.values[position]))
                 except TypeError:
                     lengths[position] = None
         return lengths
@@ -400,7 +408,7 @@ class BatchCarrier:
         except NotNow:
             raise
         except Exception:
-            self._fail_unpicklable(values, positions)
+            self._fail_all_unpicklable(values, positions)
             column = pack(values, self.batch.exact)
         if len(self.batch.tasks) > 1 and column.nbytes >= max(LARGE_BYTES, _LITTLE * len(values)):
             self._measure(positions, values)
@@ -434,24 +442,31 @@ class BatchCarrier:
         last_uses: dict[int, int] = getattr(self.batch.body, "last_uses", {})
         return {at for at, last in last_uses.items() if first <= at and last < stop}
 
-    def _fail_unpicklable(self, values: list[Any], positions: Sequence[int]) -> None:
+    def _fail_all_unpicklable(self, values: list[Any], positions: Sequence[int]) -> None:
         """Fail the calls whose values cannot be pickled, and take those out of ``values``."""
-        from dataflow.worker.pickling import dumps, transfer_error
+        from dataflow.worker.pickling import dumps
 
         for at, position in enumerate(positions):
             try:
                 dumps(values[at])
             except Exception as error:
-                task = place_of(self.batch.tasks, self.batch.body, position).task
-                found = transfer_error(
-                    values[at],
-                    f"The result of task {task.name!r}",
-                    error,
-                    "Return plain data, or run the flow with task_runner='threads'.",
-                )
-                self.codes[position] = StateCode.FAILED
-                self.failures[position] = failing.describe(found)
+                self.fail_unpicklable(position, values[at], error)
                 values[at] = None
+
+    def fail_unpicklable(self, position: int, value: Any, error: Exception) -> None:
+        """Fail a call, which has ended, because its value cannot be pickled."""
+        from dataflow.worker.pickling import transfer_error
+
+        task = place_of(self.batch.tasks, self.batch.body, position).task
+        found = transfer_error(
+            value,
+            f"The result of task {task.name!r}",
+            error,
+            "Return plain data, or run the flow with task_runner='threads'.",
+        )
+        self.codes[position] = StateCode.FAILED
+        self.failures[position] = failing.describe(found)
+        self.values[position] = None
 
     def _limited(self, function: Function, seconds: float) -> Function:
         board, context = self.board, self.context
@@ -497,7 +512,7 @@ def _taken(found: list[T]) -> list[T]:
 
 def failed_report(batch: Batch, error: Exception) -> BatchReport:
     """The report of a batch that could not even be sent: every call fails with the same error."""
-    carrier = BatchCarrier(batch, lambda values, exact: ObjectColumn(values))
+    carrier = BatchCarrier(batch, as_objects)
     carrier.fail_rest(0, error)
     return carrier.report()
 

@@ -70,15 +70,15 @@ class Part:
 
     def load(self) -> Any:
         """The object; arrays in it are copies that may be written to."""
-        return load_pickle(self.data, map(_copied, self.buffers))
+        return load_pickle(self.data, map(copied, self.buffers))
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         wrap = pickle.PickleBuffer if protocol >= 5 else bytes  # Dask's scheduler asks for 4
         return Part, (self.data, [wrap(buffer) for buffer in self.buffers])
 
 
-def _copied(buffer: Any) -> Any:
-    """A copy that can be written to; numpy has the system make large ones in large pages."""
+def copied(buffer: Any) -> Any:
+    """A copy of a buffer that can be written to; of a large one numpy makes it in large pages."""
     numpy = sys.modules.get("numpy")
     if numpy is None or memoryview(buffer).nbytes < _LARGE_BYTES:
         return bytearray(buffer)
@@ -229,6 +229,11 @@ def load_range(column: Column, start: int, stop: int) -> list[Any]:
     return values
 
 
+def as_objects(values: list[Any], exact: bool) -> ObjectColumn:
+    """Values that stay in this process: the objects that they are, the same for everybody."""
+    return ObjectColumn(values)
+
+
 def pack(values: list[Any], exact: bool) -> PackedColumn:
     """Pickle values into a column.
 
@@ -236,11 +241,12 @@ def pack(values: list[Any], exact: bool) -> PackedColumn:
         Exception: a value cannot be pickled.
     """
     if not exact:
-        return PackedColumn([_pack_part(values)], len(values), exact=False)
-    return PackedColumn([_pack_part(value) for value in values], len(values), exact=True)
+        return PackedColumn([pack_part(values)], len(values), exact=False)
+    return PackedColumn([pack_part(value) for value in values], len(values), exact=True)
 
 
-def _pack_part(value: Any) -> Part:
+def pack_part(value: Any) -> Part:
+    """Pickle one value, its large buffers beside it, uncopied."""
     buffers: list[pickle.PickleBuffer] = []
     data = pickling.dumps(value, buffer_callback=buffers.append)
     return Part(data, [_flat(buffer) for buffer in buffers])

@@ -8,6 +8,7 @@ made yields a function that raises.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
 from operator import itemgetter
@@ -38,7 +39,9 @@ from dataflow.model.batches import (
     Source,
     Stage,
 )
+from dataflow.worker.lending import Snapshot, is_fixed, lender_of
 from dataflow.worker.loading import load_pickle
+from dataflow.worker.pickling import ATOMS
 from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
 
 Function = Callable[..., Any]
@@ -55,7 +58,17 @@ class NotReady(Exception):
 
 
 class Inputs:
-    """Where sources are looked up: input columns, and the values of this batch so far."""
+    """Where sources are looked up: input columns, and the values of this batch so far.
+
+    Args:
+        columns: what other batches left.
+        values: what the calls of this batch returned; snapshots where somebody got the value.
+        failures: of the calls of this batch.
+        name_of: the name of the task run at a position.
+        lock: held while a part of the report is made.
+        refuse: fails a call, by position, whose value cannot be pickled; None: values are never
+            pickled, and calls share them.
+    """
 
     def __init__(
         self,
@@ -64,9 +77,11 @@ class Inputs:
         failures: dict[int, Failure],
         name_of: Callable[[int], str],
         lock: threading.Lock,
+        refuse: Callable[[int, Any, Exception], None] | None,
     ) -> None:
-        self.columns = columns
+        self.columns = columns if refuse is None else list(map(lender_of, columns))
         self.lock = lock
+        self.refuse = refuse
         self.values = values
         self.failures = failures
         self.name_of = name_of
@@ -111,15 +126,33 @@ class Inputs:
             return found.load_all()
         return [found.load(position) for position in range(start, stop)]
 
-    def slot(self, position: int, allow_failure: bool) -> Any:
-        """The value of an earlier call of this batch."""
+    def slot(self, position: int, allow_failure: bool, is_last: bool = False) -> Any:
+        """The value of an earlier call of this batch; ``is_last``: nobody else ever needs it."""
         failure = self.failures.get(position)
         if failure is None:
-            return self.values[position]
+            value = self.values[position]
+            if type(value) in ATOMS or (is_last and type(value) is not Snapshot):
+                return value
+            return self.lend(position, value, allow_failure)
         if allow_failure:
             skipped = self.name_of(position) if failure.cause_position is not None else None
             return _exception(failure, skipped)
         raise NotReady(position)
+
+    def lend(self, position: int, value: Any, allow_failure: bool = False) -> Any:
+        """The value of an earlier call of this batch, for one of several readers."""
+        if self.refuse is None or is_fixed(value):
+            return value
+        if type(value) is Snapshot:
+            return value.load()
+        try:
+            snapshot = Snapshot(value)
+        except Exception as error:
+            self.refuse(position, value, error)
+            return self.slot(position, allow_failure)
+        with self.lock:
+            self.values[position] = snapshot
+        return value
 
 
 def _exception(failure: Failure, skipped: str | None) -> BaseException:
@@ -168,7 +201,7 @@ def _expand_linked(body: CallBody, invokers: list[Function], inputs: Inputs) -> 
         try:
             args, kwargs = load_pickle(pair) if type(pair) is bytes else pair
             if links:
-                args, kwargs = _link(args, kwargs, links, inputs)
+                args, kwargs = _link(args, kwargs, links, inputs, position, body.last_uses)
         except Exception as error:
             yield _raiser(error), (), _NO_KWARGS
         else:
@@ -178,28 +211,41 @@ def _expand_linked(body: CallBody, invokers: list[Function], inputs: Inputs) -> 
             inputs.forget(done_with[position])
 
 
-def _link(args: Any, kwargs: Any, links: Any, inputs: Inputs) -> tuple[Any, Any]:
+def _link(
+    args: Any, kwargs: Any, links: Any, inputs: Inputs, position: int, last_uses: dict[int, int]
+) -> tuple[Any, Any]:
     args, kwargs = list(args), dict(kwargs)
+    found: dict[Any, Any] = {}  # what a call gets twice is one object
     for where, source in links:
         if where is None:
             args, kwargs = inputs.fill((args, kwargs), source)
-        elif where == WAITS:
+            continue
+        if where == WAITS:
             for slot in source:
                 inputs.find(slot)
-        elif type(where) is int:
-            args[where] = _linked(source, inputs)
+            continue
+        value = found.get(source) if type(source) in _PLAIN else None
+        if value is None:
+            value = _linked(source, inputs, position, last_uses)
+            if type(source) in _PLAIN and len(links) > 1:
+                found[source] = value
+        if type(where) is int:
+            args[where] = value
         else:
-            kwargs[where] = _linked(source, inputs)
+            kwargs[where] = value
     return args, kwargs
 
 
-def _linked(source: Any, inputs: Inputs) -> Any:
+_PLAIN = (int, tuple)
+
+
+def _linked(source: Any, inputs: Inputs, position: int, last_uses: dict[int, int]) -> Any:
     """The value of a source, which may be a plain one (see ``CallBody``)."""
     if type(source) is int:
-        return inputs.slot(source, False)
+        return inputs.slot(source, False, last_uses.get(source) == position)
     if type(source) is tuple:
-        column, position = source
-        return inputs.columns[column].load(position)
+        column, at = source
+        return inputs.columns[column].load(at)
     return inputs.find(source)
 
 
@@ -270,6 +316,8 @@ def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> C
     if rows is not None:
         del stages[0]
     dropped = [number for number, stage in enumerate(body.stages) if not stage.keep]
+    readers = _readers(body.stages)
+    is_last = [readers[number] + stage.keep == 1 for number, stage in enumerate(body.stages)]
     for start in range(0, body.calls, width):
         if start:
             for number in dropped:
@@ -277,11 +325,15 @@ def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> C
         if rows is not None:
             yield first, next(rows), _NO_KWARGS
         for function, constants, args, kwargs in stages:
-            if constants is not None and (not failures or len(values) - 1 not in failures):
-                before, after, named = constants
-                yield function, (*before, values[-1], *after), named
+            if constants is not None:
+                value, at = values[-1], len(values) - 1
+                if type(value) in ATOMS and at not in failures:
+                    before, after, named = constants
+                    yield function, (*before, value, *after), named
+                else:
+                    yield _following(function, constants, inputs, at, is_last[at - start])
                 continue
-            row, named_row = _Row(start, inputs), _Row(start, inputs)
+            row, named_row = _Row(start, inputs, is_last), _Row(start, inputs, is_last)
             row_values = list(map(row.pull, args))
             named = dict(zip(kwargs, map(named_row.pull, kwargs.values()), strict=True))
             error = row.error or named_row.error
@@ -289,6 +341,12 @@ def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> C
                 yield function, row_values, named
             else:
                 yield _raiser(error), (), _NO_KWARGS
+
+
+def _readers(stages: Sequence[Stage]) -> Counter[int]:
+    """How many arguments of later stages take the value of each."""
+    sources = (each for stage in stages for each in (*stage.args, *stage.kwargs.values()))
+    return Counter(each.number for each in sources if isinstance(each, Slot))
 
 
 def _rows(stage: Stage, args: list[Any]) -> Iterator[tuple[Any, ...]] | None:
@@ -321,6 +379,18 @@ def _constants(number: int, stage: Stage, inputs: Inputs) -> Any:
         return None  # a value that cannot be loaded: each call says so
 
 
+def _following(
+    function: Function, constants: Any, inputs: Inputs, at: int, is_last: bool
+) -> tuple[Function, Sequence[Any], dict[str, Any]]:
+    """The call of a stage that gets the value of the call before it, at a position."""
+    before, after, named = constants
+    try:
+        value = inputs.slot(at, False, is_last)
+    except NotReady as error:
+        return _raiser(error), (), _NO_KWARGS
+    return function, (*before, value, *after), named
+
+
 def _streams(stage: Stage, body: MapBody, inputs: Inputs) -> tuple[Any, Any]:
     def stream(source: Source) -> Any:
         if isinstance(source, Slot):
@@ -344,16 +414,19 @@ class _Broken:
 class _Row:
     """The arguments of one call: every stream moves on by one, also when one of them fails."""
 
-    def __init__(self, start: int, inputs: Inputs) -> None:
+    def __init__(self, start: int, inputs: Inputs, is_last: list[bool]) -> None:
         self.start = start
         self.inputs = inputs
+        self.is_last = is_last
         self.error: Exception | None = None
 
     def pull(self, stream: Any) -> Any:
         """The next value of a stream; the first error is kept, not raised."""
         try:
             if type(stream) is Slot:
-                return self.inputs.slot(self.start + stream.number, stream.allow_failure)
+                number = stream.number
+                is_last = self.is_last[number]
+                return self.inputs.slot(self.start + number, stream.allow_failure, is_last)
             if type(stream) is _Broken:
                 raise stream.error
             return next(stream)

@@ -15,14 +15,15 @@ from typing import Any
 from dataflow.errors import TransferError
 
 _MAIN = (b"__main__", b"__mp_main__")
-_ATOMS = frozenset((int, float, bool, str, bytes, complex, type(None)))
+ATOMS = frozenset((int, float, bool, str, bytes, complex, type(None)))
+"""Types of values that can neither change nor hold anything that can."""
 
 BufferCallback = Callable[[pickle.PickleBuffer], Any]
 
 
 def is_atom(value: Any) -> bool:
     """Whether a value can neither change nor hold anything that can."""
-    return type(value) in _ATOMS
+    return type(value) in ATOMS
 
 
 def dumps(value: Any, buffer_callback: BufferCallback | None = None) -> bytes:

@@ -305,6 +305,102 @@ def test_what_a_task_does_to_its_arguments_no_other_sees(shares_objects: bool) -
     assert arrays_overwritten() == ([0, *[700_000.0] * 5] if shares_objects else [0] * 6)
 
 
+@task
+def zeros(size):
+    return [0] * size
+
+
+@task
+def grown(values, more=None):
+    values.append(1)
+    return values
+
+
+@task
+def length_of(values):
+    return len(values)
+
+
+@task
+def are_same(first, second):
+    return first is second
+
+
+@flow
+def results_changed(size):
+    first = zeros.submit(size)
+    first.wait()
+    beside = [grown.submit(first) for _ in range(20)]
+    chain = [zeros.submit(size)]
+    for _ in range(5):
+        chain.append(grown.submit(chain[-1]))
+    lengths = [length_of.submit(value) for value in chain]
+    whole = [grown.submit(beside[:2]) for _ in range(3)]
+    return (
+        {len(future.result()) - size for future in beside},
+        [len(future.result()) - size for future in chain],
+        [future.result() - size for future in lengths],
+        {len(future.result()) for future in whole},
+        are_same.submit(first, first).result(),
+    )
+
+
+@pytest.mark.parametrize("size", [3, 50_000])
+def test_what_a_task_does_to_a_result_no_other_sees(shares_objects: bool, size: int) -> None:
+    if shares_objects:
+        pytest.skip("threads share the results of their tasks")
+    expected = list(range(6))
+    assert results_changed(size) == ({1}, expected, expected, {3}, True)
+
+
+@flow
+def mapped_results_changed(size):
+    first = zeros.map([size] * 10)
+    second = grown.map(first)
+    third = grown.map(second)
+    fourth = grown.map(first)
+    fifth = grown.map(first, second)
+    maps = (first, second, third, fourth, fifth)
+    return [{len(value) - size for value in futures.result()} for futures in maps]
+
+
+@pytest.mark.parametrize("size", [3, 50_000])
+def test_what_a_map_does_to_results_no_other_sees(shares_objects: bool, size: int) -> None:
+    if shares_objects:
+        pytest.skip("threads share the results of their tasks")
+    assert mapped_results_changed(size) == [{0}, {1}, {2}, {1}, {1}]
+
+
+@task
+def locked(_n):
+    return threading.Lock()
+
+
+@task
+def is_locked(lock):
+    return lock.locked()
+
+
+@flow
+def live_results_handed_on():
+    locks = locked.map([1, 2])
+    mapped = is_locked.map(locks)
+    lock = locked.submit(1)
+    single = is_locked.submit(lock)
+    futures = [*locks, *mapped, lock, single]
+    for future in futures:
+        future.wait()
+    return [future.state.name for future in futures]
+
+
+def test_who_is_handed_a_result_that_does_not_pickle_is_not_ready(shares_objects: bool) -> None:
+    if shares_objects:
+        assert set(live_results_handed_on()) == {"Completed"}
+    else:
+        failed, skipped = ["Failed"], ["NotReady"]
+        assert live_results_handed_on() == 2 * failed + 2 * skipped + failed + skipped
+
+
 @flow
 def map_source_changed():
     source = [1, 2, 3]
