@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataflow.clock import now_ns
+from dataflow.execution.garbage import sparing_collector
 from dataflow.execution.results import wait_for_all
 from dataflow.execution.run_loop import RunLoop, run_loop
 from dataflow.execution.runner_choice import choose_runner
@@ -132,6 +133,7 @@ def open_scope(
     scope = RunScope(info, graph, runner, loop, parent, log_prints, written)
     graph.say = scope.say
     _scopes[info.run_id] = scope
+    sparing_collector.begin(info.run_id)
     return scope
 
 
@@ -143,6 +145,7 @@ def close_scope(scope: RunScope) -> None:
     scope.recent.clear()
     scope.loop.close_graph(scope.graph)
     _scopes.pop(scope.info.run_id, None)
+    sparing_collector.end(scope.info.run_id)
 
 
 def active_scope() -> RunScope:
