@@ -18,6 +18,7 @@ import threading
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from dataflow.model.batches import Batch, BatchReport, Column, Failure, MapBody
@@ -199,10 +200,10 @@ def _failed(carrier: BatchCarrier, report: BatchReport) -> dict[int, Failure]:
     """The failures by position in the column of values, which may have fewer than all calls."""
     if not report.failures:
         return {}
-    positions = carrier.kept_positions(report.first, report.stop)
+    positions = chain.from_iterable(carrier.kept_positions(report.first, report.stop))
     return {
         at: report.failures[position]
-        for at, position in enumerate(positions or range(report.first, report.stop))
+        for at, position in enumerate(positions)
         if position in report.failures
     }
 

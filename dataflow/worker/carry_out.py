@@ -12,8 +12,9 @@ import socket
 import threading
 import time
 from array import array
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, TypeVar
 
 from dataflow.clock import ticks_ns
@@ -396,53 +397,51 @@ class BatchCarrier:
 
     def _pack(self, first: int, stop: int, among: Container[int], pack: Pack) -> Column | None:
         kept = self.kept_positions(first, stop)
-        positions = range(first, stop) if kept is None else kept
-        if not positions:
+        if not any(kept):
             return None
         if isinstance(among, range):
-            values = self.values[first:stop] if kept is None else [self.values[at] for at in kept]
+            values = _picked(self.values, kept)
         else:
-            values = [self.values[at] if at in among else None for at in positions]
+            values = [self.values[at] if at in among else None for at in chain.from_iterable(kept)]
         try:
             column = pack(values, self.batch.exact)
         except NotNow:
             raise
         except Exception:
-            self._fail_all_unpicklable(values, positions)
+            self._fail_all_unpicklable(values, chain.from_iterable(kept))
             column = pack(values, self.batch.exact)
         if len(self.batch.tasks) > 1 and column.nbytes >= max(LARGE_BYTES, _LITTLE * len(values)):
-            self._measure(positions, values)
+            self._measure(chain.from_iterable(kept), values)
         return column
 
-    def _measure(self, positions: Sequence[int], values: Sequence[Any]) -> None:
+    def _measure(self, positions: Iterable[int], values: Sequence[Any]) -> None:
         """Note which values are large: the size of a column does not tell whose they are."""
         for position, value in zip(positions, values, strict=True):
             nbytes = nbytes_of(value)
             if nbytes >= LARGE_BYTES:
                 self.large[position] = nbytes
 
-    def kept_positions(self, first: int, stop: int) -> list[int] | None:
-        """The calls in a range whose values are kept, stage after stage; None: all, in order."""
+    def kept_positions(self, first: int, stop: int) -> list[Sequence[int]]:
+        """The calls in a range whose values are kept, stage after stage."""
+        body = self.batch.body
+        if isinstance(body, MapBody):
+            width = len(body.stages)
+            return [
+                range(first + (number - first) % width, stop, width)
+                for number, stage in enumerate(body.stages)
+                if stage.keep
+            ]
         dropped = self.dropped(first, stop)
-        if dropped:
-            return [position for position in range(first, stop) if position not in dropped]
-        stages = getattr(self.batch.body, "stages", ())
-        width = len(stages)
-        if width < 2 and all(stage.keep for stage in stages):
-            return None
-        return [
-            position
-            for number, stage in enumerate(stages)
-            if stage.keep
-            for position in range(first + (number - first) % width, stop, width)
-        ]
+        if not dropped:
+            return [range(first, stop)]
+        return [[position for position in range(first, stop) if position not in dropped]]
 
     def dropped(self, first: int, stop: int) -> set[int]:
         """The calls in a range whose values nobody needs once all calls before ``stop`` ended."""
         last_uses: dict[int, int] = getattr(self.batch.body, "last_uses", {})
         return {at for at, last in last_uses.items() if first <= at and last < stop}
 
-    def _fail_all_unpicklable(self, values: list[Any], positions: Sequence[int]) -> None:
+    def _fail_all_unpicklable(self, values: list[Any], positions: Iterable[int]) -> None:
         """Fail the calls whose values cannot be pickled, and take those out of ``values``."""
         from dataflow.worker.pickling import dumps
 
@@ -492,6 +491,17 @@ class BatchCarrier:
             return function(*args, **kwargs)
 
         return call
+
+
+def _picked(values: list[Any], positions: list[Sequence[int]]) -> list[Any]:
+    """The values at some positions: whole slices where those are evenly spaced."""
+    picked: list[Any] = []
+    for each in positions:
+        if isinstance(each, range):
+            picked += values[each.start : each.stop : each.step]
+        else:
+            picked += map(values.__getitem__, each)
+    return picked
 
 
 class NotNow(Exception):

@@ -305,25 +305,38 @@ def _joined(source: Joined, indices: Sequence[int], inputs: Inputs) -> Iterator[
 
 def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> Calls:
     """Fused stages, element by element, so that no more than one element's values are held."""
-    width = len(body.stages)
-    values, failures = inputs.values, inputs.failures
     stages = [
         (invokers[stage.task], _constants(number, stage, inputs), *_streams(stage, body, inputs))
         for number, stage in enumerate(body.stages)
     ]
-    (first, _, args, kwargs), *_ = stages
-    rows = _rows(body.stages[0], args)
-    if rows is not None:
-        del stages[0]
-    dropped = [number for number, stage in enumerate(body.stages) if not stage.keep]
     readers = _readers(body.stages)
     is_last = [readers[number] + stage.keep == 1 for number, stage in enumerate(body.stages)]
+    first, *rest = stages
+    rows = _rows(body.stages[0], first[2])
+    if rows is None:
+        return _expand_rows(body, None, stages, inputs, is_last)
+    calls = zip(repeat(first[0]), rows, repeat(_NO_KWARGS), strict=False)
+    if body.stages[-1].keep and all(constants == _NOTHING for _, constants, *_ in rest):
+        return _expand_chain(body, calls, rest, inputs, is_last)
+    return _expand_rows(body, calls, rest, inputs, is_last)
+
+
+def _expand_rows(
+    body: MapBody,
+    first_calls: Calls | None,
+    stages: list[Any],
+    inputs: Inputs,
+    is_last: list[bool],
+) -> Calls:
+    values, failures = inputs.values, inputs.failures
+    width = len(body.stages)
+    dropped = [number for number, stage in enumerate(body.stages) if not stage.keep]
     for start in range(0, body.calls, width):
         if start:
             for number in dropped:
                 values[start - width + number] = None
-        if rows is not None:
-            yield first, next(rows), _NO_KWARGS
+        if first_calls is not None:
+            yield next(first_calls)
         for function, constants, args, kwargs in stages:
             if constants is not None:
                 value, at = values[-1], len(values) - 1
@@ -341,6 +354,39 @@ def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> C
                 yield function, row_values, named
             else:
                 yield _raiser(error), (), _NO_KWARGS
+
+
+_NOTHING: Any = ((), (), {})
+
+
+def _expand_chain(
+    body: MapBody,
+    first_calls: Calls,
+    rest: list[Any],
+    inputs: Inputs,
+    is_last: list[bool],
+) -> Calls:
+    """Fused stages of which each gets the value of the one before it and nothing else.
+
+    This is what a map over a map over a map costs beside its calls.
+    """
+    values, failures = inputs.values, inputs.failures
+    dropped = [number for number, stage in enumerate(body.stages) if not stage.keep]
+    functions = [function for function, *_ in rest]
+    for start, call in zip(range(0, body.calls, len(body.stages)), first_calls, strict=False):
+        yield call
+        only_atoms = True
+        for function in functions:
+            value = values[-1]
+            if type(value) in ATOMS and (not failures or len(values) - 1 not in failures):
+                yield function, (value,), _NO_KWARGS
+            else:
+                only_atoms = False
+                at = len(values) - 1
+                yield _following(function, _NOTHING, inputs, at, is_last[at - start])
+        if not only_atoms:
+            for number in dropped:
+                values[start + number] = None
 
 
 def _readers(stages: Sequence[Stage]) -> Counter[int]:
