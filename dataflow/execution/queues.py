@@ -62,6 +62,18 @@ class Flight:
         graph: FlowGraph = node.graph
         return graph
 
+    @property
+    def size(self) -> int:
+        """How many calls it has."""
+        return len(self.elements) * len(self.stages) if self.stages else len(self.calls)
+
+    def cut(self, reach: int) -> None:
+        """The calls from a position on belong to it no more."""
+        if self.stages:
+            self.elements = self.elements[: reach // len(self.stages)]
+        else:
+            self.calls = self.calls[:reach]
+
 
 class CallWork:
     """Single calls that can begin and may share a batch."""

@@ -37,8 +37,7 @@ def _parts(queue: RunnerQueue) -> Iterator[tuple[Work, int, float | None]]:
 def _left_of(flight: Flight) -> int:
     """How many elements or calls of a batch have not ended, as far as it has told."""
     size = len(flight.elements or flight.calls)
-    calls = flight.batch.body.calls
-    return -(-size * (calls - len(flight.ended)) // max(calls, 1))
+    return -(-size * (flight.size - len(flight.ended)) // max(flight.size, 1))
 
 
 def _mean_of(flight: Flight, book: CostBook) -> float | None:

@@ -326,6 +326,9 @@ class RunState:
             queue.land(report.batch_id)
             if not flight.is_concurrent:
                 self._return_rest(queue, flight, report.stop)
+        elif report.reaches is not None:
+            self._return_rest(queue, flight, report.reaches)
+            flight.cut(report.reaches)
         self._settle()
 
     def _record_report(

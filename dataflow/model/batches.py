@@ -358,6 +358,8 @@ class BatchReport:
         dropped: calls whose values nobody needs any more, in order: ``values`` has none of them.
         large: by position, the bytes of large values, wherever tasks of several kinds took turns.
         final: whether no other report of this batch follows; calls after it were not reached.
+        reaches: where the batch will stop, if a part says so before it does: another may have the
+            rest, rather than wait behind a call that takes its time.
         loading_ns: what the calls' times have of loading their arguments (the last report tells).
         packing_ns: what values took beside that: to be packed there, and unpacked here.
     """
@@ -383,6 +385,7 @@ class BatchReport:
     dropped: tuple[int, ...] = ()
     large: dict[int, int] = field(default_factory=dict)
     final: bool = True
+    reaches: int | None = None
     loading_ns: int = 0
     packing_ns: int = 0
 

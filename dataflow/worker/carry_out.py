@@ -46,6 +46,7 @@ Pack = Callable[[list[Any], bool], Column]
 _STAY_BYTES = 1_000_000
 _LITTLE = 1_000
 _STAY_NS = 2_000_000_000
+_STUCK_NS = 100_000_000
 Deliver = Callable[[BatchReport], None]
 T = TypeVar("T")
 clock = ticks_ns
@@ -79,6 +80,7 @@ class BatchCarrier:
         self.pack = pack
         self.told = 0  # calls that have been reported
         self.reported = False
+        self.stops_at: int | None = None  # no call from here on will be made
         self.lock = threading.Lock()
         self.board: Board = [0] * 5 if board is None else board
         self.values: list[Any] = []
@@ -198,7 +200,32 @@ class BatchCarrier:
         if position >= body.calls or clock() > self.deadline + _STAY_NS:
             return True
         inside = [source for _, source in body.links[position] or () if type(source) is int]
-        return all(nbytes_of(self.values[source]) < _STAY_BYTES for source in inside)
+        with self.lock:
+            if self.stops_at is not None and position >= self.stops_at:
+                return True
+            return all(nbytes_of(self.values[source]) < _STAY_BYTES for source in inside)
+
+    def cut(self) -> int | None:
+        """Stop behind the call that is being made, if it takes long; the first call after it.
+
+        Only when the time is up: the loop that makes the calls then asks before each of them
+        whether it may stop. Those behind it begin elsewhere; those that take its value wait for it
+        wherever they are.
+        """
+        body, at = self.batch.body, len(self.ended)
+        began = self.ended[-1] if at else self.begun
+        now = clock()
+        if self.stops_at is not None or now < self.deadline or now - began < _STUCK_NS:
+            return None
+        if isinstance(body, MapBody):
+            width = len(body.stages)
+            stop = (at // width + 1) * width
+        else:
+            stop = at + 1
+        if stop >= body.calls:
+            return None
+        self.stops_at = stop
+        return stop
 
     def fail_rest(self, position: int, error: Exception) -> None:
         """Fail every call from a position on with the same error."""
@@ -317,13 +344,19 @@ class BatchCarrier:
             pack: makes the column of its values; raises NotNow if they had better stay.
         """
         with self.lock:
+            if self.reported:
+                return
             calls = self.untold()
-            if self.reported or not calls:
+            reaches = self.cut()
+            if not calls and reaches is None:
                 return
             try:
                 report = self._report(calls, pack or self.pack, final=False)
             except NotNow:
-                return
+                if reaches is None:
+                    return
+                report = self._report(calls[:0], pack or self.pack, final=False)
+            report.reaches = reaches
             deliver(report)
 
     def untold(self) -> Sequence[int]:

@@ -85,7 +85,9 @@ class SimulatedRun:
             position %= flight.batch.body.calls
             parts = [part for part in parts if part <= position]
         if parts:
-            self._carry_out(flight, None, parts)
+            width = len(flight.stages or "1")
+            most = None if position is None or position < 0 else position // width + 1
+            self._carry_out(flight, most, parts)
         if flight.batch.is_concurrent:
             position = None
         self.state.lost(self.queue, flight.batch.id, position, "it was killed", False)
@@ -154,10 +156,21 @@ class _Cut(BatchCarrier):
     def may_stop(self, position: int) -> bool:
         if position in self.parts:
             self.report_part(self.deliver)
-        if self.most is None:
-            return False
+        end = self.end
+        return end is not None and super().may_stop(position) and position >= end
+
+    @property
+    def end(self) -> int | None:
+        """The call that it stops at."""
         width = len(getattr(self.batch.body, "stages", ())) or 1
-        return super().may_stop(position) and position >= self.most * width
+        return None if self.most is None else self.most * width
+
+    def cut(self) -> int | None:
+        """Every other part says where it will end."""
+        if self.end is None or self.end >= self.batch.body.calls or len(self.ended) % 2:
+            return None
+        self.stops_at = self.end
+        return self.end
 
 
 class _Shuffled(AsyncBatchCarrier):

@@ -229,3 +229,45 @@ def test_what_waits_while_async_calls_run_too(tmp_path: Path) -> None:
         return slow.result()
 
     assert surprised() == "12"
+
+
+@task
+def hand_over(number, folder: Path):
+    """The first waits for what those behind it write, and they for nobody."""
+    if number:
+        show(folder / str(number), "here")
+        return number
+    for other in (1, 2, 3):
+        wait_for_file(folder / str(other))
+    return number
+
+
+@flow
+def queued_behind_one(folder: Path):
+    hand_over.map(
+        range(100, 150), folder=unmapped(folder)
+    ).result()  # now it is known how long it takes
+    return hand_over.map(range(8), folder=unmapped(folder)).result()
+
+
+@flow
+def submitted_behind_one(folder: Path):
+    hand_over.map(range(100, 150), folder=unmapped(folder)).result()
+    futures = [hand_over.submit(number, folder) for number in range(8)]
+    return [future.result() for future in futures]
+
+
+@flow
+def fused_behind_one(folder: Path):
+    add_one.map(hand_over.map(range(100, 150), folder=unmapped(folder))).result()
+    return add_one.map(hand_over.map(range(8), folder=unmapped(folder))).result()
+
+
+def test_what_a_batch_has_behind_a_slow_call_begins_elsewhere(tmp_path: Path) -> None:
+    for number, run in enumerate((queued_behind_one, submitted_behind_one, fused_behind_one)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        first = 1 if run is fused_behind_one else 0
+        assert run(folder) == list(range(first, first + 8))
+    both = {"Completed": 50}, {"Completed": 8}
+    assert sorted(counts_of(fused_behind_one).values(), key=str) == sorted(2 * both, key=str)
