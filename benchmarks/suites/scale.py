@@ -62,7 +62,8 @@ NOTES: tuple[str, ...] = (
     "scheduler of raw Dask futures is in the measured process; dataflow hosts it in another.",
     "A call of `submit`: of 4,000 in a row, which is before the run loop begins with them and "
     "shares the interpreter; a run of 100,000 is in the suite `overhead`. The call of a map is the "
-    "first thing that its flow does, so that the run loop has to be woken.",
+    "first thing that its flow does, so that the run loop has to be woken; ten short maps come "
+    "before, as the first calls of a process cost twice as much.",
     "The calls of raw Dask futures are those of `Client.map` and `Client.submit`.",
 )
 
