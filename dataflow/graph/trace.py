@@ -69,12 +69,16 @@ def trace_submit(
     links: Any = None
     upstream: tuple[Ref, ...] = ()
     arguments: Any = (args, kwargs)
-    for value in args:
-        if not _is_atom(value):
-            break
-    else:
-        if not kwargs or all(map(_is_atom, kwargs.values())):
+    if not kwargs or all(map(_is_atom, kwargs.values())):
+        for value in args:
+            if not _is_atom(value):
+                break
+        else:
             return _add(graph, task, arguments, None, (), wait_for, ())
+        plain = _plain_links(args)
+        if plain is not None:
+            links, refs, stripped = plain
+            return _add(graph, task, (stripped, kwargs), links, (*refs, *origins), wait_for, args)
     found = _Finder(graph)
     args = tuple(found.strip(number, value) for number, value in enumerate(args))
     kwargs = {name: found.strip(name, value) for name, value in kwargs.items()}
@@ -83,6 +87,28 @@ def trace_submit(
     if graph.copies_arguments and not found.only_atoms:
         arguments = _snapshot(task, args, kwargs)
     return _add(graph, task, arguments, links, upstream, wait_for, found.held)
+
+
+def _plain_links(args: tuple[Any, ...]) -> tuple[Any, list[Ref], tuple[Any, ...]] | None:
+    """What :class:`_Finder` finds in arguments which are nothing but futures and atoms.
+
+    Returns:
+        The links, their references, and the arguments without them; None: there is more in them.
+    """
+    links: list[tuple[int, Ref]] = []
+    refs: list[Ref] = []
+    stripped: list[Any] = []
+    for number, value in enumerate(args):
+        if _is_atom(value):
+            stripped.append(value)
+            continue
+        target = value.refs() if isinstance(value, Reference) else None
+        if type(target) is not Ref:
+            return None
+        links.append((number, target))
+        refs.append(target)
+        stripped.append(None)
+    return tuple(links), refs, tuple(stripped)
 
 
 def check_open(graph: FlowGraph, task: Any) -> None:
