@@ -2,14 +2,18 @@
 
 Plain pickle is several times faster than cloudpickle but takes what a ``__main__`` script or a
 notebook defines *by name*, and the other process has another ``__main__``. So: plain pickle first,
-and cloudpickle whenever it fails or the name ``__main__`` shows up in what it made.
+and cloudpickle whenever it fails or the name ``__main__`` shows up in what it made. Code keeps the
+name of its file, which cloudpickle drops since 3.1.3: tracebacks show the user's lines by it.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
+from collections import ChainMap
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 from dataflow.errors import TransferError
@@ -40,10 +44,8 @@ def dumps(value: Any, buffer_callback: BufferCallback | None = None) -> bytes:
     except Exception:
         plain = False
     if not plain:
-        import cloudpickle
-
         buffers.clear()
-        data = cloudpickle.dumps(value, 5, buffer_callback=collect)
+        data = _dump_by_value(value, collect)
     if buffer_callback:
         for buffer in buffers:
             buffer_callback(buffer)
@@ -51,6 +53,30 @@ def dumps(value: Any, buffer_callback: BufferCallback | None = None) -> bytes:
 
 
 loads = pickle.loads
+
+
+def _dump_by_value(value: Any, collect: BufferCallback | None = None) -> bytes:
+    with io.BytesIO() as file:
+        _pickler()(file, 5, buffer_callback=collect).dump(value)
+        return file.getvalue()
+
+
+@functools.cache
+def _pickler() -> Any:
+    import cloudpickle
+
+    class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
+        dispatch_table = ChainMap({CodeType: _reduce_code}, cloudpickle.CloudPickler.dispatch_table)
+
+    return Pickler
+
+
+def _reduce_code(code: CodeType) -> tuple[Any, ...]:
+    import cloudpickle
+
+    make, parts = cloudpickle.CloudPickler.dispatch_table[CodeType](code)
+    place = next(number for number, part in enumerate(parts) if isinstance(part, str))
+    return make, (*parts[:place], "".join(code.co_filename), *parts[place + 1 :])
 
 
 def _by_value_modules() -> bool:
@@ -125,10 +151,8 @@ def _is_set(cell: Any) -> bool:
 
 
 def _can_pickle(value: Any) -> bool:
-    import cloudpickle
-
     try:
-        cloudpickle.CloudPickler(io.BytesIO(), 5).dump(value)
+        _dump_by_value(value)
     except Exception:
         return False
     return True
