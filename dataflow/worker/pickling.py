@@ -14,7 +14,7 @@ import pickle
 from collections import ChainMap
 from collections.abc import Callable
 from types import CodeType
-from typing import Any
+from typing import Any, ClassVar
 
 from dataflow.errors import TransferError
 
@@ -66,7 +66,9 @@ def _pickler() -> Any:
     import cloudpickle
 
     class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
-        dispatch_table = ChainMap({CodeType: _reduce_code}, cloudpickle.CloudPickler.dispatch_table)
+        dispatch_table: ClassVar[Any] = ChainMap(
+            {CodeType: _reduce_code}, cloudpickle.CloudPickler.dispatch_table
+        )
 
     return Pickler
 
