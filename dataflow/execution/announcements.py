@@ -7,7 +7,7 @@ when it announces and by those who begin to wait.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from dataflow import events
@@ -16,12 +16,12 @@ from dataflow.graph.nodes import ENDED_CODES, CallNode, MapNode, TaskNode
 _lock = threading.Lock()
 
 
-class TaskEnded(NamedTuple):
-    """A task run is in a new state."""
+class CallsEnded(NamedTuple):
+    """Single task runs are in new states: their codes, and since when."""
 
-    node: TaskNode
-    code: int
-    ended_ns: int
+    nodes: Sequence[TaskNode]
+    codes: bytes
+    ended_ns: Sequence[int]
 
 
 class ElementsEnded(NamedTuple):
@@ -51,7 +51,7 @@ class CallEnded(NamedTuple):
     code: int
 
 
-Announcement = TaskEnded | ElementsEnded | MapFailed | LengthKnown | CallEnded
+Announcement = CallsEnded | ElementsEnded | MapFailed | LengthKnown | CallEnded
 Callback = Callable[[], None]
 
 
@@ -68,15 +68,9 @@ def announce(announcements: list[Announcement]) -> None:
 
 
 def _apply(announcement: Announcement) -> list[Callback]:
+    if isinstance(announcement, CallsEnded):
+        return _apply_calls(announcement)
     node: Any = announcement.node
-    if isinstance(announcement, TaskEnded):
-        node.announced = announcement.code
-        node.ended_ns = announcement.ended_ns
-        if announcement.code not in ENDED_CODES:
-            return []
-        woken = node.callbacks or []
-        node.callbacks = None
-        return list(woken)
     if isinstance(announcement, ElementsEnded):
         return _apply_elements(node, announcement)
     if isinstance(announcement, CallEnded):
@@ -86,6 +80,17 @@ def _apply(announcement: Announcement) -> list[Callback]:
     if isinstance(announcement, MapFailed) or node.ended():
         woken += [callback for _, callback in node.callbacks or ()]
         node.callbacks = None
+    return woken
+
+
+def _apply_calls(announcement: CallsEnded) -> list[Callback]:
+    woken: list[Callback] = []
+    for node, code, ended_ns in zip(*announcement, strict=True):
+        node.announced = code
+        node.ended_ns = ended_ns
+        if node.callbacks is not None and code in ENDED_CODES:
+            woken += node.callbacks
+            node.callbacks = None
     return woken
 
 
@@ -170,11 +175,14 @@ def _publish(announcements: list[Announcement]) -> None:
     """Publish what was announced; single calls of a task are told of together, as they are many."""
     calls: dict[tuple[str, str], dict[int, int]] = {}
     for announcement in announcements:
+        if isinstance(announcement, CallsEnded):
+            for each, code in zip(announcement.nodes, announcement.codes, strict=True):
+                _count(calls, each, code)
+            continue
         node = announcement.node
         run_id = node.graph.run_id
-        if isinstance(announcement, (TaskEnded, CallEnded)):
-            counts = calls.setdefault((run_id, node.task.name), {})
-            counts[announcement.code] = counts.get(announcement.code, 0) + 1
+        if isinstance(announcement, CallEnded):
+            _count(calls, node, announcement.code)
         elif isinstance(announcement, LengthKnown):
             events.publish(events.NodeLengthKnown(run_id, node.id, node.length or 0))
         else:
@@ -183,3 +191,8 @@ def _publish(announcements: list[Announcement]) -> None:
             events.publish(events.ElementsRecorded(run_id, node.id, node.task.name, counts))
     for (run_id, task_name), counts in calls.items():
         events.publish(events.ElementsRecorded(run_id, None, task_name, counts))
+
+
+def _count(calls: dict[tuple[str, str], dict[int, int]], node: Any, code: int) -> None:
+    counts = calls.setdefault((node.graph.run_id, node.task.name), {})
+    counts[code] = counts.get(code, 0) + 1

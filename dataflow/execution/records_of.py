@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from dataflow.graph.flow_graph import local_ids
-from dataflow.graph.nodes import MapNode, Node
+from dataflow.graph.nodes import MapNode, Node, TaskNode
 from dataflow.model.batches import Attempt, Batch, BatchReport, CallBody, Failure, MapBody
 from dataflow.model.records import AttemptRecord, BatchRecord, LogRecord, NodeRecord
 from dataflow.model.states import StateCode
@@ -22,18 +22,18 @@ _PLAIN_CODES = frozenset(
 
 def node_record(node: Node, child_run_id: str | None = None) -> NodeRecord:
     """The record of a traced node."""
-    graph = node.graph
+    graph, task, key = node.graph, node.task, node.key
     return NodeRecord(
         graph.run_id,
         node.id,
         node.kind,
-        node.key,
-        node.task.name,
-        node.name,
+        key,
+        task.name,
+        node.run_name or key if isinstance(node, TaskNode) else node.name,
         node.length,
         local_ids(graph, node.upstream) if node.upstream else (),
         local_ids(graph, node.order) if node.order else (),
-        tuple(dict.fromkeys((*node.task.tags, *node.tags))) if node.tags else node.task.tags,
+        tuple(dict.fromkeys((*task.tags, *node.tags))) if node.tags else task.tags,
         node.created_ns,
         child_run_id,
     )

@@ -27,7 +27,7 @@ from dataflow.execution.records_of import log_records
 from dataflow.execution.remaining import remaining_work
 from dataflow.execution.run_state import RunState
 from dataflow.execution.runner_protocol import Runner
-from dataflow.execution.task_hooks import call_running_hooks
+from dataflow.execution.task_hooks import call_running_hooks, tasks_with_hooks
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import Node
 from dataflow.logs import show_logs
@@ -135,7 +135,7 @@ class RunLoop:
                 graph.queue.started = True
                 graph.queue.runner.start(_Listener(self, graph.queue.runner))
             self.post(lambda: self._after(SEGMENT_SECONDS, lambda: self._take(graph)))
-        elif fresh >= SEGMENT_NODES:
+        elif not fresh % SEGMENT_NODES:  # once each: the loop may take its time to get to it
             self.flush(graph)
 
     def flush(self, graph: FlowGraph) -> None:
@@ -328,8 +328,9 @@ def _tell_hooks(flight: Flight) -> None:
             if stage.task.has_hooks:
                 call_running_hooks(stage, flight.elements)
         return
-    for node in flight.calls:
-        if node.task.has_hooks:
+    hooked = tasks_with_hooks(flight.calls)
+    for node in flight.calls if hooked else ():
+        if node.task in hooked:
             call_running_hooks(node, (None,))
 
 

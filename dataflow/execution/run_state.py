@@ -18,10 +18,10 @@ from typing import Any
 from dataflow.errors import CancelledRun
 from dataflow.execution.announcements import (
     Announcement,
+    CallsEnded,
     ElementsEnded,
     LengthKnown,
     MapFailed,
-    TaskEnded,
 )
 from dataflow.execution.failure_log import FailureLog
 from dataflow.execution.learning import learn
@@ -375,25 +375,23 @@ class RunState:
 
     def _calls_reported(self, flight: Flight, report: BatchReport, whole: BatchReport) -> None:
         nodes = flight.calls[report.first : report.stop]
-        announce = self.outbox.announcements.append
-        offset, column = report.clock_offset_ns, report.values
-        is_plain = not (report.failures or report.notes or report.names or report.attempts)
-        dropped = whole.dropped
-        ended = array("q", report.ended)
-        for position, node in enumerate(nodes, report.first):
-            code = report.states[position - report.first]
-            if code in GOOD_CODES and column is not None:
-                before = bisect_left(dropped, position)
-                if dropped[before : before + 1] != (position,):
-                    node.column, node.position = column, position - whole.first - before
-            if not is_plain:
+        _place_values(nodes, report, whole)
+        if report.failures or report.notes or report.names or report.attempts:
+            for position, node in enumerate(nodes, report.first):
+                code = report.states[position - report.first]
                 self._take_call_details(node, code, report, position)
-            announce(TaskEnded(node, code, ended[position - report.first] + offset))
+        offset = report.clock_offset_ns
+        ended = [each + offset for each in array("q", report.ended)]
+        self.outbox.announcements.append(CallsEnded(nodes, report.states, ended))
+        for position, (node, code) in enumerate(
+            zip(nodes, report.states, strict=True), report.first
+        ):
             if code == _AWAITING_RETRY:
                 node.aboard = False
                 continue
             self._has_ended(node, code)
-            node.drop_if_unneeded()  # whoever had its future may have let go of it meanwhile
+            if not node.wanted:  # whoever had its future may have let go of it meanwhile
+                node.drop_if_unneeded()
             if node.wants_length:
                 node.value_length = report.lengths.get(position)
             if node.dependents:
@@ -404,7 +402,8 @@ class RunState:
         """What a call needed is not needed for its sake any more."""
         node.code = code
         node.arguments = node.links = None
-        _release(node)
+        if node.upstream:
+            _release(node)
 
     def _take_call_details(
         self, node: TaskNode, code: int, report: BatchReport, position: int
@@ -562,9 +561,12 @@ class RunState:
         node.failure = failure
         self._has_ended(node, code)
         self._record_attempts(node.graph, unbegun_records(node, range(1), code, failure))
-        self.outbox.announcements.append(TaskEnded(node, code, self.now_ns()))
+        self._announce_call(node, code)
         if node.dependents:
             self._later(partial(self._task_ended, node))
+
+    def _announce_call(self, node: TaskNode, code: int) -> None:
+        self.outbox.announcements.append(CallsEnded([node], bytes((code,)), [self.now_ns()]))
 
     def _element_not_ready(
         self, node: MapNode, element: int, failure: Failure, code: int = _NOT_READY
@@ -641,7 +643,7 @@ class RunState:
             return
         self._record_lost_attempt(culprit, 0, culprit.attempt, verdict)
         culprit.attempt += 1
-        self.outbox.announcements.append(TaskEnded(culprit, _AWAITING_RETRY, self.now_ns()))
+        self._announce_call(culprit, _AWAITING_RETRY)
         self.outbox.retries.append(Retry(culprit, 0, verdict.delay))
 
     def _elements_lost(
@@ -774,6 +776,23 @@ def _codes_at(settled: bytearray, elements: Sequence[int]) -> bytes | bytearray:
     if isinstance(elements, range):
         return settled[elements.start : elements.stop]
     return bytes(settled[element] for element in elements)
+
+
+def _place_values(nodes: Sequence[TaskNode], report: BatchReport, whole: BatchReport) -> None:
+    """Tell calls where their values are: one after the other in a column, but for those dropped."""
+    column, place = report.values, report.first - whole.first
+    if column is None:
+        return
+    dropped = whole.dropped
+    skipped = bisect_left(dropped, report.first)
+    gone = set(dropped[skipped:])
+    place -= skipped
+    for position, (node, code) in enumerate(zip(nodes, report.states, strict=True), report.first):
+        if position in gone:
+            continue
+        if code in GOOD_CODES:
+            node.column, node.position = column, place
+        place += 1
 
 
 def _release(node: TaskNode | MapNode) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from dataflow.execution.announcements import Announcement, ElementsEnded, TaskEnded
+from dataflow.execution.announcements import Announcement, CallsEnded, ElementsEnded
 from dataflow.execution.hooks import run_task_hooks
 from dataflow.execution.results import state_of
 from dataflow.graph.nodes import ENDED_CODES
@@ -49,14 +49,19 @@ hook_thread = HookThread()
 def call_hooks_of(announcements: Iterable[Announcement]) -> None:
     """Have the hooks called for states that task runs have entered."""
     for announcement in announcements:
-        node: Any = announcement.node
-        if not getattr(node.task, "has_hooks", False):
-            continue
-        if isinstance(announcement, TaskEnded):
-            _put(node, None, announcement.code)
-        elif isinstance(announcement, ElementsEnded):
+        if isinstance(announcement, CallsEnded):
+            hooked = tasks_with_hooks(announcement.nodes)
+            for each, code in zip(announcement.nodes, announcement.codes, strict=True):
+                if hooked and each.task in hooked:
+                    _put(each, None, code)
+        elif isinstance(announcement, ElementsEnded) and announcement.node.task.has_hooks:
             for at, code in enumerate(announcement.codes):
-                _put(node, announcement.start + at, code)
+                _put(announcement.node, announcement.start + at, code)
+
+
+def tasks_with_hooks(nodes: Iterable[Any]) -> set[Any]:
+    """The tasks of these nodes that have hooks: many calls are of few tasks."""
+    return {task for task in {node.task for node in nodes} if task.has_hooks}
 
 
 def call_running_hooks(node: Any, elements: Iterable[int | None]) -> None:

@@ -66,15 +66,12 @@ def trace_submit(
     """
     check_open(graph, task)
     task.check_arguments(args, kwargs)
-    links: Any = None
-    upstream: tuple[Ref, ...] = ()
-    arguments: Any = (args, kwargs)
     if not kwargs or all(map(_is_atom, kwargs.values())):
         for value in args:
             if not _is_atom(value):
                 break
         else:
-            return _add(graph, task, arguments, None, (), wait_for, ())
+            return _add(graph, task, (args, kwargs), None, (), wait_for, ())
         plain = _plain_links(args)
         if plain is not None:
             links, refs, stripped = plain
@@ -83,7 +80,7 @@ def trace_submit(
     args = tuple(found.strip(number, value) for number, value in enumerate(args))
     kwargs = {name: found.strip(name, value) for name, value in kwargs.items()}
     links, upstream = found.links(), (*found.refs, *origins)
-    arguments = (args, kwargs)
+    arguments: Any = (args, kwargs)
     if graph.copies_arguments and not found.only_atoms:
         arguments = _snapshot(task, args, kwargs)
     return _add(graph, task, arguments, links, upstream, wait_for, found.held)

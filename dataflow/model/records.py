@@ -6,6 +6,7 @@ A map or a batch is one record, never a record an element.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,11 @@ class RunStateRecord:
     run_count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRecord:
+class NodeRecord(NamedTuple):
     """A node of the graph: a task run, a map, a subflow or a call in place.
 
-    ``upstream`` are the nodes whose values it takes, ``order`` those it only waits for.
+    ``upstream`` are the nodes whose values it takes, ``order`` those it only waits for. There is
+    one for each ``submit``: a tuple is made in a third of the time that a frozen dataclass takes.
     """
 
     run_id: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, repeat
-from operator import attrgetter
 from typing import Any
 
 import msgpack
@@ -19,26 +18,10 @@ from dataflow.model.records import NodeLengthRecord, NodeRecord
 CHUNK_NODES = 4096
 """Nodes in a chunk: few rows in a large flow, and one node is found without reading all."""
 
-FIELDS = (
-    "node",
-    "kind",
-    "key",
-    "task_name",
-    "name",
-    "length",
-    "upstream",
-    "order",
-    "tags",
-    "created_ns",
-    "child_run_id",
-)
-_CHANGES = ("node", "length", "child_run_id")
+FIELDS = NodeRecord._fields[1:]
+"""All but the run, which the row has."""
 _LENGTH = FIELDS.index("length")
 _CHILD = FIELDS.index("child_run_id")
-_columns_of = {
-    NodeRecord: [attrgetter(name) for name in FIELDS],
-    NodeLengthRecord: [attrgetter(name) for name in _CHANGES],
-}
 
 NodeFields = tuple[Any, ...]
 """The values of ``FIELDS`` for one node."""
@@ -52,11 +35,15 @@ def chunk_nodes(
         all_records = list(group)
         for start in range(0, len(all_records), CHUNK_NODES):
             some = all_records[start : start + CHUNK_NODES]
-            columns = [list(map(column, some)) for column in _columns_of[kind]]
+            if kind is NodeRecord:
+                columns = list(zip(*some, strict=True))[1:]
+            else:
+                changes = ((each.node, each.length, each.child_run_id) for each in some)
+                columns = list(zip(*changes, strict=True))
             yield run_id, min(columns[0]), max(columns[0]), _pack(columns)
 
 
-def _pack(columns: Sequence[list[Any]]) -> bytes:
+def _pack(columns: Sequence[tuple[Any, ...]]) -> bytes:
     nodes, *others = columns
     shrunk = [each[:1] if each.count(each[0]) == len(each) else each for each in others]
     packed: bytes = msgpack.packb([nodes, *shrunk], unicode_errors="surrogatepass")

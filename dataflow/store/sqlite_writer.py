@@ -235,9 +235,15 @@ def _task_timing_rows(record: RunTimingRecord) -> list[Row]:
 
 def clean_text(record: Record) -> Record:
     """The record with text that is no valid Unicode (names of files can be so) made legible."""
+    if isinstance(record, NodeRecord):
+        names = list(record._fields)
+    else:
+        names = [each.name for each in fields(record)]
     changes: dict[str, Any] = {}
-    for each in fields(record):
-        value = getattr(record, each.name)
+    for name in names:
+        value = getattr(record, name)
         if isinstance(value, str):
-            changes[each.name] = value.encode("utf-8", "backslashreplace").decode()
+            changes[name] = value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(record, NodeRecord):
+        return record._replace(**changes)
     return replace(record, **changes)
