@@ -20,7 +20,7 @@ from dataflow.worker import failures as failing
 from dataflow.worker.board import noted
 from dataflow.worker.call_context import CallContext, current_call, place_of
 from dataflow.worker.carry_out import BatchCarrier, clock, code_of, error_of
-from dataflow.worker.expand import Function
+from dataflow.worker.expand import Chain, Function
 from dataflow.worker.run_logs import log_target
 from dataflow.worker.timeouts import timed_out
 
@@ -74,10 +74,16 @@ class AsyncBatchCarrier(BatchCarrier):
         report: BatchReport = run_coroutine(self.carry_out_here())
         return report
 
+    def all_calls(self) -> list[Any]:
+        """The calls, all at once, since none waits for another."""
+        calls = self.expand()
+        assert not isinstance(calls, Chain), "concurrent maps are never fused"
+        return list(calls)
+
     async def carry_out_here(self) -> BatchReport:
         """The same on the event loop that is running; if cancelled, it reports what has ended."""
         try:
-            calls = list(self.expand())
+            calls = self.all_calls()
         except Exception as error:  # arguments that cannot be unpickled
             self.fail_rest(0, error)
             self.started[:] = self.ended

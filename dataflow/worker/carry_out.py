@@ -34,8 +34,9 @@ from dataflow.model.states import State, StateCode
 from dataflow.worker import failures as failing
 from dataflow.worker.board import DEADLINE, NEVER, POSITION, Board
 from dataflow.worker.call_context import CallContext, place_of
+from dataflow.worker.chained_calls import make_chained_calls
 from dataflow.worker.columns import as_objects
-from dataflow.worker.expand import Calls, Function, Inputs, NotReady, expand
+from dataflow.worker.expand import Calls, Chain, Function, Inputs, NotReady, expand
 from dataflow.worker.lending import opened
 from dataflow.worker.loading import loading_ns
 from dataflow.worker.run_logs import capture_loggers, capture_prints
@@ -110,7 +111,11 @@ class BatchCarrier:
         self.capture()
         with self.context.entered():
             try:
-                self.make_calls(self.expand())
+                calls = self.expand()
+                if isinstance(calls, Chain):
+                    make_chained_calls(self, calls)
+                else:
+                    self.make_calls(calls)
             finally:
                 self.context.close_nested()
         self.loading_ns = loading_ns() - before
@@ -132,7 +137,7 @@ class BatchCarrier:
         if any(task.log_prints for task in self.batch.tasks) or self.batch.run.log_prints:
             capture_prints()
 
-    def expand(self) -> Calls:
+    def expand(self) -> Calls | Chain:
         """The stream of this batch's calls."""
         batch = self.batch
         inputs = Inputs(
@@ -187,6 +192,25 @@ class BatchCarrier:
                     return
         except Exception as error:  # the stream itself: arguments that cannot be unpickled
             self.fail_rest(position, error)
+
+    def make_call(
+        self, position: int, function: Function, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> None:
+        """Make one call, the next one."""
+        self.board[POSITION] = position
+        self.context.args, self.context.kwargs = args, kwargs
+        try:
+            value = function(*args, **kwargs)
+            if isinstance(value, State):
+                value = self.take_state(position, value, (function, args, kwargs))
+        except (Exception, SystemExit) as error:
+            value = self.recover(position, error, (function, args, kwargs))
+        self.take_value(value)
+
+    def take_value(self, value: Any) -> None:
+        """The call under way has ended with this value (None where it has none)."""
+        self.values.append(value)
+        self.ended.append(clock())
 
     def may_stop(self, position: int) -> bool:
         """Whether the batch may be cut before this position, now that its time is up.

@@ -162,7 +162,37 @@ def _exception(failure: Failure, skipped: str | None) -> BaseException:
     return revive(failure) if skipped is None else not_ready_error(skipped, failure)
 
 
-def expand(batch: Batch, invokers: list[Function], inputs: Inputs) -> Calls:
+class Chain:
+    """Fused stages of which each gets the value of the one before it and nothing else.
+
+    Attributes:
+        rows: the arguments of the first stage, element by element.
+        functions: the calls of the stages.
+        width: how many stages there are.
+    """
+
+    def __init__(
+        self, rows: Iterator[Any], functions: list[Function], body: MapBody, inputs: Inputs
+    ) -> None:
+        self.rows = rows
+        self.functions = functions
+        self.width = len(functions)
+        self._inputs = inputs
+        self._dropped = [number for number, stage in enumerate(body.stages) if not stage.keep]
+        self._is_last = _is_last(body.stages)
+
+    def call_after(self, position: int, number: int) -> tuple[Function, Sequence[Any], Any]:
+        """The call of stage ``number``, which gets the value of the call at a position."""
+        is_last = self._is_last[number - 1]
+        return _following(self.functions[number], _NOTHING, self._inputs, position, is_last)
+
+    def forget(self, start: int) -> None:
+        """Let go of the values of an element that nobody needs any more."""
+        for number in self._dropped:
+            self._inputs.values[start + number] = None
+
+
+def expand(batch: Batch, invokers: list[Function], inputs: Inputs) -> Calls | Chain:
     """The calls of a batch.
 
     Args:
@@ -303,21 +333,20 @@ def _joined(source: Joined, indices: Sequence[int], inputs: Inputs) -> Iterator[
         start += count
 
 
-def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> Calls:
+def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> Calls | Chain:
     """Fused stages, element by element, so that no more than one element's values are held."""
     stages = [
         (invokers[stage.task], _constants(number, stage, inputs), *_streams(stage, body, inputs))
         for number, stage in enumerate(body.stages)
     ]
-    readers = _readers(body.stages)
-    is_last = [readers[number] + stage.keep == 1 for number, stage in enumerate(body.stages)]
+    is_last = _is_last(body.stages)
     first, *rest = stages
     rows = _rows(body.stages[0], first[2])
     if rows is None:
         return _expand_rows(body, None, stages, inputs, is_last)
-    calls = zip(repeat(first[0]), rows, repeat(_NO_KWARGS), strict=False)
     if body.stages[-1].keep and all(constants == _NOTHING for _, constants, *_ in rest):
-        return _expand_chain(body, calls, rest, inputs, is_last)
+        return Chain(rows, [function for function, *_ in stages], body, inputs)
+    calls = zip(repeat(first[0]), rows, repeat(_NO_KWARGS), strict=False)
     return _expand_rows(body, calls, rest, inputs, is_last)
 
 
@@ -359,34 +388,10 @@ def _expand_rows(
 _NOTHING: Any = ((), (), {})
 
 
-def _expand_chain(
-    body: MapBody,
-    first_calls: Calls,
-    rest: list[Any],
-    inputs: Inputs,
-    is_last: list[bool],
-) -> Calls:
-    """Fused stages of which each gets the value of the one before it and nothing else.
-
-    This is what a map over a map over a map costs beside its calls.
-    """
-    values, failures = inputs.values, inputs.failures
-    dropped = [number for number, stage in enumerate(body.stages) if not stage.keep]
-    functions = [function for function, *_ in rest]
-    for start, call in zip(range(0, body.calls, len(body.stages)), first_calls, strict=False):
-        yield call
-        only_atoms = True
-        for function in functions:
-            value = values[-1]
-            if type(value) in ATOMS and (not failures or len(values) - 1 not in failures):
-                yield function, (value,), _NO_KWARGS
-            else:
-                only_atoms = False
-                at = len(values) - 1
-                yield _following(function, _NOTHING, inputs, at, is_last[at - start])
-        if not only_atoms:
-            for number in dropped:
-                values[start + number] = None
+def _is_last(stages: Sequence[Stage]) -> list[bool]:
+    """For each stage whether its values have a single reader, who may have them as they are."""
+    readers = _readers(stages)
+    return [readers[number] + stage.keep == 1 for number, stage in enumerate(stages)]
 
 
 def _readers(stages: Sequence[Stage]) -> Counter[int]:

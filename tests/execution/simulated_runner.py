@@ -183,7 +183,7 @@ class _Shuffled(AsyncBatchCarrier):
 
     def carry_out(self) -> BatchReport:
         self.capture()
-        calls = list(self.expand())
+        calls = self.all_calls()
         for column in (self.values, self.ended, self.started):
             column[:] = [0] * len(calls)
         for done, position in enumerate(sorted(range(len(calls)), key=lambda at: at * 7 % 11)):

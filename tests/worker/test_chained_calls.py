@@ -1,0 +1,124 @@
+"""Fused stages: whatever an element goes through, it comes to what its calls alone come to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataflow import Completed, Failed, runtime, task
+from dataflow.model.batches import Batch, BatchReport, Each, MapBody, RunInfo, Slot, Stage
+from dataflow.model.states import StateCode
+from dataflow.worker.board import POSITION
+from dataflow.worker.carry_out import BatchCarrier
+from dataflow.worker.columns import pack
+from dataflow.worker.expand import Chain
+
+WIDTH = 3
+FATES = ("plain", "list", "fails", "completed", "failed", "once", "exits")
+fates = st.lists(st.tuples(*[st.sampled_from(FATES)] * WIDTH), min_size=1, max_size=12)
+
+
+class Tale:
+    """What each stage does to each element, and what was seen of it."""
+
+    def __init__(self, fates: list[tuple[str, ...]], keep: tuple[bool, ...]) -> None:
+        self.fates = fates
+        self.seen: list[tuple[int, int, int, Any]] = []
+        stages = [task(self._stage(number), retries=1) for number in range(WIDTH)]
+        elements = list(range(len(fates)))
+        body = MapBody(
+            range(len(fates)),
+            tuple(
+                Stage(at, at, 0, (Slot(at - 1) if at else Each(elements),), {}, keep[at])
+                for at in range(WIDTH)
+            ),
+        )
+        self.carrier = BatchCarrier(Batch(1, RunInfo("", "", ""), list(stages), body), pack)
+
+    def _stage(self, number: int) -> Any:
+        def stage(value: int | list[int]) -> Any:
+            element = value[0] if isinstance(value, list) else value
+            attempt = runtime.task_run.run_count
+            position = self.carrier.board[POSITION]
+            self.seen.append(
+                (position, number, element, (runtime.task_run.parameters or {})["value"])
+            )
+            fate = self.fates[element][number]
+            if fate == "fails" or (fate == "once" and attempt == 1):
+                raise ValueError(f"{number} {element}")
+            if fate == "exits":
+                raise SystemExit(3)
+            if fate == "failed":
+                return Failed(message="no")
+            if fate == "completed":
+                return Completed(data=element)
+            return [element] if fate == "list" else element
+
+        return stage
+
+    def codes(self) -> list[int]:
+        """What each call comes to."""
+        ends = {
+            "fails": StateCode.FAILED,
+            "failed": StateCode.FAILED,
+            "exits": StateCode.CRASHED,
+        }
+        found: list[int] = []
+        for each in self.fates:
+            lost = False
+            for fate in each:
+                found.append(StateCode.NOT_READY if lost else ends.get(fate, StateCode.COMPLETED))
+                lost = lost or fate in ends
+        return found
+
+
+def values_of(report: BatchReport) -> list[Any]:
+    assert report.values is not None
+    return list(report.values.load_all())
+
+
+@given(fates, st.tuples(st.booleans(), st.booleans(), st.just(True)))
+def test_every_call_comes_to_what_it_comes_to_alone(
+    fates: list[tuple[str, ...]], keep: tuple[bool, ...]
+) -> None:
+    tale = Tale(fates, keep)
+    assert isinstance(tale.carrier.expand(), Chain)
+    report = tale.carrier.carry_out()
+    codes = tale.codes()
+    assert list(report.states) == codes
+    assert report.stop == len(fates) * WIDTH
+    for position, number, element, value in tale.seen:
+        assert position == element * WIDTH + number  # known before the call began
+        assert value in (element, [element])
+    wanted = []
+    for number in range(WIDTH):
+        for element, each in enumerate(fates) if keep[number] else ():
+            good = codes[element * WIDTH + number] == StateCode.COMPLETED
+            value = [element] if each[number] == "list" else element
+            wanted.append(value if good else None)
+    assert values_of(report) == wanted
+    assert report.attempts == {
+        element * WIDTH + number: 2
+        for element, each in enumerate(fates)
+        for number, fate in enumerate(each)
+        if fate in ("once", "fails", "failed", "exits")
+        and codes[element * WIDTH + number] != StateCode.NOT_READY
+    }
+
+
+@given(fates)
+def test_times_never_go_back(fates: list[tuple[str, ...]]) -> None:
+    tale = Tale(fates, (True, True, True))
+    tale.carrier.carry_out()
+    assert tale.carrier.ended == sorted(tale.carrier.ended)
+    assert len(tale.carrier.ended) == len(tale.carrier.values) == len(fates) * WIDTH
+
+
+def test_a_batch_whose_time_is_up_stops_behind_an_element() -> None:
+    tale = Tale([("plain", "list", "plain")] * 5, (False, False, True))
+    tale.carrier.deadline = 0
+    report = tale.carrier.carry_out()
+    assert report.stop == WIDTH
+    assert values_of(report) == [0]
