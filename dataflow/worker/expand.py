@@ -345,6 +345,7 @@ def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> C
     if rows is None:
         return _expand_rows(body, None, stages, inputs, is_last)
     if body.stages[-1].keep and all(constants == _NOTHING for _, constants, *_ in rest):
+        rows = islice(rows, len(body.indices))  # a chunk of them may have more
         return Chain(rows, [function for function, *_ in stages], body, inputs)
     calls = zip(repeat(first[0]), rows, repeat(_NO_KWARGS), strict=False)
     return _expand_rows(body, calls, rest, inputs, is_last)

@@ -151,11 +151,15 @@ class _Cut(BatchCarrier):
         self.most = most
         self.parts = parts
         self.deliver = deliver
+        self.ended = _Told(self.tell_part)
         self.deadline = 0
 
-    def may_stop(self, position: int) -> bool:
-        if position in self.parts:
+    def tell_part(self) -> None:
+        """A call has ended."""
+        if len(self.ended) in self.parts:
             self.report_part(self.deliver)
+
+    def may_stop(self, position: int) -> bool:
         end = self.end
         return end is not None and super().may_stop(position) and position >= end
 
@@ -171,6 +175,18 @@ class _Cut(BatchCarrier):
             return None
         self.stops_at = self.end
         return self.end
+
+
+class _Told(list[int]):
+    """The times of calls, which tells somebody when one has ended."""
+
+    def __init__(self, tell: Callable[[], object]) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def append(self, time: int) -> None:
+        super().append(time)
+        self.tell()
 
 
 class _Shuffled(AsyncBatchCarrier):

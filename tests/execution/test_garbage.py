@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_what_somebody_sets_meanwhile_stays(thresholds: tuple[int, int, int]) ->
 
 
 def test_a_flow_leaves_it_as_it_was(
-    thresholds: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+    home: Path, thresholds: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # of its own: calls outside flows have left an open run in the one of this process, maybe
     monkeypatch.setattr("dataflow.execution.scope.sparing_collector", SparingCollector())

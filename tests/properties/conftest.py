@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.runners.conftest import home
+from tests.runners.conftest import of_its_own
 
-__all__ = ["home"]
+__all__ = ["of_its_own"]

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dataflow.execution import queues
-from dataflow.execution.run_loop import close_run_loop
 
 RUNNERS = ("inline", "threads", "processes", "dask")
 ALL = sys.maxsize
@@ -31,15 +29,8 @@ every_batch_size = pytest.mark.parametrize(
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A store of its own for each test; what the test began in it is ended afterwards."""
-    place = tmp_path / "home"
-    monkeypatch.setenv("DATAFLOW_HOME", str(place))
-    monkeypatch.setenv("DATAFLOW_WORKERS", "2")
-    monkeypatch.setenv("DATAFLOW_LOG_TO_TERMINAL", "0")
-    monkeypatch.setenv("DATAFLOW_PROGRESS", "off")
-    yield place
-    close_run_loop()
+def of_its_own(home: Path) -> None:
+    """No test leaves anything to another."""
 
 
 @pytest.fixture(params=RUNNERS)
