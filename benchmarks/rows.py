@@ -65,6 +65,8 @@ class Target:
         if self.at_most is None:
             return f"≥ {self.at_least:g} {row.unit}".rstrip()
         if self.of:
+            if self.at_most > 0.5:
+                return f"≤ {self.at_most:g} × {self.of}"
             return f"≤ 1/{round(1 / self.at_most):,} of {self.of}"
         return f"≤ {self.at_most:g} {row.unit}".rstrip()
 

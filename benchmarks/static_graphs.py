@@ -34,6 +34,7 @@ def cross_validation(n: int, seconds: float) -> list[Call]:
 
 GRAPHS: dict[str, tuple[Callable[[int, float], list[Call]], float]] = {
     "merge": (merge, 0),
+    "merge_large": (merge, 0),
     "merge_slow": (merge, 0.010),
     "tree": (tree, 0),
     "crossv": (cross_validation, 0.100),

@@ -1,4 +1,4 @@
-"""Values of 16 MB that are made, and summed at once: memory must not grow with their number."""
+"""Values of 160 MB that are made, and summed at once: memory must not grow with their number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 WARM = True
 
-VALUE_BYTES = 16_000_000
+VALUE_BYTES = 160_000_000
 
 
 def run(rival: GraphRival, n: int) -> dict[str, float]:

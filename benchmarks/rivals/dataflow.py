@@ -123,6 +123,11 @@ class Rival:
             futures.append(self._task_of(function).submit(*arguments, *inputs))
         return futures
 
+    def map_thrice(self, n: int) -> list[int]:
+        one = self._task_of(identity)
+        values: list[int] = self._in_flow(lambda: one.map(one.map(one.map(range(n)))).result())
+        return values
+
     def timed_map(self, n: int) -> tuple[float, float, list[int]]:
         from time import perf_counter
 

@@ -67,6 +67,9 @@ class GraphRival(MapRival, Protocol):
     def graph(self, calls: Sequence[Call], wanted: Sequence[int]) -> list[Any]:
         """All calls, handed over in its quickest way: the values of those with these numbers."""
 
+    def map_thrice(self, n: int) -> list[int]:
+        """The identity over that over that over `range(n)`: the values of the last map."""
+
     def timed_map(self, n: int) -> tuple[float, float, list[int]]:
         """The identity over `range(n)`: seconds of the call alone, until the first result; values.
 

@@ -13,6 +13,8 @@ ROWS: tuple[Row, ...] = (
     Row("scale_few", "map of n ÷ 100, per element", "µs", "few_seconds_each", 1e6, work="growth"),
     Row("scale_many", "map of n, per element", "µs", "many_seconds_each", 1e6, work="growth"),
     Row("scale_ratio", "the second over the first", "×", "ratio", work="growth"),
+    Row("stages_each", "map over map over map, per element", "µs", "seconds_each", 1e6, "stages"),
+    Row("stages_ratio", "the same over a single map", "×", "ratio", work="stages"),
     Row(
         "scale_memory",
         "memory added by the map to the flow's process",
@@ -58,6 +60,7 @@ NOTES: tuple[str, ...] = (
     "every element. n is in the tables of the rows: a million takes raw Dask futures half an hour.",
     "The map of n ÷ 100 is the median of 5. First result, calls and the branch are medians of 3 "
     "within the process; seconds begin with the call of `map`, those of the branch after it.",
+    "Map over map over map: n is 100,000; best of 3, as of the single map, within the process.",
     "memory: peak resident memory over what was in use before, the list of values included. The "
     "scheduler of raw Dask futures is in the measured process; dataflow hosts it in another.",
     "A call of `submit`: of 4,000 in a row, which is before the run loop begins with them and "
@@ -71,6 +74,7 @@ _GROWTH = {"dataflow": 1_000_000, "dataflow-dask": 1_000_000, "pool-500": 1_000_
 _LONG = {"dataflow": 1_000_000, "dataflow-dask": 1_000_000, "dask": 5000}
 _CASES: dict[str, tuple[str, dict[str, int]]] = {
     "growth": ("map_growth", _GROWTH),
+    "stages": ("map_stages", {"dataflow": 100_000, "dataflow-dask": 100_000, "dask": 1000}),
     "memory_growth": ("map_memory", {**_LONG, "dask": 20_000}),
     "calls_10": ("map_call", {"dataflow": 10, "dataflow-dask": 10, "dask": 10}),
     "calls_100k": ("map_call", {"dataflow": 100_000, "dataflow-dask": 100_000}),

@@ -10,7 +10,7 @@ from benchmarks.suites.patterns import plan_work
 def test_grids_are_shortened_in_steps():
     works = {work.name: work for work in plan_work(OURS[0], 0.5)}
     assert {f"metg_{name}" for name in PATTERNS} | {"metg_map"} == set(works)
-    assert works["metg_fft"].item == f"metg_pattern:{WIDTH * 30}:fft"
+    assert works["metg_fft"].item == f"metg_pattern:{WIDTH * 15}:fft"
     assert works["metg_map"].n == 10_000
 
 
