@@ -39,6 +39,7 @@ from dataflow.worker.carry_out import failed_report
 from dataflow.worker.columns import FileColumn, PackedColumn, write_file
 from runners.line import Line, LineWaiter
 from runners.messages import dump_batch, dump_task, load_report
+from runners.spare_files import SpareFiles
 from runners.worker_process import Order
 from runners.zygote import ANSWER, DIED, FORKED
 
@@ -47,6 +48,7 @@ _SHARE_BYTES = 64_000
 _GRACE_SECONDS = 0.5
 _WATCH_SECONDS = 0.1
 _IDLE_SECONDS = 60.0
+_SPARE_SECONDS = 2.0
 _ZYGOTE = (
     "import sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; "
     "from runners.zygote import main; main({fd}, {folder!r})"
@@ -96,6 +98,7 @@ class ProcessPool:
         self.moved_before = 0  # by workers that are gone
         self.idle_since: float | None = time.monotonic()
         self.waiter = LineWaiter()
+        self.spare = SpareFiles(self.folder, on_first=self.waiter.wake)
         self._start_zygote()
         for _ in range(size):
             self._fork()
@@ -172,6 +175,7 @@ class ProcessPool:
         except subprocess.TimeoutExpired:
             self.zygote.kill()
             self.zygote.wait()
+        self.spare.close()
         with contextlib.suppress(OSError):
             Path(self.folder).rmdir()
 
@@ -231,14 +235,15 @@ class ProcessPool:
         if known is not None and known[0]() is column:
             return known[1]
         self.files += 1
-        file = write_file(column, f"{self.folder}/shared-{self.files}", shared=column.shared)
+        path = f"{self.folder}/shared-{self.files}"
+        file = write_file(column, path, column.shared, self.spare.claim)
         key = id(column)
         self.shared[key] = (weakref.ref(column, lambda _: self._forget(key)), file)
         return file
 
     def _forget(self, key: int) -> None:
         _, file = self.shared.pop(key)
-        file.delete()
+        self.spare.keep(file.path)
 
     def _send(self, worker: _Worker, message: bytes) -> None:
         if not worker.line.send(message):
@@ -275,6 +280,8 @@ class ProcessPool:
             for worker in self.workers:
                 self.waiter.watch(worker.line)
             timeout = _WATCH_SECONDS if self.limited else _IDLE_SECONDS
+            if self.spare.has_any:
+                timeout = min(timeout, _SPARE_SECONDS)
         for owner, events in self.waiter.wait(timeout):
             if owner is self:
                 self._hear_zygote()
@@ -292,6 +299,8 @@ class ProcessPool:
                 return
             now = time.monotonic()
             self.idle_since = self.idle_since or now
+            if self.spare.has_any and now - self.idle_since >= _SPARE_SECONDS:
+                self.spare.clear()
             if now - self.idle_since < _IDLE_SECONDS:
                 return
             self.closed = True
@@ -322,7 +331,7 @@ class ProcessPool:
     def _take_report(self, worker: _Worker, data: bytes) -> None:
         report = load_report(data)
         if isinstance(report.values, FileColumn):
-            weakref.finalize(report.values, _unlink, report.values.path)
+            weakref.finalize(report.values, self.spare.keep, report.values.path)
         if report.final:
             with self.lock:
                 batch = worker.batches.pop(report.batch_id, None)
@@ -409,11 +418,6 @@ def _cause(status: int) -> str:
     with contextlib.suppress(ValueError):
         return f"it was ended by {signal.Signals(-status).name}"
     return f"it was ended by signal {-status}"
-
-
-def _unlink(path: str) -> None:
-    with contextlib.suppress(OSError):
-        Path(path).unlink()
 
 
 def _make_folder() -> str:

@@ -33,6 +33,7 @@ from dataflow.worker.columns import PackedColumn, pack, write_file
 from dataflow.worker.part_reports import part_reporter
 from runners.line import has_message, receive, send
 from runners.messages import unloadable_report
+from runners.spare_files import SpareFiles
 
 FILE_BYTES = 1_000_000
 _LOG_SECONDS = 0.1
@@ -83,6 +84,7 @@ class _Worker:
         self.folder = folder
         self.tasks: dict[bytes, Any] = {}
         self.files = count(1)
+        self.spare = SpareFiles(folder)
         self.lock = threading.Lock()
         self.logs = _LogStream(self)
         self.inbox: queue.SimpleQueue[Order | None] | None = None
@@ -225,7 +227,8 @@ class _Worker:
         return self.write(column)
 
     def write(self, column: PackedColumn) -> Any:
-        return write_file(column, f"{self.folder}/{os.getpid()}-{next(self.files)}")
+        path = f"{self.folder}/{os.getpid()}-{next(self.files)}"
+        return write_file(column, path, claim=self.spare.claim)
 
     def send(self, message: Any) -> None:
         with self.lock:

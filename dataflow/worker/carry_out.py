@@ -48,6 +48,7 @@ _STAY_BYTES = 1_000_000
 _LITTLE = 1_000
 _STAY_NS = 2_000_000_000
 _STUCK_NS = 100_000_000
+_NOTHING: Mapping[int, int] = {}
 Deliver = Callable[[BatchReport], None]
 T = TypeVar("T")
 clock = ticks_ns
@@ -370,7 +371,7 @@ class BatchCarrier:
         with self.lock:
             if self.reported:
                 return
-            calls = self.untold()
+            calls = self._without_passing(self.untold())
             reaches = self.cut()
             if not calls and reaches is None:
                 return
@@ -382,6 +383,20 @@ class BatchCarrier:
                 report = self._report(calls[:0], pack or self.pack, final=False)
             report.reaches = reaches
             deliver(report)
+
+    def _without_passing(self, calls: Sequence[int]) -> Sequence[int]:
+        """The first of these calls, without those from which a large value is on its way.
+
+        It would be packed for this part, and be gone when the batch ends.
+        """
+        last_uses: Mapping[int, int] = getattr(self.batch.body, "last_uses", _NOTHING)
+        for at, position in enumerate(calls):
+            if (
+                last_uses.get(position, -1) > calls[-1]
+                and nbytes_of(self.values[position]) >= _STAY_BYTES
+            ):
+                return calls[:at]
+        return calls
 
     def untold(self) -> Sequence[int]:
         """The calls that have ended and have not been reported, in order."""

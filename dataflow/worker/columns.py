@@ -9,11 +9,12 @@ own kind, whose values live where the runner says. It is one pickle of all its v
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dataflow.errors import ResultMissing
@@ -138,7 +139,8 @@ class FileColumn:
 
     Large values are copied once into shared memory and read in place; they never pass through the
     flow's process. The map is copy-on-write: arrays in it can be written to without a copy made
-    beforehand, and nobody else sees what was written. What every element of a map gets
+    beforehand, and nobody else sees what was written. While a map is open its file is locked, so
+    that it is not written again (see ``runners.spare_files``). What every element of a map gets
     (``unmapped``) is *shared*: loaded once by each worker.
     """
 
@@ -209,17 +211,11 @@ class FileColumn:
                 f"The values in {self.path} are gone.",
                 hint="They live as long as the run that made them; persist results to keep them.",
             ) from None
-        try:
+        try:  # the map has a descriptor of its own, and with it this lock, until it is gone
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
             return mmap.mmap(descriptor, self.size, access=mmap.ACCESS_COPY)
         finally:
             os.close(descriptor)
-
-    def delete(self) -> None:
-        """Remove the file; maps that are open stay readable."""
-        try:
-            os.unlink(self.path)
-        except FileNotFoundError:
-            pass
 
 
 def load_range(column: Column, start: int, stop: int) -> list[Any]:
@@ -256,8 +252,20 @@ def _flat(buffer: pickle.PickleBuffer) -> memoryview:
     return buffer.raw()
 
 
-def write_file(column: PackedColumn, path: str, shared: bool = False) -> FileColumn:
-    """Move a packed column into a new file (in shared memory, if ``path`` is there): one copy.
+def write_file(
+    column: PackedColumn,
+    path: str,
+    shared: bool = False,
+    claim: Callable[[str, int], int | None] = lambda path, size: None,
+) -> FileColumn:
+    """Move a packed column into a file (in shared memory, if ``path`` is there): one copy.
+
+    Args:
+        column: what is moved.
+        path: where the file is to be.
+        shared: whether all calls of a process may get the same objects.
+        claim: given the path and how many bytes are needed, makes a file that was there before the
+            one at this path, and returns its descriptor; None: a new one has to be made.
 
     Raises:
         OSError: there is no room.
@@ -272,9 +280,13 @@ def write_file(column: PackedColumn, path: str, shared: bool = False) -> FileCol
             at += -(-size // _ALIGN) * _ALIGN
         layout.append(places)
     size = max(at, 1)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = claim(path, size)
+    is_new = descriptor is None
+    if descriptor is None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, size)
+        if is_new:
+            os.posix_fallocate(descriptor, 0, size)
         for part, places in zip(column.parts, layout, strict=True):
             for piece, (start, length) in zip((part.data, *part.buffers), places, strict=True):
                 _write_at(descriptor, memoryview(piece).cast("B"), start, length)

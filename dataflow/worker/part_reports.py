@@ -74,15 +74,18 @@ class PartReporter:
             self._wanted.wait()
             self._wanted.clear()
             time.sleep(PART_SECONDS)
-            now = clock()
-            for asked in list(self._asked.values()):
-                self._wanted.set()
-                if asked.due <= now:
-                    asked.due = now + asked.every
-                    with contextlib.suppress(OSError, EOFError):  # whoever wants to know has gone
-                        if asked.late is not None:
-                            asked.late()
-                        asked.carrier.report_part(asked.deliver, asked.pack)
+            self._ask_all()  # no variable here, so that no batch is held while it waits
+
+    def _ask_all(self) -> None:
+        now = clock()
+        for asked in list(self._asked.values()):
+            self._wanted.set()
+            if asked.due <= now:
+                asked.due = now + asked.every
+                with contextlib.suppress(OSError, EOFError):  # whoever wants to know has gone
+                    if asked.late is not None:
+                        asked.late()
+                    asked.carrier.report_part(asked.deliver, asked.pack)
 
 
 part_reporter = PartReporter()
