@@ -8,10 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from dataflow.process_ids import ProcessId
+
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A flow run, as it began."""
+    """A flow run, as it began.
+
+    ``driver`` is the process that drives it; a run inside a worker has none: it goes with the run
+    that it belongs to.
+    """
 
     run_id: str
     flow_name: str
@@ -27,6 +33,7 @@ class RunRecord:
     host: str
     code_path: str | None
     deployment: str | None = None
+    driver: ProcessId | None = None
 
 
 @dataclass(frozen=True, slots=True)

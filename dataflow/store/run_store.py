@@ -18,6 +18,7 @@ from dataflow.settings import get_settings
 if TYPE_CHECKING:
     from dataflow.model.records import Record
     from dataflow.model.states import State
+    from dataflow.store.run_control import RunControl
     from dataflow.store.summaries import (
         ElementDetail,
         FailureSummary,
@@ -35,6 +36,10 @@ class RunStore(Protocol):
     A run id that is not there has no states, nodes, failures or logs; only ``run`` and ``element``
     raise. Records may arrive in any order, those of a run before the run's own.
     """
+
+    @property
+    def control(self) -> RunControl:
+        """What runs and processes have in common."""
 
     def write(self, records: Sequence[Record]) -> None:
         """Store records, all of them or none; when this returns, whoever asks sees them.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dataflow.model.records import Record
 from dataflow.store import sqlite_writer
 from dataflow.store.sqlite_connections import Connections
+from dataflow.store.sqlite_control import SqliteRunControl
 
 if TYPE_CHECKING:
     from dataflow.model.states import State
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 class SqliteStore:
     """The store in the SQLite file at ``path``, which is made if it is not there.
 
+    Attributes:
+        control: what runs and processes have in common.
+
     Raises:
         StoreTooNew: a newer version has written it.
         StoreNotADatabase: the file is something else.
@@ -44,6 +48,7 @@ class SqliteStore:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser().absolute()
         self._connections = Connections(self.path)
+        self.control = SqliteRunControl(self._connections)
         self._finalizer = weakref.finalize(self, self._connections.close)
 
     def __repr__(self) -> str:

@@ -104,6 +104,16 @@ class Connections:
         finally:
             self._put_back(connection, usable=usable and identity == self._identity)
 
+    def data_version(self) -> int:
+        """A number that is another one after anybody else has written; no lock is taken for it."""
+        with self._writing:
+            connection = self._open_writer()
+            try:
+                version = self._retry(lambda: _data_version(connection))
+            except sqlite3.Error as error:
+                raise explain(error, self.path) from error
+            return version ^ hash(self._identity)
+
     def close(self) -> None:
         """Close what is open; does nothing if that has been done."""
         with self._writing, self._gate:
@@ -241,6 +251,11 @@ def _view(connection: sqlite3.Connection, action: Action[T]) -> T:
     finally:
         if connection.in_transaction:
             connection.execute("COMMIT")
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    return version
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -40,6 +40,7 @@ class Rows:
     """What one write puts into each table."""
 
     runs: list[Row]
+    drivers: list[Row]
     run_states: list[RunStateRecord]
     node_chunks: list[Row]
     batches: list[Batch]
@@ -72,6 +73,9 @@ def pack(records: Iterable[Record]) -> Rows:
         add[type(record)](record)
     return Rows(
         runs=[_run_row(each) for each in runs],
+        drivers=[
+            (run_key(each.run_id), *each.driver, each.created_ns) for each in runs if each.driver
+        ],
         run_states=run_states,
         node_chunks=[(run_key(run_id), *rest) for run_id, *rest in chunk_nodes(nodes)],
         batches=[_batch(each) for each in batches if each.states],
@@ -91,6 +95,8 @@ def put(rows: Rows, connection: sqlite3.Connection) -> None:
     sql = load_statements("sqlite")
     if rows.runs:
         connection.executemany(sql["put_run"], rows.runs)
+    if rows.drivers:
+        connection.executemany(load_statements("sqlite_control")["put_driver"], rows.drivers)
     if rows.node_chunks:
         connection.executemany(sql["add_node_chunk"], rows.node_chunks)
     if rows.batches:
@@ -102,11 +108,7 @@ def put(rows: Rows, connection: sqlite3.Connection) -> None:
     if rows.run_timings:
         connection.executemany(sql["put_run_timing"], rows.run_timings)
         connection.executemany(sql["put_task_timing"], rows.task_timings)
-    for record in rows.run_states:
-        _put_run_state(record, connection)
-    touched = {row[0] for row in rows.runs} | {run_key(each.run_id) for each in rows.run_states}
-    for key in touched:
-        _show_state(key, connection)
+    put_states(rows.run_states, connection, {row[0] for row in rows.runs})
 
 
 def _put_batches(batches: list[Batch], connection: sqlite3.Connection) -> None:
@@ -122,6 +124,20 @@ def _put_batches(batches: list[Batch], connection: sqlite3.Connection) -> None:
     )
 
 
+def put_states(
+    records: list[RunStateRecord], connection: sqlite3.Connection, runs: Iterable[int] = ()
+) -> None:
+    """Put states of runs into their table, and to where listings look, as for these other runs.
+
+    Raises:
+        InvalidTransition: a run cannot enter a state from the one that it is in.
+    """
+    for record in records:
+        _put_run_state(record, connection)
+    for key in {*runs, *(run_key(each.run_id) for each in records)}:
+        _show_state(key, connection)
+
+
 def _put_run_state(record: RunStateRecord, connection: sqlite3.Connection) -> None:
     sql = load_statements("sqlite")
     key = run_key(record.run_id)
@@ -135,6 +151,8 @@ def _put_run_state(record: RunStateRecord, connection: sqlite3.Connection) -> No
             raise InvalidTransition(text, hint=error.hint, **which) from None
     row = (record.code, record.name, record.message, record.timestamp_ns, record.run_count)
     connection.execute(sql["add_run_state"], (key, *row))
+    if StateCode(record.code).is_final:
+        connection.execute(load_statements("sqlite_control")["drop_driver"], (key,))
 
 
 def _show_state(key: int, connection: sqlite3.Connection) -> None:

@@ -1,0 +1,57 @@
+"""What a store does for those who look after runs: processes that drive them, and who asks for it.
+
+A state is all that is asked with: whoever wants a run to end puts it into Cancelling, and the
+process that drives it sees that. A process that vanishes leaves its runs as they were; whoever
+looks puts them into Crashed, and as a state follows another only once, only one of them does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from dataflow.process_ids import ProcessId, is_gone
+
+BEAT_SECONDS = 8.0
+MISSED_SECONDS = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """A run that has not ended, and the process that drives it."""
+
+    run_id: str
+    process: ProcessId
+    beat_ns: int
+
+    def has_vanished(self, now_ns: int) -> bool:
+        """Whether its process is gone: seen to be so here, unheard of for long elsewhere."""
+        gone = is_gone(self.process)
+        return now_ns - self.beat_ns > MISSED_SECONDS * 1e9 if gone is None else gone
+
+
+class RunControl(Protocol):
+    """Looking after runs that processes have in common."""
+
+    def changed(self) -> bool:
+        """Whether anyone else may have written since this was last asked; costs microseconds."""
+
+    def beat(self, process: ProcessId) -> None:
+        """Note that a process that drives runs lives."""
+
+    def driver(self, run_id: str) -> ProcessId | None:
+        """The process that drives a run; None: it has ended, or has none of its own."""
+
+    def cancelling(self, process: ProcessId) -> list[tuple[str, str | None]]:
+        """The runs of a process that somebody wants to be cancelled, and what was said then."""
+
+    def end_below(self, run_id: str, code: int, message: str) -> None:
+        """End the runs below one that no process drives by itself and that have not ended."""
+
+    def crash_vanished(self) -> list[str]:
+        """Put the runs whose processes have vanished into Crashed, and all below them.
+
+        Returns:
+            The runs that this very call has ended; those that somebody else was faster with are
+            not among them.
+        """
