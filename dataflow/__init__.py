@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dataflow import context, records, runtime
+    from dataflow.control import cancel_flow_run
     from dataflow.flows import Flow, flow
     from dataflow.futures import FutureList, TaskFuture, as_completed, wait
     from dataflow.graph.flow_graph import FlowGraph
@@ -65,6 +66,7 @@ _HOMES = {
     "Parameter": "dataflow.model.parameters",
     "Task": "dataflow.tasks",
     "TaskFuture": "dataflow.futures",
+    "cancel_flow_run": "dataflow.control",
     "allow_failure": "dataflow.model.annotations",
     "as_completed": "dataflow.futures",
     "exponential_backoff": "dataflow.model.retry_policy",
@@ -109,6 +111,7 @@ __all__ = [
     "__version__",
     "allow_failure",
     "as_completed",
+    "cancel_flow_run",
     "context",
     "exponential_backoff",
     "flow",

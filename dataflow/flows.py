@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from dataflow.model.declared import Declared
+from dataflow.model.declared import Declared, known_flows
 from dataflow.model.functions import name_of_function
 from dataflow.model.options import FlowOptions, Hook
 
@@ -40,6 +40,7 @@ class Flow(Declared, Generic[P, R]):
         self.fail_on_unhandled = options.get("fail_on_unhandled", True)
         self.run_name = self.compiled_run_name(options.get("flow_run_name"))
         functools.update_wrapper(self, fn, updated=())
+        known_flows[self.name] = self
 
     # --- how it is called ------------------------------------------------------------------------
 
@@ -196,10 +197,6 @@ class Flow(Declared, Generic[P, R]):
         Takes what :func:`flow` takes. Options that are not named keep their values.
         """
         return Flow(self.fn, **{**self.options(), **options})
-
-    def on_cancellation(self, hook: Hook) -> Hook:
-        """Decorate a hook that is called when a run was cancelled."""
-        return self.add_hook("on_cancellation", hook)
 
     def on_crashed(self, hook: Hook) -> Hook:
         """Decorate a hook that is called when a run has crashed."""

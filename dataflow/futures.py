@@ -97,6 +97,18 @@ class TaskFuture(Reference, Generic[R]):
             raise error
         return error  # type: ignore[return-value]
 
+    def cancel(self) -> bool:
+        """Cancel the task run: it ends Cancelled, and what needs its value NotReady.
+
+        A worker that is at it is ended (a thread at its next line of Python); an ``async`` call
+        that shares its batch with others goes on, unheard.
+
+        Returns:
+            Whether it was cancelled; False if it had ended before. Whoever cancels has taken notice.
+        """
+        results.notice(self._node, self._element)
+        return self._node.graph.queue.loop.cancel_one(self._node, self._element)  # type: ignore[no-any-return]
+
     def add_done_callback(self, fn: Callable[[TaskFuture[R]], Any]) -> None:
         """Have ``fn(future)`` called when it has ended (at once if it has)."""
         self._node.graph.queue.loop.flush(self._node.graph)
@@ -264,6 +276,14 @@ class FutureList(Reference, MutableSequence[TaskFuture[R]], Generic[R]):
             if not results.wait_ended(future._node, future._element, rest):
                 raise results.timed_out_waiting(future._node, future._element, timeout)
         return [future.result(raise_on_failure=raise_on_failure) for future in futures]
+
+    def cancel(self) -> bool:
+        """Cancel all of them that have not ended (see ``TaskFuture.cancel``); whether any was."""
+        if self._is_whole():
+            assert self._node is not None
+            results.notice(self._node, None)
+            return self._node.graph.queue.loop.cancel_one(self._node, None)  # type: ignore[no-any-return]
+        return sum(future.cancel() for future in self) > 0
 
     def states(self) -> list[State[R]]:
         """The states of all, as of now."""

@@ -6,7 +6,8 @@
         print(run.nodes())
     get_run("brisk-otter").element("clean-1", 5).exception
 
-It may be used from any thread while runs are under way. ``store=`` takes a path or URL; without it,
+It may be used from any thread while runs are under way. Looking finds out as well which runs have
+lost their process: they become Crashed. ``store=`` takes a path or URL; without it,
 it is the store of the settings (``DATAFLOW_HOME``).
 """
 
@@ -23,7 +24,9 @@ from types import EllipsisType
 from typing import Any
 
 from dataflow.errors import StoreError
+from dataflow.model.records import RunStateRecord
 from dataflow.model.states import State
+from dataflow.process_ids import ProcessId
 from dataflow.store.run_store import RunStore, open_store, store_path
 from dataflow.store.summaries import (
     AttemptDetail,
@@ -83,6 +86,7 @@ def runs(
         store: path or URL of the store.
     """
     source = _store(store)
+    source.control.crash_vanished()
     found = source.find_runs(
         name=name,
         flow_name=flow_name,
@@ -104,6 +108,7 @@ def get_run(wanted: str, *, store: str | Path | None = None) -> Run:
         RunNotFound: there is none, or more than one (the message lists them).
     """
     source = _store(store)
+    source.control.crash_vanished()
     return Run(source.run(wanted), source)
 
 
@@ -190,7 +195,21 @@ class Run:
 
     def refresh(self) -> Run:
         """The same run as it is now."""
+        self._store.control.crash_vanished()
         return Run(self._store.run(self.id), self._store)
+
+    @property
+    def driver(self) -> ProcessId | None:
+        """The process that drives it now; None: none does, or it goes on inside a worker."""
+        return self._store.control.driver(self.id)
+
+    def enter(self, state: RunStateRecord) -> None:
+        """Put it into a state.
+
+        Raises:
+            InvalidTransition: it cannot enter that from the one that it is in.
+        """
+        self._store.write([state])
 
     def states(self) -> list[State[Any]]:
         """All states that it was in, oldest first."""

@@ -7,11 +7,13 @@ threads is too small.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from dataflow.execution.interruption import Interruptible, RunCancelled
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, BatchReport
 from dataflow.planner.batch_sizes import RunnerCosts
@@ -44,6 +46,7 @@ class ThreadPoolTaskRunner:
         self._cancelled: set[int] = set()
         self._lock = threading.Lock()
         self._async: AsyncThread | None = None
+        self._bodies: dict[int, Interruptible] = {}
         self._cancels: dict[int, Callable[[], object]] = {}
         self._busy = 0
         self._pid = os.getpid()
@@ -99,25 +102,37 @@ class ThreadPoolTaskRunner:
     def _work(self) -> None:
         thread = threading.current_thread()
         while (batch := self._queue.get(lambda: thread in self._threads)) is not None:
-            self._carry_out(batch)
+            with contextlib.suppress(RunCancelled):  # of a flow that was called in the task
+                self._carry_out(batch)
 
     def _carry_out(self, batch: Batch) -> None:
         listener = self._listener
+        body = self._bodies[batch.id] = Interruptible()
+        body.enter()
         try:
-            if batch.id in self._cancelled or listener is None:
-                self._cancelled.discard(batch.id)
-                return
-            carry_out_in_process(batch, listener.reported, listener.logged)
+            if batch.id not in self._cancelled and listener is not None:
+                carry_out_in_process(batch, listener.reported, listener.logged)
+        except RunCancelled as error:
+            if error.run_id != _name(batch.id):
+                raise
         finally:
+            body.leave()
             with self._lock:
+                del self._bodies[batch.id]
+                self._cancelled.discard(batch.id)
                 self._busy -= 1
 
     def cancel(self, batch_ids: Iterable[int]) -> None:
-        """Batches that wait do not begin, ``async`` calls are cancelled; others cannot be ended."""
-        ids = list(batch_ids)
-        self._cancelled.update(ids)
-        for batch_id in ids:
+        """Batches that wait do not begin, ``async`` calls are cancelled.
+
+        A thread that is at one is interrupted at its next line of Python.
+        """
+        for batch_id in batch_ids:
             self._cancels.pop(batch_id, _nothing)()
+            self._cancelled.add(batch_id)
+            body = self._bodies.get(batch_id)
+            if body is not None:
+                body.interrupt(RunCancelled(_name(batch_id)))
 
     def helps(self, inside: bool) -> bool:
         """A task that waits for another works meanwhile."""
@@ -151,6 +166,10 @@ class ThreadPoolTaskRunner:
 
     def __repr__(self) -> str:
         return f"ThreadPoolTaskRunner(max_workers={self._workers})"
+
+
+def _name(batch_id: int) -> str:
+    return f"batch {batch_id}"
 
 
 def _nothing() -> None:

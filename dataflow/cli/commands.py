@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
     context_settings=CONTEXT,
     lazy={
         "run": ("dataflow.cli.run:run", "Run a flow from a file or a module."),
-        "runs": ("dataflow.cli.commands:runs", "Look at what ran: list, show, logs, graph."),
+        "runs": ("dataflow.cli.commands:runs", "Look at what ran, and end what runs."),
         "version": ("dataflow.cli.version:version", "Versions of all that matters; the store."),
     },
 )
@@ -81,6 +81,7 @@ def dataflow() -> None:
         "ls": ("dataflow.cli.runs_list:list_runs", "List runs, newest first."),
         "show": ("dataflow.cli.runs_show:show_run", "Show a run, its nodes and its failures."),
         "logs": ("dataflow.cli.runs_logs:show_logs", "Print what a run logged."),
+        "cancel": ("dataflow.cli.runs_cancel:cancel_runs", "Have runs cancelled."),
         "graph": ("dataflow.cli.runs_graph:show_graph", "Print a run's graph as Mermaid text."),
     },
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from dataflow.errors import FlowRunTimeoutError
@@ -19,17 +21,22 @@ async def run_flow_async(
     state = None
     try:
         run.begin()
+        run.scope.body.enter(is_coroutine=True)
         while True:
             state = await _attempt_async(run)
             delay = run.retry_delay(state)
             if delay is None:
+                run.scope.body.leave()
                 break
             await asyncio.sleep(delay)
             run.begin_again()
     except BaseException as error:
-        if run.has_begun:
-            state = await asyncio.to_thread(run.state_after_error, error)
-        raise
+        if not run.has_begun:
+            raise
+        run.scope.body.leave()
+        state = await _to_the_end(run.state_after_error, error)
+        if not (run.is_cancelled_alone(error) and _take_back_cancellation()):
+            raise
     finally:
         if state is not None:
             run.end(state)
@@ -47,6 +54,21 @@ async def _attempt_async(run: FlowRun) -> State[Any]:
             return await asyncio.to_thread(run.state_after, result)
     except Exception as error:
         return await asyncio.to_thread(run.state_after_error, error)
+
+
+async def _to_the_end(function: Callable[..., Any], *args: Any) -> Any:
+    """Have something done in a thread, and wait for it whatever is cancelled meanwhile."""
+    done = asyncio.ensure_future(asyncio.to_thread(function, *args))
+    while not done.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([done])
+    return done.result()
+
+
+def _take_back_cancellation() -> bool:
+    """The run's own cancellation ends here; False if somebody else cancels the task, too."""
+    task = asyncio.current_task()
+    return task is None or task.uncancel() == 0
 
 
 async def _await_body(run: FlowRun) -> Any:

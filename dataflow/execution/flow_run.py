@@ -26,7 +26,10 @@ from dataflow.errors import (
 from dataflow.execution.call_in_place import Resolver
 from dataflow.execution.displays import offer_display
 from dataflow.execution.flow_ending import state_of_exception, state_of_result
+from dataflow.execution.flow_run_info import FlowRunInfo
 from dataflow.execution.hooks import call_hooks, hooks_for
+from dataflow.execution.interruption import RunCancelled, Terminated, on_sigterm
+from dataflow.execution.open_runs import cancel_run
 from dataflow.execution.records_of import node_record, subflow_record
 from dataflow.execution.results import wait_for_all
 from dataflow.execution.runner_choice import choose_runner
@@ -51,20 +54,6 @@ from dataflow.worker.call_context import current_call, current_scope
 from dataflow.worker.failures import text_of, without_our_frames
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 from dataflow.worker.timeouts import call_with_timeout
-
-
-class FlowRunInfo:
-    """A flow run as hooks see it."""
-
-    def __init__(self, info: RunInfo, state: State[Any] | None = None) -> None:
-        self.id = info.run_id
-        self.name = info.name
-        self.flow_name = info.flow_name
-        self.parameters = info.parameters
-        self.tags = info.tags
-        self.run_count = info.run_count
-        self.parent_flow_run_id = info.parent_run_id
-        self.state = state
 
 
 class FlowRun:
@@ -173,6 +162,7 @@ class FlowRun:
             version=flow.version,
             log_prints=log_prints,
             code_path=flow.code_path,
+            has_crash_hooks=bool(flow.hooks["on_crashed"]),
         )
 
     def _name(self) -> str | None:
@@ -237,30 +227,57 @@ class FlowRun:
     def state_after(self, result: Any) -> State[Any]:
         """Wait for all that was submitted; the state for what the body returned."""
         wait_for_all(self.scope.graph)
-        return state_of_result(self.scope, result, self.flow.fail_on_unhandled)
+        state = state_of_result(self.scope, result, self.flow.fail_on_unhandled)
+        cancellation = self.scope.cancellation
+        if cancellation is None or state.is_completed() or state.is_cancelled():
+            return state
+        return State.of_code(StateCode.CANCELLED, message=cancellation.message)
 
     def state_after_error(self, error: BaseException) -> State[Any]:
         """The state for what the body raised; what was submitted still runs to its end."""
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and self.scope.cancellation is None:
             if self.scope.graph.error is None:
                 wait_for_all(self.scope.graph)
             return state_of_exception(error)
         return self._interrupted(error)
 
     def _interrupted(self, error: BaseException) -> State[Any]:
-        """Ctrl-C, SIGTERM or sys.exit: end what is under way, say so."""
-        asked = isinstance(error, (KeyboardInterrupt, Terminated)) or _is_cancellation(error)
-        code = StateCode.CANCELLED if asked else StateCode.CRASHED
-        self.scope.loop.cancel(self.scope.graph, int(code))
+        """It is cancelled, or sys.exit was called: end what is under way, say so."""
+        said = _who_cancelled(self.scope.cancellation or error)
+        code = StateCode.CANCELLED if said else StateCode.CRASHED
+        said = said or f"Flow run was ended by {error!r}."
+        try:
+            self._wind_up(code, said)
+        except KeyboardInterrupt:  # asked for twice: now
+            said = f"{said} It was not waited for."
+        data = error if self.scope.cancellation is None else None
+        return State.of_code(code, message=said, data=data)
+
+    def _wind_up(self, code: StateCode, said: str) -> None:
+        """End all that goes on in it and below it, and wait for that."""
+        scope = self.scope
         with contextlib.suppress(Exception):
-            wait_for_all(self.scope.graph)
-        what = {KeyboardInterrupt: "Ctrl-C", Terminated: "SIGTERM"}.get(type(error), repr(error))
-        verb = "cancelled" if asked else "ended"
-        return State.of_code(code, message=f"Flow run was {verb} by {what}.", data=error)
+            if code is StateCode.CANCELLED and scope.cancellation is None:
+                record_state(scope, State.of_code(StateCode.CANCELLING, message=said), self.attempt)
+        cancel_run(scope.info.run_id, said)
+        scope.loop.cancel(scope.graph, int(code))
+        with contextlib.suppress(Exception):
+            wait_for_all(scope.graph)
+
+    def is_cancelled_alone(self, error: BaseException) -> bool:
+        """Whether this run was cancelled, and not one around it: then its caller goes on."""
+        cancellation = self.scope.cancellation
+        if cancellation is None or cancellation.run_id != self.scope.info.run_id:
+            return False
+        return error is cancellation or _is_cancellation(error)
 
     def end(self, state: State[Any]) -> None:
         """Record how it ended; call the hooks."""
-        hook_thread.drain()
+        try:
+            hook_thread.drain()
+        except KeyboardInterrupt:
+            if not state.is_cancelled():
+                raise
         level = logging.INFO if state.is_completed() else logging.ERROR
         level = logging.WARNING if state.is_cancelled() else level
         said = f": {state.message}" if state.message else ""
@@ -310,8 +327,15 @@ def _is_cancellation(error: BaseException) -> bool:
     return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived while a flow ran."""
+def _who_cancelled(error: BaseException) -> str | None:
+    """Who wants a run to end whose body ends with this; None: nobody, it is an accident."""
+    if isinstance(error, KeyboardInterrupt):
+        return "Flow run was cancelled by Ctrl-C."
+    if isinstance(error, Terminated):
+        return "Flow run was cancelled by SIGTERM."
+    if isinstance(error, RunCancelled):
+        return error.message
+    return f"Flow run was cancelled by {error!r}." if _is_cancellation(error) else None
 
 
 @contextlib.contextmanager
@@ -324,11 +348,7 @@ def _sigterm_raises() -> Iterator[None]:
     if before not in (signal.SIG_DFL, None):
         yield
         return
-
-    def terminate(_number: int, _frame: Any) -> None:
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGTERM, on_sigterm)
     try:
         yield
     finally:
@@ -354,16 +374,23 @@ def _run_body(run: FlowRun) -> State[Any]:
     state = None
     try:
         run.begin()
+        run.scope.body.enter()
         while True:
             state = _attempt(run)
             delay = run.retry_delay(state)
             if delay is None:
+                run.scope.body.leave()
                 return state
             time.sleep(delay)
             run.begin_again()
     except BaseException as error:
-        state = run.state_after_error(error) if run.has_begun else None
-        raise
+        if not run.has_begun:
+            raise
+        run.scope.body.leave()
+        state = run.state_after_error(error)
+        if not run.is_cancelled_alone(error):
+            raise
+        return state
     finally:
         if state is not None:
             run.end(state)

@@ -21,6 +21,7 @@ from dataflow.execution.runner_protocol import ElasticRunner, Runner
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.model.batches import Batch, Body
+from dataflow.model.states import StateCode
 from dataflow.planner.batch_sizes import (
     BATCH_BYTES,
     MAX_CONCURRENT_CALLS,
@@ -31,12 +32,13 @@ from dataflow.planner.batch_sizes import (
     first_batch_size,
     is_short,
 )
-from dataflow.planner.bodies import BodyBuilder
+from dataflow.planner.bodies import BodyBuilder, runs_of
 from dataflow.planner.calls import CallPicker
 from dataflow.planner.cost_book import CostBook
 from dataflow.planner.fusion import kept_stages
 
 _BIG_VALUE = 16_000
+_CANCELLED = int(StateCode.CANCELLED)
 batch_ids = itertools.count(1)
 
 
@@ -53,6 +55,7 @@ class Flight:
     log_count: int = 0
     is_concurrent: bool = False
     ended: set[int] = field(default_factory=set)  # calls that parts of its report have told of
+    cancelled: set[int] = field(default_factory=set)  # calls that were cancelled by themselves
     handed_ns: int = 0  # when the runner had taken it; 0 again once its first report is there
 
     @property
@@ -121,6 +124,7 @@ class MapWork:
         self.is_concurrent = self.task.kind.startswith("async")
         self.ranges: deque[Range] = deque()
         self.has_begun = False
+        self.has_cancelled = False  # some elements will not run
         self.in_flight = 0
         for stage in stages:
             stage.work = self
@@ -249,6 +253,14 @@ class RunnerQueue:
         self, work: MapWork, start: int, stop: int, first: bool = False, alone: bool = False
     ) -> None:
         """Elements of a map can begin."""
+        if work.has_cancelled:
+            settled = work.stages[0].settled
+            left = [each for each in range(start, stop) if settled[each] != _CANCELLED]
+            if len(left) < stop - start:
+                runs = runs_of(left) if left else []
+                for run in reversed(runs) if first else runs:
+                    self.add_range(work, run.start, run.stop, first, alone)
+                return
         self.maps[id(work)] = work
         if first:
             work.ranges.appendleft(Range(start, stop, alone))
@@ -258,6 +270,20 @@ class RunnerQueue:
             work.ranges[-1] = Range(last.start, stop)
         else:
             work.ranges.append(Range(start, stop, alone))
+
+    def drop_call(self, node: TaskNode) -> None:
+        """A call will not begin."""
+        for work in self.calls.values():
+            if node in work.nodes:
+                work.nodes.remove(node)
+
+    def drop_elements(self, work: MapWork) -> None:
+        """Of a map, elements that are cancelled will not begin, now or later."""
+        work.has_cancelled = True
+        waiting, work.ranges = work.ranges, deque()
+        self.maps.pop(id(work), None)
+        for start, stop, alone in waiting:
+            self.add_range(work, start, stop, alone=alone)
 
     def drop_maps(self, graphs: set[int]) -> None:
         """Forget the maps of these graphs (by ``id()``)."""

@@ -17,6 +17,7 @@ from dataflow import events
 from dataflow.clock import now_ns, ticks_ns
 from dataflow.errors import InvalidTransition
 from dataflow.execution.announcements import Announcement, announce
+from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.task_hooks import call_hooks_of
 from dataflow.model.records import LogRecord, NodeRecord, Record, RunStateRecord
 from dataflow.store.run_store import RunStore
@@ -39,6 +40,7 @@ class RecordWriter:
         open_store: opens the store, in the thread that writes.
         on_failure: told when the store cannot be written any more.
         show_logs: shows log lines once they are stored.
+        watch: looks, in between, at what other processes want; None: nobody else is concerned.
     """
 
     def __init__(
@@ -46,10 +48,12 @@ class RecordWriter:
         open_store: Callable[[], RunStore],
         on_failure: Callable[[BaseException], None],
         show_logs: Callable[[list[LogRecord]], None],
+        watch: RunWatch | None = None,
     ) -> None:
         self._open_store = open_store
         self._on_failure = on_failure
         self._show_logs = show_logs
+        self._watch = watch
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._store: RunStore | None = None
         self.busy_ns = 0  # so far
@@ -86,7 +90,10 @@ class RecordWriter:
 
     def _turn(self) -> bool:
         """Write what has gathered; False if that was the last."""
-        batch = [self._queue.get()]
+        try:
+            batch = [self._queue.get(timeout=self._seconds_to_wait())]
+        except queue.Empty:
+            batch = []
         while len(batch) < _MOST_AT_ONCE:
             try:
                 batch.append(self._queue.get_nowait())
@@ -97,7 +104,12 @@ class RecordWriter:
             begun = ticks_ns()
             self._write(items)
             self.busy_ns += ticks_ns() - begun
+        if self._watch is not None and self._store is not None:
+            self._watch.look(self._store)
         return None not in batch
+
+    def _seconds_to_wait(self) -> float | None:
+        return None if self._watch is None else self._watch.seconds_left()
 
     def _write(self, items: list[_Write]) -> None:
         records = [record for item in items for record in item.records]

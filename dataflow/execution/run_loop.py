@@ -21,15 +21,17 @@ from typing import Any
 from dataflow.clock import ticks_ns
 from dataflow.errors import InternalError
 from dataflow.execution.announcements import wake_all
+from dataflow.execution.cancelling import is_stuck, is_wasted
 from dataflow.execution.queues import Flight, RunnerQueue
 from dataflow.execution.record_writer import RecordWriter
 from dataflow.execution.records_of import log_records
 from dataflow.execution.remaining import remaining_work
 from dataflow.execution.run_state import RunState
+from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.runner_protocol import Runner
 from dataflow.execution.task_hooks import call_running_hooks, tasks_with_hooks
 from dataflow.graph.flow_graph import FlowGraph
-from dataflow.graph.nodes import Node
+from dataflow.graph.nodes import MapNode, Node, TaskNode
 from dataflow.logs import show_logs
 from dataflow.model.batches import BatchReport, LogLine
 from dataflow.model.records import LogRecord
@@ -43,6 +45,7 @@ from dataflow.worker.failures import describe
 SEGMENT_SECONDS = 0.05
 SEGMENT_NODES = 5000
 _TELL_SECONDS = 0.25
+_STUCK_SECONDS = 0.7  # longer than a batch takes to tell how far it is
 Message = Callable[[], None]
 
 
@@ -84,6 +87,7 @@ class RunLoop:
 
     Args:
         open_store: where it records; None: the store of the settings.
+        watch: looks at what other processes want of the runs; None: it goes by its parent.
         show: shows log lines that have been recorded.
     """
 
@@ -91,6 +95,7 @@ class RunLoop:
         self,
         open_store: Callable[[], RunStore] | None = None,
         show: Callable[[list[LogRecord]], None] = show_logs,
+        watch: RunWatch | None = None,
     ) -> None:
         self.store_path = get_settings().store_path
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -99,8 +104,12 @@ class RunLoop:
         self.graphs: set[FlowGraph] = set()
         self.book = CostBook()
         self.writer = RecordWriter(
-            open_store or (lambda: open_run_store(self.store_path)), self._store_failed, show
+            open_store or (lambda: open_run_store(self.store_path)),
+            self._store_failed,
+            show,
+            watch,
         )
+        self.watch = watch
         self.error: BaseException | None = None
         self._timers: list[tuple[float, int, Message]] = []
         self._order = count()
@@ -145,14 +154,49 @@ class RunLoop:
 
     def cancel(self, graph: FlowGraph, code: int = int(StateCode.CANCELLED)) -> None:
         """End everything of a graph that has not ended."""
+        graph.ends_as = code
+        self.post(lambda: self._end_nodes(graph))
 
-        def end() -> None:
+    def _end_nodes(self, graph: FlowGraph) -> None:
+        self._take(graph)
+        assert graph.ends_as is not None
+        batches = self.state.cancel(graph.nodes, graph.queue, graph.ends_as)
+        if batches:
+            graph.queue.runner.cancel(batches)
+
+    def cancel_one(self, node: TaskNode | MapNode, element: int | None) -> bool:
+        """End one task run, or all of one map; False if it has ended already."""
+
+        def end() -> bool:
+            graph, found = node.graph, node.graph.queue
             self._take(graph)
-            batches = self.state.cancel(graph.nodes, graph.queue, code)
-            if batches:
-                graph.queue.runner.cancel(batches)
+            flights = self.state.cancel_one(found, node, element)
+            for flight in flights or ():
+                self._end_wasted(found, flight)
+            return flights is not None
 
-        self.post(end)
+        return bool(self.call(end))
+
+    def _end_wasted(self, found: RunnerQueue, flight: Flight) -> None:
+        """Free the slot of a batch that does nothing but what was cancelled, now or later."""
+        if found.flights.get(flight.batch.id) is not flight:
+            return
+        if is_wasted(flight):
+            self._abandon(found, flight)
+        else:
+            self._after(_STUCK_SECONDS, partial(self._end_stuck, found, flight))
+
+    def _end_stuck(self, found: RunnerQueue, flight: Flight) -> None:
+        if found.flights.get(flight.batch.id) is not flight:
+            return
+        if is_stuck(flight):
+            self._abandon(found, flight)
+        else:
+            self._after(_STUCK_SECONDS, partial(self._end_stuck, found, flight))
+
+    def _abandon(self, found: RunnerQueue, flight: Flight) -> None:
+        self.state.lost(found, flight.batch.id, -1, "", False)  # the rest of it runs again
+        found.runner.cancel([flight.batch.id])
 
     def close_graph(self, graph: FlowGraph) -> None:
         """Its run has ended."""
@@ -250,6 +294,8 @@ class RunLoop:
             begun = ticks_ns()
             self.state.traced(fresh)
             graph.times.planning_ns += ticks_ns() - begun
+            if graph.ends_as is not None:
+                self._end_nodes(graph)
 
     def take_report(self, found: RunnerQueue, report: BatchReport) -> None:
         """A batch is done, or a part of it."""
@@ -339,7 +385,7 @@ _loop_pid = 0
 _loop_lock = threading.Lock()
 
 
-def run_loop() -> RunLoop:
+def run_loop(make_watch: Callable[[], RunWatch] | None = None) -> RunLoop:
     """The run loop of this process (a forked child gets its own, and so does another store)."""
     global _loop, _loop_pid
     with _loop_lock:
@@ -348,7 +394,8 @@ def run_loop() -> RunLoop:
             atexit.unregister(_loop.close)
             _loop = None
         if _loop is None or _loop_pid != os.getpid():
-            _loop, _loop_pid = RunLoop(), os.getpid()
+            watch = make_watch() if make_watch is not None else None
+            _loop, _loop_pid = RunLoop(watch=watch), os.getpid()
             atexit.register(_loop.close)
         return _loop
 

@@ -20,9 +20,11 @@ from dataflow.execution.announcements import (
     Announcement,
     CallsEnded,
     ElementsEnded,
+    Interrupted,
     LengthKnown,
     MapFailed,
 )
+from dataflow.execution.cancelling import interrupted_by_end, positions_of
 from dataflow.execution.failure_log import FailureLog
 from dataflow.execution.learning import learn
 from dataflow.execution.losses import Verdict, lost_calls, lost_elements, verdict_on
@@ -579,7 +581,7 @@ class RunState:
             elements = range(element, element + 1)
             self._record_attempts(stage.graph, unbegun_records(stage, elements, code, failure))
             self._elements_ended(stage, element, bytes((code,)))
-            code = _NOT_READY if code != StateCode.CANCELLED else code
+            code = _NOT_READY
 
     def _map_not_ready(self, node: MapNode, failure: Failure, code: int = _NOT_READY) -> None:
         """No element of a map (nor of those fused onto it) will begin."""
@@ -715,6 +717,7 @@ class RunState:
         """End all nodes that have not ended with one failure; the batches under way for them."""
         graphs = {id(node.graph) for node in nodes}
         flights = [flight for flight in queue.flights.values() if id(flight.graph) in graphs]
+        interrupted = list(interrupted_by_end(flights)) if code == StateCode.CANCELLED else []
         for work in list(queue.calls.values()):
             kept = [node for node in work.nodes if id(node.graph) not in graphs]
             work.nodes.clear()
@@ -729,9 +732,57 @@ class RunState:
                 else:
                     self._fail_rest(node, failure, code)
         self._settle()
+        self.outbox.announcements.extend(interrupted)
         for flight in flights:
             queue.land(flight.batch.id)
         return [flight.batch.id for flight in flights]
+
+    def cancel_one(
+        self, queue: RunnerQueue, node: TaskNode | MapNode, element: int | None
+    ) -> list[Flight] | None:
+        """Cancel one task run or one map, and go on with the rest.
+
+        Returns:
+            The batches under way that have such calls; None: it had ended before.
+        """
+        if _has_ended(node, element):
+            return None
+        failure = describe(CancelledRun(f"Task run {_name(node, element)!r} was cancelled."))
+        flights = self._note_cancelled(queue, node, element)
+        if isinstance(node, TaskNode):
+            queue.drop_call(node)
+            self._not_ready(node, failure, int(StateCode.CANCELLED))
+        elif element is not None:
+            self._element_not_ready(node, element, failure, int(StateCode.CANCELLED))
+        elif node.length is None:
+            self._map_not_ready(node, failure, int(StateCode.CANCELLED))
+        else:
+            self._cancel_map(node, failure)
+        if isinstance(node, MapNode) and isinstance(node.work, MapWork):
+            queue.drop_elements(node.work)
+        self._settle()
+        return flights
+
+    def _note_cancelled(
+        self, queue: RunnerQueue, node: TaskNode | MapNode, element: int | None
+    ) -> list[Flight]:
+        flights = []
+        for flight in queue.flights.values():
+            positions = set(positions_of(flight, node, element)) - flight.ended
+            if positions:
+                flights.append(flight)
+                flight.cancelled |= positions
+                queue.told(flight, positions)
+                if node.task.has_hooks:
+                    interrupted = _elements_at(flight, node, positions)
+                    self.outbox.announcements.append(Interrupted(node, interrupted))
+        return flights
+
+    def _cancel_map(self, node: MapNode, failure: Failure) -> None:
+        stages = node.work.stages if isinstance(node.work, MapWork) else node.work
+        self._fail_rest(node, failure, int(StateCode.CANCELLED))
+        for stage in stages[stages.index(node) + 1 :]:
+            self._fail_rest(stage, failure, _NOT_READY)
 
     def _record_attempts(
         self, graph: FlowGraph, records: list[Any], retries: Mapping[Any, float] = _NOTHING
@@ -752,6 +803,30 @@ class RunState:
 
 
 _UNKNOWN = Failure("RuntimeError", "it did not end well", b"", "")
+
+
+def _has_ended(node: TaskNode | MapNode, element: int | None) -> bool:
+    if isinstance(node, TaskNode):
+        return node.code in ENDED_CODES
+    if element is None or node.length is None:
+        return node.left == 0 or node.failure is not None
+    return node.settled[element] in ENDED_CODES
+
+
+def _name(node: TaskNode | MapNode, element: int | None) -> str:
+    if isinstance(node, MapNode) and element is not None:
+        return node.element_name(element)
+    return node.name
+
+
+def _elements_at(
+    flight: Flight, node: TaskNode | MapNode, positions: set[int]
+) -> Sequence[int | None]:
+    """The elements of a node that some calls of a batch are."""
+    if isinstance(node, TaskNode) or flight.stages is None:
+        return (None,)
+    width, number = len(flight.stages), flight.stages.index(node)
+    return [flight.elements[at // width] for at in sorted(positions) if at % width == number]
 
 
 def _told_before(flight: Flight, report: BatchReport) -> list[int]:

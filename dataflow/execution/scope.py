@@ -21,9 +21,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataflow.clock import now_ns
+from dataflow.execution.crash_hooks import call_crash_hooks
 from dataflow.execution.garbage import sparing_collector
+from dataflow.execution.interruption import Interruptible, RunCancelled
+from dataflow.execution.open_runs import cancel_run, open_runs
 from dataflow.execution.results import wait_for_all
 from dataflow.execution.run_loop import RunLoop, run_loop
+from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.runner_protocol import Runner
 from dataflow.graph.flow_graph import FlowGraph
@@ -31,6 +35,7 @@ from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo
 from dataflow.model.records import LogRecord, Record, RunRecord, RunStateRecord, RunTimingRecord
 from dataflow.model.states import State, StateCode
+from dataflow.process_ids import this_process
 from dataflow.settings import get_settings
 from dataflow.worker.call_context import current_call, current_scope
 from dataflow.worker.run_logs import FLOW_RUNS
@@ -50,6 +55,8 @@ class RunScope:
         written_before_ns: how long the writer had been busy when the run began.
         results, recent: which bare call returned which object, by ``id()``: those that can be
             referred to weakly, and the last few of the others.
+        body: what is interrupted when it is cancelled.
+        cancellation: what it is cancelled with; None: it is not.
     """
 
     info: RunInfo
@@ -63,6 +70,8 @@ class RunScope:
     results: dict[int, Any] = field(default_factory=dict)
     recent: OrderedDict[int, Any] = field(default_factory=OrderedDict)
     logger_name: str = FLOW_RUNS
+    body: Interruptible = field(default_factory=Interruptible)
+    cancellation: RunCancelled | None = None
 
     @property
     def log_level(self) -> int:
@@ -106,7 +115,6 @@ class _Door(RunScope):
         self.loop.close()
 
 
-_scopes: dict[str, RunScope] = {}
 _lock = threading.Lock()
 _implicit: tuple[int, RunScope] | None = None
 
@@ -125,14 +133,16 @@ def open_scope(
     loop: RunLoop | None = None,
 ) -> RunScope:
     """Begin a run: its graph, looked after by the run loop."""
-    loop = loop or run_loop()
+    loop = loop or run_loop(_new_watch)
     graph = FlowGraph(info.run_id, info.flow_name, copies_arguments=not runner.shares_objects)
     graph.info = info
     loop.open_graph(graph, runner)
     written = loop.writer.busy_ns
     scope = RunScope(info, graph, runner, loop, parent, log_prints, written)
     graph.say = scope.say
-    _scopes[info.run_id] = scope
+    open_runs[info.run_id] = scope
+    if loop.watch is not None:
+        loop.watch.attend(info.run_id)
     sparing_collector.begin(info.run_id)
     return scope
 
@@ -144,8 +154,14 @@ def close_scope(scope: RunScope) -> None:
     scope.results.clear()
     scope.recent.clear()
     scope.loop.close_graph(scope.graph)
-    _scopes.pop(scope.info.run_id, None)
+    open_runs.pop(scope.info.run_id, None)
+    if scope.loop.watch is not None:
+        scope.loop.watch.leave(scope.info.run_id)
     sparing_collector.end(scope.info.run_id)
+
+
+def _new_watch() -> RunWatch:
+    return RunWatch(cancel_run, call_crash_hooks)
 
 
 def active_scope() -> RunScope:
@@ -156,7 +172,7 @@ def active_scope() -> RunScope:
     call = current_call.get()
     if call is None:
         return _implicit_scope()
-    found = _scopes.get(call.run.run_id)
+    found: RunScope | None = open_runs.get(call.run.run_id)
     return found if found is not None else _scope_in_worker(call)
 
 
@@ -165,7 +181,7 @@ def _implicit_scope() -> RunScope:
     with _lock:
         if _implicit is not None and _implicit[0] == os.getpid():
             scope = _implicit[1]
-            if not scope.graph.closed and scope.loop is run_loop():
+            if not scope.graph.closed and scope.loop is run_loop(_new_watch):
                 return scope
         scope = begin_run(
             RunInfo(new_run_id(), new_run_name(), "implicit", log_level=log_level()),
@@ -194,6 +210,7 @@ def begin_run(
     version: str | None = None,
     log_prints: bool = False,
     code_path: str | None = None,
+    has_crash_hooks: bool = False,
 ) -> RunScope:
     """Record that a run begins, and open it.
 
@@ -219,6 +236,8 @@ def begin_run(
                 os.getpid(),
                 socket.gethostname(),
                 code_path or (sys.argv[0] if sys.argv else None),
+                driver=this_process() if scope.loop.watch is not None else None,
+                has_crash_hooks=has_crash_hooks,
             ),
             RunStateRecord(info.run_id, StateCode.PENDING, "Pending", None, now),
             RunStateRecord(info.run_id, StateCode.RUNNING, "Running", None, now, info.run_count),

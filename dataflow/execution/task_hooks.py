@@ -7,13 +7,19 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from dataflow.execution.announcements import Announcement, CallsEnded, ElementsEnded
+from dataflow.execution.announcements import (
+    Announcement,
+    CallsEnded,
+    ElementsEnded,
+    Interrupted,
+)
 from dataflow.execution.hooks import run_task_hooks
 from dataflow.execution.results import state_of
 from dataflow.graph.nodes import ENDED_CODES
 from dataflow.model.states import StateCode
 
 Call = Callable[[], None]
+_CANCELLED = int(StateCode.CANCELLED)
 
 
 class HookThread:
@@ -47,16 +53,24 @@ hook_thread = HookThread()
 
 
 def call_hooks_of(announcements: Iterable[Announcement]) -> None:
-    """Have the hooks called for states that task runs have entered."""
+    """Have the hooks called for states that task runs have entered.
+
+    Those for Cancelled are called for runs that a worker had been given: of the others nobody has
+    heard that they begin.
+    """
     for announcement in announcements:
         if isinstance(announcement, CallsEnded):
             hooked = tasks_with_hooks(announcement.nodes)
             for each, code in zip(announcement.nodes, announcement.codes, strict=True):
-                if hooked and each.task in hooked:
+                if hooked and each.task in hooked and code != _CANCELLED:
                     _put(each, None, code)
         elif isinstance(announcement, ElementsEnded) and announcement.node.task.has_hooks:
             for at, code in enumerate(announcement.codes):
-                _put(announcement.node, announcement.start + at, code)
+                if code != _CANCELLED:
+                    _put(announcement.node, announcement.start + at, code)
+        elif isinstance(announcement, Interrupted):
+            for element in announcement.elements:
+                _put(announcement.node, element, _CANCELLED)
 
 
 def tasks_with_hooks(nodes: Iterable[Any]) -> set[Any]:

@@ -41,6 +41,7 @@ class FlowGraph:
         self.closed = False
         self.is_dry = False  # only traced, never run
         self.error: BaseException | None = None  # why nothing of it will go on
+        self.ends_as: int | None = None  # how its nodes end, also new ones, once it is cancelled
         self.queue: Any = None  # what waits for this graph's runner; the run loop sets it
         self.info: Any = None  # what tasks may ask about the run
         self.say: Callable[[int, str], None] = lambda level, message: None  # logs for the run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,10 @@ from dataflow.model.retry_policy import RetryPolicy, make_retry_policy
 
 if TYPE_CHECKING:
     from dataflow.model.run_names import RunName
+
+
+known_flows: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+"""The flows that this process has, by name; of several with one name the last."""
 
 
 class Declared:
@@ -120,6 +125,10 @@ class Declared:
     def on_failure(self, hook: Hook) -> Hook:
         """Decorate a hook that is called when a run has failed for good."""
         return self.add_hook("on_failure", hook)
+
+    def on_cancellation(self, hook: Hook) -> Hook:
+        """Decorate a hook that is called when a run was cancelled."""
+        return self.add_hook("on_cancellation", hook)
 
     def __reduce_ex__(self, _protocol: Any) -> Any:
         """By name where another process can import it, else by value, without hooks."""

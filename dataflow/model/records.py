@@ -34,6 +34,7 @@ class RunRecord:
     code_path: str | None
     deployment: str | None = None
     driver: ProcessId | None = None
+    has_crash_hooks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,3 +55,9 @@ class RunControl(Protocol):
             The runs that this very call has ended; those that somebody else was faster with are
             not among them.
         """
+
+    def due_hooks(self) -> list[str]:
+        """The crashed runs whose hooks for that have not been called."""
+
+    def claim_hooks(self, run_id: str) -> bool:
+        """Whether the hooks of a crashed run are to be called by who asks: they are its own now."""

@@ -64,6 +64,16 @@ class SqliteRunControl:
             return []
         return self._connections.write(lambda c: _crash(c, vanished))
 
+    def due_hooks(self) -> list[str]:
+        """See :meth:`RunControl.due_hooks`."""
+        sql = load_statements("sqlite_control")["due_hooks"]
+        return [row[0] for row in self._connections.read(lambda c: c.execute(sql).fetchall())]
+
+    def claim_hooks(self, run_id: str) -> bool:
+        """See :meth:`RunControl.claim_hooks`."""
+        sql = load_statements("sqlite_control")["claim_hooks"]
+        return self._connections.write(lambda c: c.execute(sql, (run_key(run_id),)).rowcount > 0)
+
 
 def _vanished(connection: sqlite3.Connection) -> list[Driven]:
     rows = connection.execute(load_statements("sqlite_control")["drivers"])
@@ -80,6 +90,8 @@ def _crash(connection: sqlite3.Connection, vanished: list[Driven]) -> list[str]:
         if driven not in known:
             continue
         process = driven.process
+        key = run_key(driven.run_id)
+        connection.execute(load_statements("sqlite_control")["note_due_hooks"], (key,))
         message = _GONE.format(f"{process.pid} on {process.place.partition('/')[0]}")
         if _end(connection, driven.run_id, StateCode.CRASHED, message):
             crashed.append(driven.run_id)
@@ -98,7 +110,8 @@ def _end(connection: sqlite3.Connection, run_id: str, code: StateCode, message: 
     record = RunStateRecord(run_id, int(code), code.state_name, message, now_ns())
     try:
         put_states([record], connection)
-    except InvalidTransition:
-        connection.execute(load_statements("sqlite_control")["drop_driver"], (run_key(run_id),))
+    except InvalidTransition:  # what has ended is driven by nobody
+        for name in ("drop_driver", "claim_hooks"):
+            connection.execute(load_statements("sqlite_control")[name], (run_key(run_id),))
         return False
     return True

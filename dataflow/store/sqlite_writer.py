@@ -74,7 +74,9 @@ def pack(records: Iterable[Record]) -> Rows:
     return Rows(
         runs=[_run_row(each) for each in runs],
         drivers=[
-            (run_key(each.run_id), *each.driver, each.created_ns) for each in runs if each.driver
+            (run_key(each.run_id), *each.driver, each.created_ns, each.has_crash_hooks)
+            for each in runs
+            if each.driver is not None
         ],
         run_states=run_states,
         node_chunks=[(run_key(run_id), *rest) for run_id, *rest in chunk_nodes(nodes)],

@@ -114,7 +114,7 @@ def test_no_worker_survives_a_killed_script(start: Start, pooled: str) -> None:
     program.signal(signal.SIGKILL)
     assert program.end()[0] == -signal.SIGKILL
     wait_until(lambda: not program.processes(), "workers are left over")
-    assert _run().state.name == "Running"  # nobody was left to say otherwise
+    assert _run().state.name == "Crashed"  # whoever looks finds out
 
 
 def test_a_script_that_ends_leaves_no_processes(start: Start, pooled: str) -> None:

@@ -6,5 +6,14 @@ CREATE TABLE run_drivers (
     place TEXT NOT NULL,
     pid INTEGER NOT NULL,
     started TEXT NOT NULL,
-    beat_ns INTEGER NOT NULL
+    beat_ns INTEGER NOT NULL,
+    -- whether its flow has hooks for when it crashes
+    has_hooks INTEGER NOT NULL
+);
+
+-- Runs that have crashed and whose hooks for that have not been called: by the next process that
+-- knows the flow.
+
+CREATE TABLE due_hooks (
+    run INTEGER PRIMARY KEY
 );

@@ -2,7 +2,8 @@
 
 -- name: put_driver
 -- A process drives a run from now on.
-INSERT OR REPLACE INTO run_drivers (run, place, pid, started, beat_ns) VALUES (?, ?, ?, ?, ?);
+INSERT OR REPLACE INTO run_drivers (run, place, pid, started, beat_ns, has_hooks)
+VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: drop_driver
 -- A run has ended.
@@ -20,6 +21,18 @@ UPDATE run_drivers SET beat_ns = ? WHERE place = ? AND pid = ? AND started = ?;
 -- All runs that are driven: by whom, and since when there was no sign of life.
 SELECT runs.run_id, place, run_drivers.pid, started, beat_ns
 FROM run_drivers JOIN runs ON runs.key = run_drivers.run;
+
+-- name: note_due_hooks
+-- A run has crashed: if its flow has hooks for that, they are to be called.
+INSERT OR IGNORE INTO due_hooks SELECT run FROM run_drivers WHERE run = ? AND has_hooks;
+
+-- name: due_hooks
+-- The runs whose hooks are to be called.
+SELECT runs.run_id FROM due_hooks JOIN runs ON runs.key = due_hooks.run;
+
+-- name: claim_hooks
+-- One process calls the hooks of a run.
+DELETE FROM due_hooks WHERE run = ?;
 
 -- name: cancelling
 -- The runs of one process that somebody wants to be cancelled (14), and what was said then.

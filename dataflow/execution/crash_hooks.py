@@ -1,0 +1,60 @@
+"""The ``on_crashed`` hooks of runs whose process is gone: called once, by a process with the flow.
+
+That is one that has the flow's code loaded and runs something itself: most often the same program,
+started again. Until there is one, the hooks wait in the store.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from dataflow.clock import now_ns
+from dataflow.execution.flow_run_info import FlowRunInfo
+from dataflow.execution.hooks import Say, call_hooks
+from dataflow.execution.task_hooks import hook_thread
+from dataflow.model.batches import RunInfo
+from dataflow.model.declared import known_flows
+from dataflow.model.records import LogRecord
+from dataflow.store.run_store import RunStore
+from dataflow.store.summaries import RunSummary
+from dataflow.worker.run_logs import FLOW_RUNS
+
+
+def call_crash_hooks(store: RunStore, run_ids: list[str]) -> None:
+    """Have the hooks of these runs called, where this process has the flows; returns at once."""
+    if known_flows:
+        hook_thread.put(lambda: _call(store, run_ids))
+
+
+def _call(store: RunStore, run_ids: list[str]) -> None:
+    for run_id in run_ids:
+        summary = store.run(run_id)
+        flow = known_flows.get(summary.flow_name)
+        if flow is None or flow.code_path != summary.code_path:
+            continue
+        if store.control.claim_hooks(run_id):
+            run = FlowRunInfo(_info(summary), summary.state)
+            call_hooks(flow.hooks["on_crashed"], (flow, run, run.state), _logger(store, run))
+
+
+def _info(summary: RunSummary) -> RunInfo:
+    return RunInfo(
+        summary.run_id,
+        summary.name,
+        summary.flow_name,
+        summary.tags,
+        summary.parameters,
+        summary.run_count,
+        summary.parent_run_id,
+    )
+
+
+def _logger(store: RunStore, run: FlowRunInfo) -> Say:
+    def say(level: int, text: str) -> None:
+        line = LogRecord(
+            run.id, None, None, run.run_count, now_ns(), level, FLOW_RUNS, text, run.name, 0
+        )
+        store.write([line])
+
+    say(logging.INFO, "The run has crashed; its hooks are called.")
+    return say

@@ -1,0 +1,83 @@
+"""What other processes want of the runs of this one: looked at once a second while there are any.
+
+It is done by the thread that writes records, between two writes, and costs some microseconds: the
+database is asked for a number that changes when anyone else has written, and only then for more.
+A sign of life is given every few seconds, and at the same time runs are looked for whose processes
+have vanished.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from dataflow.clock import monotonic
+from dataflow.process_ids import this_process
+from dataflow.store.run_control import BEAT_SECONDS
+from dataflow.store.run_store import RunStore
+
+LOOK_SECONDS = 1.0
+_logger = logging.getLogger("dataflow.control")
+
+
+class RunWatch:
+    """The watch of one process.
+
+    Args:
+        cancelled: called with a run's id when somebody wants it cancelled, and with what was said;
+            at least once, and it must not wait for anything.
+        hooks_due: called with the store and the ids of crashed runs whose hooks have not
+            been called; it must not wait for anything either.
+    """
+
+    def __init__(
+        self,
+        cancelled: Callable[[str, str | None], None],
+        hooks_due: Callable[[RunStore, list[str]], None],
+    ) -> None:
+        self._cancelled = cancelled
+        self._hooks_due = hooks_due
+        self._lock = threading.Lock()
+        self._runs: set[str] = set()
+        self._next_look = 0.0
+        self._next_beat = 0.0
+
+    def attend(self, run_id: str) -> None:
+        """A run of this process begins."""
+        with self._lock:
+            self._runs.add(run_id)
+
+    def leave(self, run_id: str) -> None:
+        """It has ended."""
+        with self._lock:
+            self._runs.discard(run_id)
+
+    def seconds_left(self) -> float | None:
+        """How long until it should look; None: there is nothing to look for."""
+        return max(self._next_look - monotonic(), 0.0) if self._runs else None
+
+    def look(self, store: RunStore) -> None:
+        """Look, if it is time to; what cannot be read now may be readable the next time."""
+        if not self._runs or monotonic() < self._next_look:
+            return
+        self._next_look = monotonic() + LOOK_SECONDS
+        try:
+            self._look(store)
+        except Exception as error:
+            _logger.warning("Could not look after the runs of this process: %s", error)
+
+    def _look(self, store: RunStore) -> None:
+        control = store.control
+        if control.changed():
+            for run_id, said in control.cancelling(this_process()):
+                self._cancelled(run_id, said)
+        now = monotonic()
+        if now >= self._next_beat:
+            is_first, self._next_beat = not self._next_beat, now + BEAT_SECONDS
+            if not is_first:  # the run that has just begun says as much
+                control.beat(this_process())
+            control.crash_vanished()
+            due = control.due_hooks()
+            if due:
+                self._hooks_due(store, due)
