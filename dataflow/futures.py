@@ -104,7 +104,7 @@ class TaskFuture(Reference, Generic[R]):
         that shares its batch with others goes on, unheard.
 
         Returns:
-            Whether it was cancelled; False if it had ended before. Whoever cancels has taken notice.
+            Whether it was cancelled; False if it had ended before. Who cancels has taken notice.
         """
         results.notice(self._node, self._element)
         return self._node.graph.queue.loop.cancel_one(self._node, self._element)  # type: ignore[no-any-return]

@@ -284,6 +284,8 @@ class FlowRun:
         self.scope.say(level, f"Finished in state {state.name}{said}")
         try:
             end_run(self.scope, state, self.attempt)
+            if state.is_cancelled() or state.is_crashed():
+                self.scope.loop.writer.end_below(self.scope.info.run_id, state)
         finally:
             if self.parent is not None and self.node is not None:
                 record = subflow_record(self.node, int(state.code), self.node_begun, now_ns())

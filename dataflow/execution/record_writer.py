@@ -20,6 +20,7 @@ from dataflow.execution.announcements import Announcement, announce
 from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.task_hooks import call_hooks_of
 from dataflow.model.records import LogRecord, NodeRecord, Record, RunStateRecord
+from dataflow.model.states import State
 from dataflow.store.run_store import RunStore
 
 _MOST_AT_ONCE = 2000
@@ -76,6 +77,15 @@ class RecordWriter:
         item.done.wait()
         if item.error is not None:
             raise item.error
+
+    def end_below(self, run_id: str, state: State[Any]) -> None:
+        """End the runs inside workers that were ended with a run; what was handed over is written.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        if self._watch is not None and self._store is not None:
+            self._store.control.end_below(run_id, int(state.code), state.message or "")
 
     def close(self) -> None:
         """Write what is left and close the store."""

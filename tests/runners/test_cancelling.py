@@ -286,9 +286,11 @@ def test_async_flows_are_cancelled_one_by_one(runner: str) -> None:
 
     outcome = in_thread(lambda: asyncio.run(whole()))
     wait_until(
-        lambda: len(records.runs(flow_name="waits")) == 2
-        and {run.state.name for run in records.runs(flow_name="waits")}
-        == {"Running", "Completed"},
+        lambda: (
+            len(records.runs(flow_name="waits")) == 2
+            and {run.state.name for run in records.runs(flow_name="waits")}
+            == {"Running", "Completed"}
+        ),
         "they did not begin",
     )
     (waiting,) = records.runs(flow_name="waits", state="running")

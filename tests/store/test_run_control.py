@@ -1,0 +1,162 @@
+"""Runs that processes have in common: who drives them, who cancels them, and who has vanished."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dataflow.model.records import RunStateRecord
+from dataflow.model.states import StateCode
+from dataflow.process_ids import ProcessId, is_gone, this_process
+from dataflow.store.run_control import MISSED_SECONDS
+from dataflow.store.run_store import RunStore, open_store
+from tests.store.samples import run_record
+
+GONE = this_process()._replace(started="1")
+ELSEWHERE = ProcessId("another-machine", 17, "99")
+
+
+def state(run_id: str, code: StateCode, ns: int = 0) -> RunStateRecord:
+    return RunStateRecord(run_id, int(code), code.state_name, None, ns or time.time_ns())
+
+
+def add(store: RunStore, run_id: str, driver: ProcessId | None, **more) -> None:
+    created = more.pop("created_ns", time.time_ns())
+    run = run_record(run_id, driver=driver, created_ns=created, **more)
+    store.write([run, state(run_id, StateCode.RUNNING)])
+
+
+def name_of(store: RunStore, run_id: str) -> str:
+    return store.run(run_id).state.name
+
+
+def test_a_process_that_lives_is_told_from_one_that_had_its_number() -> None:
+    me = this_process()
+    assert is_gone(me) is False
+    assert is_gone(me._replace(started="1")) is True
+    assert is_gone(ELSEWHERE) is None
+
+
+def test_a_process_that_has_ended_is_gone_also_while_nobody_has_buried_it() -> None:
+    code = "from dataflow.process_ids import this_process; print(*this_process(), flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{code}; input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        place, pid, started = child.stdout.readline().split()
+        process = ProcessId(place, int(pid), started)
+        assert process.pid == child.pid and process.place == this_process().place
+        assert is_gone(process) is False
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert is_gone(process) is True
+
+
+def test_a_run_is_driven_until_it_ends(store: RunStore) -> None:
+    add(store, "a", this_process())
+    add(store, "inside", None)
+    assert store.control.driver("a") == this_process()
+    assert store.control.driver("inside") is None
+    store.write([state("a", StateCode.COMPLETED)])
+    assert store.control.driver("a") is None
+
+
+def test_only_runs_whose_process_is_gone_are_crashed(store: RunStore) -> None:
+    add(store, "mine", this_process())
+    add(store, "gone", GONE)
+    add(store, "inside", None, parent_run_id="gone")
+    add(store, "inner", None, parent_run_id="inside")
+    add(store, "nobody's", None)
+    add(store, "elsewhere", ELSEWHERE)
+    assert store.control.crash_vanished() == ["gone"]
+    assert store.control.crash_vanished() == []
+    found = {name: name_of(store, name) for name in ("mine", "inside", "inner", "nobody's")}
+    assert found == {
+        "mine": "Running",
+        "inside": "Crashed",
+        "inner": "Crashed",
+        "nobody's": "Running",
+    }
+    assert name_of(store, "elsewhere") == "Running"
+    assert "process" in (store.run("gone").state.message or "")
+
+
+def test_a_process_of_another_place_is_gone_when_it_was_not_heard_of(store: RunStore) -> None:
+    long_ago = time.time_ns() - int((MISSED_SECONDS + 1) * 1e9)
+    add(store, "quiet", ELSEWHERE, created_ns=long_ago)
+    add(store, "lives", ELSEWHERE._replace(pid=18), created_ns=long_ago)
+    store.control.beat(ELSEWHERE._replace(pid=18))
+    assert store.control.crash_vanished() == ["quiet"]
+    assert name_of(store, "lives") == "Running"
+
+
+def test_of_many_who_look_one_finds_a_crashed_run(store: RunStore, tmp_path: Path) -> None:
+    stores = [open_store(tmp_path / "runs.db") for _ in range(4)]
+    for number in range(20):
+        add(store, f"run-{number}", GONE, has_crash_hooks=True)
+    found: list[str] = []
+    claimed: list[str] = []
+    barrier = threading.Barrier(len(stores))
+
+    def look(each: RunStore) -> None:
+        barrier.wait()
+        found.extend(each.control.crash_vanished())
+        names = [f"run-{number}" for number in range(20)]
+        claimed.extend(name for name in names if each.control.claim_hooks(name))
+
+    threads = [threading.Thread(target=look, args=(each,)) for each in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == sorted(claimed) == sorted(f"run-{number}" for number in range(20))
+    assert store.control.due_hooks() == []
+    for each in stores:
+        each.close()
+
+
+def test_hooks_are_due_only_where_a_flow_has_such(store: RunStore) -> None:
+    add(store, "with", GONE, has_crash_hooks=True)
+    add(store, "without", GONE)
+    store.control.crash_vanished()
+    assert store.control.due_hooks() == ["with"]
+
+
+def test_who_drives_a_run_sees_that_it_is_to_be_cancelled(store: RunStore, tmp_path: Path) -> None:
+    add(store, "a", this_process())
+    add(store, "b", ELSEWHERE)
+    assert store.control.changed() is True  # nobody has looked before
+    assert store.control.changed() is False
+    other = open_store(tmp_path / "runs.db")
+    other.write([state("a", StateCode.CANCELLING), state("b", StateCode.CANCELLING)])
+    assert store.control.changed() is True
+    assert store.control.changed() is False
+    assert store.control.cancelling(this_process()) == [("a", None)]
+    other.write([state("a", StateCode.CANCELLED)])
+    assert store.control.cancelling(this_process()) == []
+    other.close()
+
+
+@pytest.mark.parametrize("code", [StateCode.CANCELLED, StateCode.CRASHED])
+def test_what_is_below_a_run_and_driven_by_nobody_ends_with_it(
+    store: RunStore, code: StateCode
+) -> None:
+    add(store, "a", this_process())
+    add(store, "inside", None, parent_run_id="a")
+    add(store, "driven", this_process(), parent_run_id="a")
+    add(store, "done", None, parent_run_id="a")
+    store.write([state("done", StateCode.COMPLETED)])
+    store.control.end_below("a", int(code), "so it is")
+    store.control.end_below("a", int(code), "so it is")
+    assert name_of(store, "inside") == code.state_name
+    assert name_of(store, "driven") == "Running"
+    assert name_of(store, "done") == "Completed"
