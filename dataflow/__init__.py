@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dataflow.futures import FutureList, TaskFuture, as_completed, wait
     from dataflow.graph.flow_graph import FlowGraph
     from dataflow.graph.tags import tags
+    from dataflow.limits import concurrency, rate_limit
     from dataflow.model.annotations import allow_failure, quote, unmapped
     from dataflow.model.parameters import Parameter
     from dataflow.model.retry_policy import exponential_backoff
@@ -65,6 +66,8 @@ _HOMES = {
     "FutureList": "dataflow.futures",
     "Parameter": "dataflow.model.parameters",
     "Task": "dataflow.tasks",
+    "concurrency": "dataflow.limits",
+    "rate_limit": "dataflow.limits",
     "TaskFuture": "dataflow.futures",
     "cancel_flow_run": "dataflow.control",
     "allow_failure": "dataflow.model.annotations",
@@ -112,11 +115,13 @@ __all__ = [
     "allow_failure",
     "as_completed",
     "cancel_flow_run",
+    "concurrency",
     "context",
     "exponential_backoff",
     "flow",
     "get_run_logger",
     "quote",
+    "rate_limit",
     "records",
     "runtime",
     "tags",

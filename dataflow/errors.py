@@ -9,6 +9,7 @@
     │   ├── MappingMissingIterable     also ValueError
     │   ├── TraceError                 the body needs a value while nothing runs
     │   ├── CycleError                 also ValueError
+    │   ├── LimitError                 also ValueError: a limit cannot be so
     │   └── SettingsError              also ValueError
     ├── RunError                 a run did not end well
     │   ├── UpstreamTaskError          what this one needs has failed
@@ -17,6 +18,8 @@
     │   ├── ResultTimeoutError         also TimeoutError: the wait ended, not the task
     │   ├── ResultMissing              a value is not there (any more)
     │   ├── TransferError              a function, argument or result cannot be pickled
+    │   ├── ConcurrencySlotAcquisitionError   a limit can never give what is asked of it
+    │   │   └── AcquireConcurrencySlotTimeoutError   also TimeoutError: it was not there in time
     │   ├── RunFinishedError           something was submitted to a run that has ended
     │   ├── MissingContextError        also RuntimeError
     │   └── InvalidTransition          a state cannot follow another
@@ -109,6 +112,10 @@ class CycleError(DefinitionError, ValueError):
     """A task would have to wait for itself."""
 
 
+class LimitError(DefinitionError, ValueError):
+    """A limit cannot be made or used so."""
+
+
 class SettingsError(DefinitionError, ValueError):
     """A setting has a value that cannot be used."""
 
@@ -155,6 +162,14 @@ class ResultMissing(RunError):
 
 class TransferError(RunError, TypeError):
     """A function, an argument or a result cannot be sent to another process."""
+
+
+class ConcurrencySlotAcquisitionError(RunError):
+    """A limit cannot give the slots that were asked for."""
+
+
+class AcquireConcurrencySlotTimeoutError(ConcurrencySlotAcquisitionError, TimeoutError):
+    """The slots of a limit were not free in time."""
 
 
 class RunFinishedError(RunError, RuntimeError):

@@ -6,9 +6,8 @@
         print(run.nodes())
     get_run("brisk-otter").element("clean-1", 5).exception
 
-It may be used from any thread while runs are under way. Looking finds out as well which runs have
-lost their process: they become Crashed. ``store=`` takes a path or URL; without it,
-it is the store of the settings (``DATAFLOW_HOME``).
+It may be used from any thread while runs are under way; runs whose process is gone become Crashed.
+``store=`` takes a path or URL; without it, it is the store of the settings (``DATAFLOW_HOME``).
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ class LazyGroup(click.Group):
     lazy={
         "run": ("dataflow.cli.run:run", "Run a flow from a file or a module."),
         "runs": ("dataflow.cli.commands:runs", "Look at what ran, and end what runs."),
+        "limits": ("dataflow.cli.limits:limits", "Limits on what goes on at once, in all runs."),
         "version": ("dataflow.cli.version:version", "Versions of all that matters; the store."),
     },
 )

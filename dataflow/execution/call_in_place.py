@@ -14,6 +14,7 @@ from typing import Any
 from dataflow.errors import UpstreamTaskError
 from dataflow.execution.announcements import CallEnded
 from dataflow.execution.hooks import run_task_hooks
+from dataflow.execution.limited_tasks import limited
 from dataflow.execution.queues import batch_ids
 from dataflow.execution.records_of import (
     attempt_records,
@@ -33,6 +34,7 @@ from dataflow.execution.results import (
 from dataflow.execution.scope import RunScope, active_scope
 from dataflow.graph.dry_run import Placeholder
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode
+from dataflow.graph.tags import limits_of
 from dataflow.graph.trace import find_refs, trace_call
 from dataflow.model.annotations import Annotation, allow_failure, quote
 from dataflow.model.arguments import ATOMS, rebuild
@@ -101,7 +103,9 @@ class Call:
         for ref in order:
             resolver.value(ref)
         body = CallBody([0], [self.node.id], [self.node.number], [(args, kwargs)], [None])
-        self.batch = Batch(id=next(batch_ids), run=scope.info, tasks=[task], body=body)
+        limits = limits_of(self.node)
+        tasks = limited([task], limits, scope.info.store) if limits else [task]
+        self.batch = Batch(id=next(batch_ids), run=scope.info, tasks=tasks, body=body)
         if resolver.failed is not None:
             self._not_ready(resolver.failed)
 

@@ -40,6 +40,7 @@ from dataflow.execution.scope import (
     end_run,
     log_level,
     record_state,
+    store_of,
     submitted_call,
 )
 from dataflow.execution.task_hooks import hook_thread
@@ -152,6 +153,7 @@ class FlowRun:
             scheduled_ns=self.node_begun,
             log_level=log_level(),
             log_prints=log_prints,
+            store=store_of(parent),
         )
         return begin_run(
             info,

@@ -17,9 +17,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from dataflow.execution.limited_tasks import limited
 from dataflow.execution.runner_protocol import ElasticRunner, Runner
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import MapNode, TaskNode
+from dataflow.graph.tags import limits_of
 from dataflow.model.batches import Batch, Body
 from dataflow.model.states import StateCode
 from dataflow.planner.batch_sizes import (
@@ -243,7 +245,8 @@ class RunnerQueue:
     def _call_work(self, node: TaskNode) -> CallWork:
         task = node.task
         alone = task.kind.startswith("async") or task.resources or task.batch_size
-        key = (id(node.graph), task.kind, id(task) if alone else task.name)
+        limits = node.graph.tag_limits and limits_of(node)
+        key = (id(node.graph), task.kind, id(task) if alone else task.name, limits)
         work = self.calls.get(key)
         if work is None:
             work = self.calls[key] = CallWork(task)
@@ -423,10 +426,11 @@ class RunnerQueue:
         stay: bool,
     ) -> Batch:
         run, parameters = node.graph.sent_info()
+        limits = limits_of(node)
         return Batch(
             id=next(batch_ids),
             run=run,
-            tasks=builder.tasks,
+            tasks=limited(builder.tasks, limits, run.store) if limits else builder.tasks,
             body=body,
             inputs=builder.inputs,
             attempts=attempts,

@@ -114,9 +114,12 @@ class RecordWriter:
             begun = ticks_ns()
             self._write(items)
             self.busy_ns += ticks_ns() - begun
+        self._look()
+        return None not in batch
+
+    def _look(self) -> None:
         if self._watch is not None and self._store is not None:
             self._watch.look(self._store)
-        return None not in batch
 
     def _seconds_to_wait(self) -> float | None:
         return None if self._watch is None else self._watch.seconds_left()
@@ -129,6 +132,7 @@ class RecordWriter:
                 self._tell(records, [one for item in items for one in item.announcements])
             else:
                 self._on_failure(error)
+            self._look()
         finally:  # whoever waits goes on when all of it has been announced and shown
             for item in items:
                 item.error = error

@@ -24,6 +24,9 @@ _logger = logging.getLogger("dataflow.control")
 class RunWatch:
     """The watch of one process.
 
+    Attributes:
+        tag_limits: the limits on tags that there were when it last looked.
+
     Args:
         cancelled: called with a run's id when somebody wants it cancelled, and with what was said;
             at least once, and it must not wait for anything.
@@ -40,13 +43,16 @@ class RunWatch:
         self._hooks_due = hooks_due
         self._lock = threading.Lock()
         self._runs: set[str] = set()
+        self.tag_limits: frozenset[str] = frozenset()
         self._next_look = 0.0
         self._next_beat = 0.0
+        self._seen: int | None = None
 
     def attend(self, run_id: str) -> None:
-        """A run of this process begins."""
+        """A run of this process begins: it looks before that has been recorded."""
         with self._lock:
             self._runs.add(run_id)
+            self._next_look = 0.0
 
     def leave(self, run_id: str) -> None:
         """It has ended."""
@@ -69,9 +75,12 @@ class RunWatch:
 
     def _look(self, store: RunStore) -> None:
         control = store.control
-        if control.changed():
+        version = control.version()
+        if version != self._seen:
             for run_id, said in control.cancelling(this_process()):
                 self._cancelled(run_id, said)
+            self.tag_limits = store.slots.tag_limits()
+            self._seen = version
         now = monotonic()
         if now >= self._next_beat:
             is_first, self._next_beat = not self._next_beat, now + BEAT_SECONDS

@@ -184,13 +184,24 @@ def _implicit_scope() -> RunScope:
             if not scope.graph.closed and scope.loop is run_loop(_new_watch):
                 return scope
         scope = begin_run(
-            RunInfo(new_run_id(), new_run_name(), "implicit", log_level=log_level()),
+            RunInfo(
+                new_run_id(),
+                new_run_name(),
+                "implicit",
+                log_level=log_level(),
+                store=store_of(None),
+            ),
             choose_runner(None),
             None,
         )
         _implicit = os.getpid(), scope
         atexit.register(_end_implicit, scope)
         return scope
+
+
+def store_of(parent: RunScope | None) -> str:
+    """The store that a run is recorded in: its parent's, also inside workers."""
+    return parent.info.store if parent is not None else str(get_settings().store_path)
 
 
 def _end_implicit(scope: RunScope) -> None:
@@ -243,6 +254,8 @@ def begin_run(
             RunStateRecord(info.run_id, StateCode.RUNNING, "Running", None, now, info.run_count),
         ]
     )
+    if scope.loop.watch is not None:
+        scope.graph.tag_limits = scope.loop.watch.tag_limits
     return scope
 
 
@@ -329,6 +342,7 @@ def _open_in_worker(call: Any) -> RunScope:
         tags=call.run.tags,
         parent_run_id=call.run.run_id,
         log_level=call.run.log_level,
+        store=call.run.store,
     )
     store = _ReportStore(call.records)
     loop = RunLoop(lambda: store, show=lambda lines: None)  # type: ignore[arg-type,return-value]

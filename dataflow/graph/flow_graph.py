@@ -45,6 +45,7 @@ class FlowGraph:
         self.queue: Any = None  # what waits for this graph's runner; the run loop sets it
         self.info: Any = None  # what tasks may ask about the run
         self.say: Callable[[int, str], None] = lambda level, message: None  # logs for the run
+        self.tag_limits: frozenset[str] = frozenset()  # that there were when the run began
         self.large = LargeValues()
         self.times = PhaseTimes()
         self._sent: tuple[Any, Any, PackedColumn | None] = (None, None, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import Any
 
 current_tags: ContextVar[tuple[str, ...]] = ContextVar("dataflow_tags", default=())
 
@@ -18,3 +19,11 @@ def tags(*names: str) -> Iterator[tuple[str, ...]]:
         yield together
     finally:
         current_tags.reset(token)
+
+
+def limits_of(node: Any) -> tuple[str, ...]:
+    """The limits that runs of a node are under because of their tags."""
+    known = node.graph.tag_limits
+    if not known:
+        return ()
+    return tuple(name for tag in {*node.task.tags, *node.tags} if (name := f"tag:{tag}") in known)

@@ -236,6 +236,7 @@ class RunInfo:
     deployment: dict[str, Any] | None = None
     log_level: int = 20
     log_prints: bool = False
+    store: str = ""  # the path or URL of the store that it is recorded in
 
 
 @dataclass(slots=True)

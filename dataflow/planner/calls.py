@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from dataflow.graph.nodes import ENDED_CODES, TaskNode
+from dataflow.graph.tags import limits_of
 from dataflow.planner.batch_sizes import BATCH_BYTES, WORTHWHILE_DISPATCHES, RunnerCosts
 from dataflow.planner.cost_book import CostBook
 from dataflow.planner.fusion import may_share
@@ -105,7 +106,8 @@ class CallPicker:
             self.is_known = False
         else:
             self.seconds += seconds
-        if node.dependents and not node.alone and self._shares(node.task):
+        alone = node.alone or (node.graph.tag_limits and limits_of(node))
+        if node.dependents and not alone and self._shares(node.task):
             for follower in self._followers(node, depth + 1):
                 self._held.setdefault(self._depths[id(follower)], deque()).append(follower)
 
@@ -135,6 +137,7 @@ class CallPicker:
             and node.task.resources == first.task.resources
             and node.code not in ENDED_CODES
             and not node.alone
+            and not (node.graph.tag_limits and limits_of(node))
         )
 
     def _shares(self, task: object) -> bool:

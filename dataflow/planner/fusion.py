@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dataflow.graph.nodes import MapNode, Node
+from dataflow.graph.tags import limits_of
 from dataflow.model.inputs import Aligned, Chunked, Fixed, Listed, Packed
 
 
@@ -111,6 +112,8 @@ def _obstacle_in_inputs(node: MapNode) -> str | None:
 def _obstacle_between(stage: MapNode, node: MapNode) -> str | None:
     if stage.graph is not node.graph or stage.left != stage.length:
         return "what it goes over was cancelled, cannot begin, or is another run's"
+    if limits_of(stage) or limits_of(node):
+        return "there is a limit on its tags, or on those of what it goes over"
     if fit(stage.task, node.task):
         return None
     return (

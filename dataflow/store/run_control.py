@@ -33,8 +33,8 @@ class Driven:
 class RunControl(Protocol):
     """Looking after runs that processes have in common."""
 
-    def changed(self) -> bool:
-        """Whether anyone else may have written since this was last asked; costs microseconds."""
+    def version(self) -> int:
+        """A number that is another one after anyone else has written; costs microseconds."""
 
     def beat(self, process: ProcessId) -> None:
         """Note that a process that drives runs lives."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dataflow.model.records import Record
     from dataflow.model.states import State
     from dataflow.store.run_control import RunControl
+    from dataflow.store.slots import Slots
     from dataflow.store.summaries import (
         ElementDetail,
         FailureSummary,
@@ -40,6 +41,10 @@ class RunStore(Protocol):
     @property
     def control(self) -> RunControl:
         """What runs and processes have in common."""
+
+    @property
+    def slots(self) -> Slots:
+        """Limits on what goes on at once."""
 
     def write(self, records: Sequence[Record]) -> None:
         """Store records, all of them or none; when this returns, whoever asks sees them.

@@ -19,6 +19,7 @@ from dataflow.model.records import Record
 from dataflow.store import sqlite_writer
 from dataflow.store.sqlite_connections import Connections
 from dataflow.store.sqlite_control import SqliteRunControl
+from dataflow.store.sqlite_slots import SqliteSlots
 
 if TYPE_CHECKING:
     from dataflow.model.states import State
@@ -38,6 +39,7 @@ class SqliteStore:
 
     Attributes:
         control: what runs and processes have in common.
+        slots: limits on what goes on at once.
 
     Raises:
         StoreTooNew: a newer version has written it.
@@ -49,6 +51,7 @@ class SqliteStore:
         self.path = Path(path).expanduser().absolute()
         self._connections = Connections(self.path)
         self.control = SqliteRunControl(self._connections)
+        self.slots = SqliteSlots(self._connections)
         self._finalizer = weakref.finalize(self, self._connections.close)
 
     def __repr__(self) -> str:

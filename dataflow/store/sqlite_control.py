@@ -27,13 +27,10 @@ class SqliteRunControl:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._seen: int | None = None
 
-    def changed(self) -> bool:
-        """See :meth:`RunControl.changed`."""
-        version = self._connections.data_version()
-        changed, self._seen = version != self._seen, version
-        return changed
+    def version(self) -> int:
+        """See :meth:`RunControl.version`."""
+        return self._connections.data_version()
 
     def beat(self, process: ProcessId) -> None:
         """See :meth:`RunControl.beat`."""

@@ -198,6 +198,16 @@ def _decide(
 async def _await_call(
     task: TaskLike, function: Function, args: Any, kwargs: Any, context: CallContext
 ) -> Any:
+    holding = getattr(task, "holding", None)
+    if holding is not None:
+        async with holding():
+            return await _await_limited(task, function, args, kwargs, context)
+    return await _await_limited(task, function, args, kwargs, context)
+
+
+async def _await_limited(
+    task: TaskLike, function: Function, args: Any, kwargs: Any, context: CallContext
+) -> Any:
     seconds = task.timeout_seconds
     if seconds is None:
         return await _value_of(function, args, kwargs)

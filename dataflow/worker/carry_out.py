@@ -13,6 +13,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeVar
@@ -167,6 +168,9 @@ class BatchCarrier:
             function = self._limited(function, task.timeout_seconds)
         if task.run_name is not None:
             function = self._named(function, task)
+        holding = getattr(task, "holding", None)
+        if holding is not None and not task.kind.startswith("async"):
+            function = _held(function, holding)
         return function
 
     def make_calls(self, calls: Calls) -> None:
@@ -608,6 +612,16 @@ def length_of(value: Any) -> int:
     if isinstance(value, (str, bytes, dict)):
         raise TypeError("text and dicts are not mapped over")
     return len(value)
+
+
+def _held(function: Function, holding: Callable[[], AbstractContextManager[Any]]) -> Function:
+    """The call is made while slots are held that other runs want, too."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with holding():
+            return function(*args, **kwargs)
+
+    return call
 
 
 def _listed(function: Function) -> Function:

@@ -1,0 +1,227 @@
+"""Limits on what goes on at once, or in a time, in all runs of a store together.
+
+    from dataflow import concurrency, rate_limit
+
+    with concurrency("database"):
+        ...
+    rate_limit("api")
+
+A limit is made with ``dataflow limits create`` or :func:`create_limit`; one named ``tag:gpu``
+limits the task runs with the tag ``gpu``. Where there is no such limit, nothing is limited.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Collection
+from pathlib import Path
+from typing import Any
+
+from dataflow.errors import AcquireConcurrencySlotTimeoutError, LimitError
+from dataflow.execution.occupation import Occupation, known_limits
+from dataflow.execution.slots import check_size, slot_keeper
+from dataflow.store.run_store import open_store
+from dataflow.store.slots import Holder, Limit
+
+__all__ = [
+    "concurrency",
+    "rate_limit",
+    "create_limit",
+    "update_limit",
+    "delete_limit",
+    "limits",
+    "limit_holders",
+    "Holder",
+    "Limit",
+    "Occupation",
+]
+
+Names = str | Collection[str]
+
+
+def concurrency(
+    names: Names,
+    occupy: int = 1,
+    timeout_seconds: float | None = None,
+    *,
+    strict: bool = False,
+) -> Occupation:
+    """Hold slots of limits in a ``with`` (or ``async with``), after waiting until they are free.
+
+    Who has asked first is served first. Slots of a process that is gone are free again.
+
+    Args:
+        names: a limit, or several, which are given all at once.
+        occupy: how many slots of each.
+        timeout_seconds: how long to wait at most; None: for ever.
+        strict: whether a limit that does not exist is an error.
+
+    Raises:
+        ConcurrencySlotAcquisitionError: a limit has fewer slots than asked for, or (strict) is not
+            there.
+        AcquireConcurrencySlotTimeoutError: they were not free in time.
+    """
+    return Occupation(_listed(names), _checked(occupy), timeout_seconds, strict)
+
+
+def rate_limit(
+    names: Names,
+    occupy: int = 1,
+    timeout_seconds: float | None = None,
+    *,
+    strict: bool = False,
+) -> Any:
+    """Wait for one's turn under limits on a rate; in ``async`` code it is to be awaited.
+
+    Args:
+        names: a limit, or several, with a ``slot_decay_per_second``.
+        occupy: how many slots of each are taken; they become free by themselves.
+        timeout_seconds: how long to wait at most; it is known at once if that is not enough.
+        strict: whether a limit that does not exist is an error.
+
+    Raises:
+        LimitError: a limit is not one on a rate.
+        ConcurrencySlotAcquisitionError: a limit has fewer slots than asked for, or (strict) is not
+            there.
+        AcquireConcurrencySlotTimeoutError: it would take longer than that.
+    """
+    seconds = _reserve(_listed(names), _checked(occupy), timeout_seconds, strict)
+    if _is_in_async_code():
+        return _sleep(seconds)
+    time.sleep(seconds)
+    return None
+
+
+def _sleep(seconds: float) -> Awaitable[None]:
+    import asyncio
+
+    return asyncio.sleep(seconds)
+
+
+def _is_in_async_code() -> bool:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _reserve(names: list[str], occupy: int, timeout_seconds: float | None, strict: bool) -> float:
+    keeper = slot_keeper()
+    known = known_limits(keeper, names, strict)
+    for name, limit in known.items():
+        check_size(name, occupy, limit.slots)
+        if not limit.slot_decay_per_second:
+            raise LimitError(
+                f"Limit {name!r} is not one on a rate: its slots do not become free by themselves.",
+                hint=f"Give it a rate: dataflow limits update {name} --slot-decay-per-second 5",
+            )
+    seconds = keeper.store.slots.reserve(dict.fromkeys(known, occupy), timeout_seconds)
+    if seconds is None:
+        raise AcquireConcurrencySlotTimeoutError(
+            f"The rate of {', '.join(map(repr, known))} allows no more within "
+            f"{timeout_seconds or 0:g} second(s).",
+            hint="Wait longer, or raise --slot-decay-per-second.",
+        )
+    return seconds
+
+
+def _listed(names: Names) -> list[str]:
+    return [names] if isinstance(names, str) else list(dict.fromkeys(names))
+
+
+def _checked(occupy: int) -> int:
+    if occupy < 1:
+        raise LimitError(f"occupy must be 1 or more, not {occupy}.")
+    return occupy
+
+
+# --- making them ---------------------------------------------------------------------------------
+
+
+def create_limit(
+    name: str,
+    limit: int,
+    *,
+    slot_decay_per_second: float = 0.0,
+    active: bool = True,
+    store: str | Path | None = None,
+) -> None:
+    """Make a limit.
+
+    Args:
+        name: what it is called; ``tag:<tag>`` limits task runs with that tag.
+        limit: how many slots it has; 0 lets nothing begin.
+        slot_decay_per_second: of a limit on a rate, how many slots become free a second.
+        active: whether it limits anything for now.
+        store: path or URL of the store; None: that of the settings.
+
+    Raises:
+        LimitError: there is one of that name, or it cannot be so.
+    """
+    _check(name, limit, slot_decay_per_second)
+    if not open_store(store).slots.create(name, limit, slot_decay_per_second, active):
+        raise LimitError(
+            f"There is a limit {name!r} already.",
+            hint=f"Change it: dataflow limits update {name} --limit {limit}",
+        )
+
+
+def update_limit(
+    name: str,
+    limit: int | None = None,
+    *,
+    slot_decay_per_second: float | None = None,
+    active: bool | None = None,
+    store: str | Path | None = None,
+) -> None:
+    """Change of a limit what is given; who holds slots keeps them.
+
+    Raises:
+        LimitError: there is none, or it cannot be so.
+    """
+    _check(name, limit or 0, slot_decay_per_second or 0.0)
+    if not open_store(store).slots.change(name, limit, slot_decay_per_second, active):
+        raise _missing(name)
+
+
+def delete_limit(name: str, *, store: str | Path | None = None) -> None:
+    """Remove a limit; who waits for it goes on.
+
+    Raises:
+        LimitError: there is none.
+    """
+    if not open_store(store).slots.delete(name):
+        raise _missing(name)
+
+
+def limits(*, store: str | Path | None = None) -> list[Limit]:
+    """All limits by name, with what is held of them and how many wait."""
+    return open_store(store).slots.limits()
+
+
+def limit_holders(name: str, *, store: str | Path | None = None) -> list[Holder]:
+    """Who holds slots of a limit or waits for them, in the order of asking.
+
+    Raises:
+        LimitError: there is none.
+    """
+    slots = open_store(store).slots
+    if not slots.known([name]):
+        raise _missing(name)
+    return slots.holders(name)
+
+
+def _missing(name: str) -> LimitError:
+    return LimitError(f"There is no limit {name!r}.", hint="See dataflow limits ls.")
+
+
+def _check(name: str, limit: int, decay: float) -> None:
+    if not name.strip() or name.strip() == "tag:":
+        raise LimitError("A limit needs a name.")
+    if limit < 0:
+        raise LimitError(f"The limit of {name!r} must be 0 or more, not {limit}.")
+    if decay < 0:
+        raise LimitError(f"slot_decay_per_second must be 0 or more, not {decay:g}.")
