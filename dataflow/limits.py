@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Collection
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,9 @@ def create_limit(
         LimitError: there is one of that name, or it cannot be so.
     """
     _check(name, limit, slot_decay_per_second)
-    if not open_store(store).slots.create(name, limit, slot_decay_per_second, active):
+    with closing(open_store(store)) as opened:
+        is_new = opened.slots.create(name, limit, slot_decay_per_second, active)
+    if not is_new:
         raise LimitError(
             f"There is a limit {name!r} already.",
             hint=f"Change it: dataflow limits update {name} --limit {limit}",
@@ -183,7 +186,9 @@ def update_limit(
         LimitError: there is none, or it cannot be so.
     """
     _check(name, limit or 0, slot_decay_per_second or 0.0)
-    if not open_store(store).slots.change(name, limit, slot_decay_per_second, active):
+    with closing(open_store(store)) as opened:
+        is_known = opened.slots.change(name, limit, slot_decay_per_second, active)
+    if not is_known:
         raise _missing(name)
 
 
@@ -193,13 +198,16 @@ def delete_limit(name: str, *, store: str | Path | None = None) -> None:
     Raises:
         LimitError: there is none.
     """
-    if not open_store(store).slots.delete(name):
+    with closing(open_store(store)) as opened:
+        is_known = opened.slots.delete(name)
+    if not is_known:
         raise _missing(name)
 
 
 def limits(*, store: str | Path | None = None) -> list[Limit]:
     """All limits by name, with what is held of them and how many wait."""
-    return open_store(store).slots.limits()
+    with closing(open_store(store)) as opened:
+        return opened.slots.limits()
 
 
 def limit_holders(name: str, *, store: str | Path | None = None) -> list[Holder]:
@@ -208,10 +216,10 @@ def limit_holders(name: str, *, store: str | Path | None = None) -> list[Holder]
     Raises:
         LimitError: there is none.
     """
-    slots = open_store(store).slots
-    if not slots.known([name]):
-        raise _missing(name)
-    return slots.holders(name)
+    with closing(open_store(store)) as opened:
+        if not opened.slots.known([name]):
+            raise _missing(name)
+        return opened.slots.holders(name)
 
 
 def _missing(name: str) -> LimitError:
