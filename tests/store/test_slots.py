@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dataflow.process_ids import ProcessId, this_process
-from dataflow.store import sqlite_slots
 from dataflow.store.run_store import RunStore, open_store
 from dataflow.store.slots import LEASE_SECONDS, Request, Slots
 
 GONE = this_process()._replace(started="1")
 ELSEWHERE = ProcessId("another-machine", 17, "99")
+_CLOCK = "dataflow.store.sqlite_slots.now_ns"
 
 
 @pytest.fixture
@@ -100,13 +101,13 @@ def test_a_lease_of_another_place_runs_out(slots: Slots, monkeypatch: pytest.Mon
     assert granted
     mine, granted = ask(slots, db=1)
     assert not granted
-    now = sqlite_slots.now_ns()
-    monkeypatch.setattr(sqlite_slots, "now_ns", lambda: now + int((LEASE_SECONDS - 1) * 1e9))
+    now = time.time_ns()
+    monkeypatch.setattr(_CLOCK, lambda: now + int((LEASE_SECONDS - 1) * 1e9))
     assert slots.grant(mine) is False
     slots.renew([theirs])
-    monkeypatch.setattr(sqlite_slots, "now_ns", lambda: now + int((LEASE_SECONDS + 1) * 1e9))
+    monkeypatch.setattr(_CLOCK, lambda: now + int((LEASE_SECONDS + 1) * 1e9))
     assert slots.grant(mine) is False
-    monkeypatch.setattr(sqlite_slots, "now_ns", lambda: now + int(3 * LEASE_SECONDS * 1e9))
+    monkeypatch.setattr(_CLOCK, lambda: now + int(3 * LEASE_SECONDS * 1e9))
     assert slots.grant(mine) is True
     assert slots.grant(theirs) is None
 
@@ -128,14 +129,14 @@ def test_an_inactive_limit_limits_nothing(slots: Slots) -> None:
 
 
 def test_rates_are_kept(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = sqlite_slots.now_ns()
-    monkeypatch.setattr(sqlite_slots, "now_ns", lambda: now)
+    now = time.time_ns()
+    monkeypatch.setattr(_CLOCK, lambda: now)
     slots.create("api", 3, 2.0, True)
     waits = [slots.reserve({"api": 1}, None) for _ in range(6)]
     assert waits == pytest.approx([0.0, 0.0, 0.0, 0.5, 1.0, 1.5])
     assert slots.reserve({"api": 1}, 1.9) is None
     assert slots.reserve({"api": 1}, 2.1) == pytest.approx(2.0)
-    monkeypatch.setattr(sqlite_slots, "now_ns", lambda: now + int(60e9))
+    monkeypatch.setattr(_CLOCK, lambda: now + int(60e9))
     assert slots.reserve({"api": 3}, None) == pytest.approx(0.0)
     assert slots.limits()[0].held == 3
 
