@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         TimedOut,
     )
     from dataflow.tasks import Task, task
+    from dataflow.transactions import get_transaction, transaction
     from dataflow.worker.run_logs import get_run_logger
 
 _STATES = (
@@ -66,6 +67,8 @@ _HOMES = {
     "FutureList": "dataflow.futures",
     "Parameter": "dataflow.model.parameters",
     "Task": "dataflow.tasks",
+    "get_transaction": "dataflow.transactions",
+    "transaction": "dataflow.transactions",
     "concurrency": "dataflow.limits",
     "rate_limit": "dataflow.limits",
     "TaskFuture": "dataflow.futures",
@@ -120,12 +123,14 @@ __all__ = [
     "exponential_backoff",
     "flow",
     "get_run_logger",
+    "get_transaction",
     "quote",
     "rate_limit",
     "records",
     "runtime",
     "tags",
     "task",
+    "transaction",
     "unmapped",
     "wait",
 ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unp
 from dataflow.errors import ParameterBindError, ReservedArgumentError
 from dataflow.model.declared import Declared
 from dataflow.model.functions import name_of_function
-from dataflow.model.options import TaskOptions
+from dataflow.model.options import TaskOptions, TransactionHook
 from dataflow.model.retry_policy import exponential_backoff
 
 if TYPE_CHECKING:
@@ -172,6 +172,16 @@ class Task(Declared, Generic[P, R]):
         """
         return Task(self.fn, **{**self.options(), **options})
 
+    def on_commit(self, hook: TransactionHook) -> TransactionHook:
+        """Decorate a hook that is called when the transaction of a run is committed."""
+        self.hooks["on_commit"].append(hook)
+        return hook
+
+    def on_rollback(self, hook: TransactionHook) -> TransactionHook:
+        """Decorate a hook that is called when a run is to be undone, as its transaction failed."""
+        self.hooks["on_rollback"].append(hook)
+        return hook
+
     def __repr__(self) -> str:
         return f"<Task {self.name!r}{self.signature}>"
 
@@ -197,6 +207,7 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         log_prints: whether prints become log lines (None: as the flow says).
         on_running, on_completion, on_failure: hooks ``hook(task, task_run, state)``.
         on_cancellation: the same for runs that are cancelled while a worker has them.
+        on_commit, on_rollback: hooks ``hook(transaction)`` for runs inside a ``transaction()``.
         resources: what a worker must have free for a run, such as ``{"GPU": 1}``.
         batch_size: the most elements that may share a batch.
 

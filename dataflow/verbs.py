@@ -11,6 +11,7 @@ from dataflow.clock import ticks_ns
 from dataflow.execution import results
 from dataflow.execution.call_in_place import call_task, origin_of
 from dataflow.execution.scope import RunScope, active_scope
+from dataflow.execution.transactions import current_transaction
 from dataflow.futures import FutureList, TaskFuture
 from dataflow.graph.trace import trace_map, trace_submit
 from dataflow.model.annotations import innermost
@@ -54,6 +55,7 @@ def submit(
     node = trace_submit(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     future: TaskFuture[Any] = TaskFuture(node)
     _take_notice((*node.upstream, *node.order))
+    _join_transaction(node)
     scope.loop.traced(scope.graph)
     if stands_for:
         times.traced(begun, stands_for)
@@ -73,6 +75,7 @@ def map_task(
     node = trace_map(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     futures: FutureList[Any] = FutureList(node=node)
     _take_notice((*node.upstream, *node.order))
+    _join_transaction(node)
     scope.loop.traced(scope.graph)
     scope.graph.times.traced(begun)
     _carry_out_here(scope, node)
@@ -94,6 +97,12 @@ def _take_notice(upstream: tuple[Ref, ...]) -> None:
     for ref in upstream:
         if ref.allow_failure:
             results.notice(ref.node, ref.element)
+
+
+def _join_transaction(node: Any) -> None:
+    transaction = current_transaction.get()
+    if transaction is not None:
+        transaction.add(node)
 
 
 def _carry_out_here(scope: RunScope, node: Any) -> None:

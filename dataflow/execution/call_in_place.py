@@ -32,6 +32,7 @@ from dataflow.execution.results import (
     wait_length,
 )
 from dataflow.execution.scope import RunScope, active_scope
+from dataflow.execution.transactions import current_transaction
 from dataflow.graph.dry_run import Placeholder
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode
 from dataflow.graph.tags import limits_of
@@ -174,7 +175,7 @@ class Call:
         records += batch_records(run_id, self.batch.body, report)
         if report.failures or report.notes or report.earlier:
             records += attempt_records(run_id, self.batch, report)
-        records += report.records
+        records += self.scope.graph.take_records(report.records)
         self.report = report
         self.scope.graph.times.reported(report)
         code = report.states[0]
@@ -183,6 +184,9 @@ class Call:
             attempt = report.attempts.get(0, self.batch.attempts.get(0, 1))
             self.batch.attempts[0] = attempt + 1
             return report.delays[0]
+        transaction = current_transaction.get()
+        if transaction is not None and code in GOOD_CODES:
+            transaction.add(self.node, report.attempts.get(0, self.batch.attempts.get(0, 1)))
         if self.task.has_hooks:
             run_task_hooks(self.task, self.node, None, code, self.state())
         return None

@@ -223,33 +223,35 @@ def log_records(run_id: str, body: Any, lines: Iterable[Any], sequence: int) -> 
 
 def unbegun_records(node: Node, elements: range, code: int, failure: Failure) -> list[Any]:
     """Records of task runs that end without a report: they never began, or died with a worker."""
-    run_id = node.graph.run_id
-    now = time.time_ns()
-    count = len(elements)
-    column = array("q", [now]) * count
-    is_map = isinstance(node, MapNode)
     tried = [_attempt_of(node, index) for index in elements]
-    records: list[Any] = [
-        BatchRecord(
-            run_id,
-            (node.id,) if is_map else None,
-            elements.start if is_map else 0,
-            None if is_map else array("q", [node.id]).tobytes(),
-            count,
-            bytes((code,)) * count,
-            0,
-            now,
-            column.tobytes(),
-            column.tobytes(),
-            bytes(min(attempt, 255) for attempt in tried) if max(tried) > 1 else None,
-            "",
-        )
-    ]
+    records: list[Any] = [ended_now_record(node, elements, code, tried)]
     records += [
         lost_attempt_record(node, index, attempt, code, failure)
         for index, attempt in zip(elements, tried, strict=True)
     ]
     return records
+
+
+def ended_now_record(node: Node, elements: range, code: int, tried: list[int]) -> BatchRecord:
+    """The record of task runs that nobody reports and that have ended now, after these attempts."""
+    now = time.time_ns()
+    count = len(elements)
+    column = array("q", [now]) * count
+    is_map = isinstance(node, MapNode)
+    return BatchRecord(
+        node.graph.run_id,
+        (node.id,) if is_map else None,
+        elements.start if is_map else 0,
+        None if is_map else array("q", [node.id]).tobytes(),
+        count,
+        bytes((code,)) * count,
+        0,
+        now,
+        column.tobytes(),
+        column.tobytes(),
+        bytes(min(attempt, 255) for attempt in tried) if max(tried) > 1 else None,
+        "",
+    )
 
 
 def _attempt_of(node: Any, index: int) -> int:

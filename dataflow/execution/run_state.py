@@ -348,7 +348,8 @@ class RunState:
                 self._record_attempts(flight.graph, records, retries)
         if report.logs:
             outbox.records.extend(log_records(run_id, body, report.logs, flight.log_count))
-        outbox.records.extend(report.records)
+        if report.records:
+            outbox.records.extend(flight.graph.take_records(report.records))
 
     def _return_calls(
         self, queue: RunnerQueue, nodes: Sequence[TaskNode], first: bool = False

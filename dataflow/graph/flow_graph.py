@@ -15,6 +15,7 @@ from dataflow.graph.large_values import LargeValues, sent_parameters
 from dataflow.graph.nodes import CallNode, MapNode, Node, TaskNode
 from dataflow.graph.phase_times import PhaseTimes
 from dataflow.model.inputs import Ref
+from dataflow.model.records import TransactionValue
 from dataflow.worker.columns import PackedColumn
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class FlowGraph:
         self.tag_limits: frozenset[str] = frozenset()  # that there were when the run began
         self.large = LargeValues()
         self.times = PhaseTimes()
+        self.transaction_values: dict[tuple[int, int], dict[str, Any]] = {}  # set by task runs
         self._sent: tuple[Any, Any, PackedColumn | None] = (None, None, None)
         self.lock = threading.Lock()
         self._numbers: dict[str, int] = {}
@@ -62,6 +64,19 @@ class FlowGraph:
             info = replace(self.info, parameters=parameters)
             self._sent = self.info, info, column
         return info, column
+
+    def take_records(self, records: list[Any]) -> list[Any]:
+        """Those that calls have made for the store; what they set in transactions stays here."""
+        if not any(type(record) is TransactionValue for record in records):
+            return records
+        kept = []
+        for record in records:
+            if type(record) is not TransactionValue:
+                kept.append(record)
+            elif record.run_id == self.run_id:
+                values = self.transaction_values.setdefault((record.node, record.index or 0), {})
+                values[record.name] = record.value
+        return kept
 
     def next_number(self, task_name: str) -> int:
         """How many runs of a task of this name came before."""

@@ -10,6 +10,7 @@ from dataflow.errors import DefinitionError
 from dataflow.model.retry_policy import Condition, Delays
 
 Hook = Callable[[Any, Any, Any], Any]
+TransactionHook = Callable[[Any], Any]
 _LATER = frozenset(
     (
         "cache_policy",
@@ -43,6 +44,8 @@ class TaskOptions(TypedDict, total=False):
     on_completion: Iterable[Hook] | None
     on_failure: Iterable[Hook] | None
     on_cancellation: Iterable[Hook] | None
+    on_commit: Iterable[TransactionHook] | None
+    on_rollback: Iterable[TransactionHook] | None
     resources: dict[str, float] | None
     batch_size: int | None
     cache_policy: Any
@@ -111,7 +114,7 @@ def check_options(decorator: str, options: Mapping[str, Any], known: type[Any]) 
         )
 
 
-def hooks_in(options: Mapping[str, Any], known: type[Any]) -> dict[str, list[Hook]]:
+def hooks_in(options: Mapping[str, Any], known: type[Any]) -> dict[str, list[Any]]:
     """The hooks among options, by name; an empty list for each that is not there."""
     names = [name for name in known.__annotations__ if name.startswith("on_")]
     return {name: list(options.get(name) or ()) for name in names}

@@ -6,7 +6,7 @@ A map or a batch is one record, never a record an element.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dataflow.process_ids import ProcessId
 
@@ -171,6 +171,17 @@ class RunTimingRecord:
     recording_ns: int
     ended_ns: int = 0
     tasks: tuple[tuple[str, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionValue:
+    """A value that a task has set in its transaction: for the flow's process, not for the store."""
+
+    run_id: str
+    node: int
+    index: int | None
+    name: str
+    value: Any
 
 
 Record = (

@@ -56,6 +56,12 @@ class RunControl(Protocol):
             not among them.
         """
 
+    def has_committed(self, key: str) -> bool:
+        """Whether a transaction of this key was committed."""
+
+    def note_committed(self, key: str, run_id: str) -> None:
+        """A transaction of this key was committed by a run."""
+
     def due_hooks(self) -> list[str]:
         """The crashed runs whose hooks for that have not been called."""
 

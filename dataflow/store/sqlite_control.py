@@ -61,6 +61,16 @@ class SqliteRunControl:
             return []
         return self._connections.write(lambda c: _crash(c, vanished))
 
+    def has_committed(self, key: str) -> bool:
+        """See :meth:`RunControl.has_committed`."""
+        sql = load_statements("sqlite_control")["has_committed"]
+        return self._connections.read(lambda c: c.execute(sql, (key,)).fetchone()) is not None
+
+    def note_committed(self, key: str, run_id: str) -> None:
+        """See :meth:`RunControl.note_committed`."""
+        sql = load_statements("sqlite_control")["note_committed"]
+        self._connections.write(lambda c: c.execute(sql, (key, run_id, now_ns())))
+
     def due_hooks(self) -> list[str]:
         """See :meth:`RunControl.due_hooks`."""
         sql = load_statements("sqlite_control")["due_hooks"]

@@ -32,3 +32,10 @@ CREATE INDEX slot_requests_by_name ON slot_requests (name, request);
 -- The number of the last request: those of requests that are gone are never used again.
 CREATE TABLE slot_counter (last INTEGER NOT NULL);
 INSERT INTO slot_counter VALUES (0);
+
+-- Transactions with a key that were committed, and by which run.
+CREATE TABLE transactions (
+    key TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    committed_ns INTEGER NOT NULL
+);

@@ -34,6 +34,14 @@ SELECT runs.run_id FROM due_hooks JOIN runs ON runs.key = due_hooks.run;
 -- One process calls the hooks of a run.
 DELETE FROM due_hooks WHERE run = ?;
 
+-- name: has_committed
+-- Whether a transaction of this key was committed.
+SELECT 1 FROM transactions WHERE key = ?;
+
+-- name: note_committed
+-- A transaction was committed.
+INSERT OR REPLACE INTO transactions (key, run_id, committed_ns) VALUES (?, ?, ?);
+
 -- name: cancelling
 -- The runs of one process that somebody wants to be cancelled (14), and what was said then.
 SELECT runs.run_id, runs.state_message FROM run_drivers JOIN runs ON runs.key = run_drivers.run
