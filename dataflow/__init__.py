@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dataflow import context, records, runtime
-    from dataflow.control import cancel_flow_run
+    from dataflow.control import cancel_flow_run, pause_flow_run, resume_flow_run
     from dataflow.flows import Flow, flow
     from dataflow.futures import FutureList, TaskFuture, as_completed, wait
     from dataflow.graph.flow_graph import FlowGraph
@@ -73,6 +73,8 @@ _HOMES = {
     "rate_limit": "dataflow.limits",
     "TaskFuture": "dataflow.futures",
     "cancel_flow_run": "dataflow.control",
+    "pause_flow_run": "dataflow.control",
+    "resume_flow_run": "dataflow.control",
     "allow_failure": "dataflow.model.annotations",
     "as_completed": "dataflow.futures",
     "exponential_backoff": "dataflow.model.retry_policy",
@@ -124,9 +126,11 @@ __all__ = [
     "flow",
     "get_run_logger",
     "get_transaction",
+    "pause_flow_run",
     "quote",
     "rate_limit",
     "records",
+    "resume_flow_run",
     "runtime",
     "tags",
     "task",

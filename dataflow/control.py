@@ -1,6 +1,6 @@
-"""Control over runs from outside: a run that goes on in another process is cancelled.
+"""Control over runs: those that go on elsewhere are cancelled, or wait for somebody.
 
-    from dataflow.control import cancel_flow_run
+    from dataflow.control import cancel_flow_run, pause_flow_run, resume_flow_run
 
     cancel_flow_run("brisk-otter")
 
@@ -9,17 +9,20 @@ The request is a state in the store; the process that drives the run sees it wit
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 from dataflow.clock import now_ns
-from dataflow.errors import InvalidTransition, RunFinishedError
+from dataflow.errors import InvalidTransition, NotPausedError, RunFinishedError
+from dataflow.execution.pausing import Pause
 from dataflow.model.records import RunStateRecord
 from dataflow.model.states import StateCode
 from dataflow.records import Run, get_run
 
-__all__ = ["cancel_flow_run"]
+__all__ = ["cancel_flow_run", "pause_flow_run", "resume_flow_run"]
 
 
 def cancel_flow_run(wanted: str, *, store: str | Path | None = None) -> Run:
@@ -55,6 +58,65 @@ def cancel_flow_run(wanted: str, *, store: str | Path | None = None) -> Run:
             f"{run.name} has ended: it is {run.state.name}.", run_id=run.id
         ) from None
     return run.refresh()
+
+
+def pause_flow_run(wait_for_input: Any = None, timeout: float = 3600.0) -> Any:
+    """Wait, in the body of a flow, until somebody resumes the run; in ``async`` code to be awaited.
+
+    Its tasks go on meanwhile, and its process stays.
+
+    Args:
+        wait_for_input: a pydantic model, or another type, that who resumes it has to put in.
+        timeout: seconds that it may take.
+
+    Returns:
+        What was put in.
+
+    Raises:
+        MissingContextError: this is not called in the body of a flow.
+        FlowPauseTimeout: nobody has resumed it in time.
+    """
+    pause = Pause(wait_for_input, timeout)
+    return pause.wait_async() if _is_in_async_code() else pause.wait()
+
+
+def resume_flow_run(wanted: str, run_input: Any = None, *, store: str | Path | None = None) -> Run:
+    """Have a paused run go on; returns at once, with the run as it is then.
+
+    Args:
+        wanted: the run's id or name, or the beginning of its id.
+        run_input: what is put in, if it asks for that: a model, or what becomes JSON.
+        store: path or URL of the store; None: that of the settings.
+
+    Raises:
+        RunNotFound: there is none, or more than one.
+        NotPausedError: it is not paused.
+    """
+    run = get_run(wanted, store=store)
+    code = StateCode.RESUMING
+    text = None if run_input is None else _as_json(run_input)
+    if run.state.code is StateCode.PAUSED:
+        with contextlib.suppress(InvalidTransition):
+            run.enter(RunStateRecord(run.id, code, code.state_name, text, now_ns()))
+            return run.refresh()
+    run = run.refresh()
+    raise NotPausedError(f"{run.name} is not paused: it is {run.state.name}.", run_id=run.id)
+
+
+def _as_json(value: Any) -> str:
+    from pydantic_core import to_json
+
+    return to_json(value).decode()
+
+
+def _is_in_async_code() -> bool:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _inside_worker(run: Run) -> RunFinishedError:

@@ -15,12 +15,14 @@
     │   ├── UpstreamTaskError          what this one needs has failed
     │   ├── FailedRun · CrashedRun · CancelledRun · PausedRun
     │   ├── TaskRunTimeoutError · FlowRunTimeoutError   also TimeoutError
+    │   ├── FlowPauseTimeout           also TimeoutError: nobody has resumed it
     │   ├── ResultTimeoutError         also TimeoutError: the wait ended, not the task
     │   ├── ResultMissing              a value is not there (any more)
     │   ├── TransferError              a function, argument or result cannot be pickled
     │   ├── ConcurrencySlotAcquisitionError   a limit can never give what is asked of it
     │   │   └── AcquireConcurrencySlotTimeoutError   also TimeoutError: it was not there in time
     │   ├── RunFinishedError           something was submitted to a run that has ended
+    │   ├── NotPausedError             also RuntimeError: what is not paused cannot be resumed
     │   ├── MissingContextError        also RuntimeError
     │   └── InvalidTransition          a state cannot follow another
     ├── InfrastructureError      the machinery around a run
@@ -152,6 +154,10 @@ class FlowRunTimeoutError(RunError, TimeoutError):
     """A flow ran longer than its ``timeout_seconds``."""
 
 
+class FlowPauseTimeout(RunError, TimeoutError):
+    """A run was paused, and nobody resumed it in time."""
+
+
 class ResultTimeoutError(RunError, TimeoutError):
     """``result(timeout=...)`` gave up waiting; the task itself goes on."""
 
@@ -174,6 +180,10 @@ class AcquireConcurrencySlotTimeoutError(ConcurrencySlotAcquisitionError, Timeou
 
 class RunFinishedError(RunError, RuntimeError):
     """Something was submitted to a run that has ended."""
+
+
+class NotPausedError(RunError, RuntimeError):
+    """A run that is not paused cannot be resumed."""
 
 
 class MissingContextError(RunError, RuntimeError):

@@ -83,6 +83,7 @@ def dataflow() -> None:
         "show": ("dataflow.cli.runs_show:show_run", "Show a run, its nodes and its failures."),
         "logs": ("dataflow.cli.runs_logs:show_logs", "Print what a run logged."),
         "cancel": ("dataflow.cli.runs_cancel:cancel_runs", "Have runs cancelled."),
+        "resume": ("dataflow.cli.runs_resume_paused:resume_run", "Have a paused run go on."),
         "graph": ("dataflow.cli.runs_graph:show_graph", "Print a run's graph as Mermaid text."),
     },
 )

@@ -34,8 +34,9 @@ async def run_flow_async(
         if not run.has_begun:
             raise
         run.scope.body.leave()
+        is_alone = run.is_cancelled_alone(error)
         state = await _to_the_end(run.state_after_error, error)
-        if not (run.is_cancelled_alone(error) and _take_back_cancellation()):
+        if not (is_alone and _take_back_cancellation()):
             raise
     finally:
         if state is not None:

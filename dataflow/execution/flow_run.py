@@ -245,14 +245,15 @@ class FlowRun:
 
     def _interrupted(self, error: BaseException) -> State[Any]:
         """It is cancelled, or sys.exit was called: end what is under way, say so."""
-        said = _who_cancelled(self.scope.cancellation or error)
+        cancellation = self.scope.cancellation
+        said = _who_cancelled(cancellation or error)
         code = StateCode.CANCELLED if said else StateCode.CRASHED
         said = said or f"Flow run was ended by {error!r}."
         try:
             self._wind_up(code, said)
         except KeyboardInterrupt:  # asked for twice: now
             said = f"{said} It was not waited for."
-        data = error if self.scope.cancellation is None else None
+        data = error if cancellation is None else None
         return State.of_code(code, message=said, data=data)
 
     def _wind_up(self, code: StateCode, said: str) -> None:
@@ -391,8 +392,9 @@ def _run_body(run: FlowRun) -> State[Any]:
         if not run.has_begun:
             raise
         run.scope.body.leave()
+        is_alone = run.is_cancelled_alone(error)
         state = run.state_after_error(error)
-        if not run.is_cancelled_alone(error):
+        if not is_alone:
             raise
         return state
     finally:

@@ -38,3 +38,11 @@ def cancel_run(run_id: str, message: str | None) -> None:
             scope.cancellation = cancellation
             scope.loop.cancel(scope.graph, int(StateCode.CANCELLED))
             scope.body.interrupt(cancellation)
+
+
+def resume_run(run_id: str, put_in: str | None) -> None:
+    """Have a run that is paused here go on, with what was put in."""
+    scope = open_runs.get(run_id)
+    if scope is not None and scope.resumed is not None:
+        scope.put_in = put_in
+        scope.resumed.set()

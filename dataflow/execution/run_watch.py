@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from dataflow.clock import monotonic
+from dataflow.model.states import StateCode
 from dataflow.process_ids import this_process
 from dataflow.store.run_control import BEAT_SECONDS
 from dataflow.store.run_store import RunStore
@@ -30,6 +31,7 @@ class RunWatch:
     Args:
         cancelled: called with a run's id when somebody wants it cancelled, and with what was said;
             at least once, and it must not wait for anything.
+        resumed: the same when somebody resumes it, with what was put in.
         hooks_due: called with the store and the ids of crashed runs whose hooks have not
             been called; it must not wait for anything either.
     """
@@ -37,9 +39,11 @@ class RunWatch:
     def __init__(
         self,
         cancelled: Callable[[str, str | None], None],
+        resumed: Callable[[str, str | None], None],
         hooks_due: Callable[[RunStore, list[str]], None],
     ) -> None:
         self._cancelled = cancelled
+        self._resumed = resumed
         self._hooks_due = hooks_due
         self._lock = threading.Lock()
         self._runs: set[str] = set()
@@ -77,8 +81,8 @@ class RunWatch:
         control = store.control
         version = control.version()
         if version != self._seen:
-            for run_id, said in control.cancelling(this_process()):
-                self._cancelled(run_id, said)
+            for run_id, code, said in control.wanted(this_process()):
+                (self._cancelled if code == StateCode.CANCELLING else self._resumed)(run_id, said)
             self.tag_limits = store.slots.tag_limits()
             self._seen = version
         now = monotonic()

@@ -24,7 +24,7 @@ from dataflow.clock import now_ns
 from dataflow.execution.crash_hooks import call_crash_hooks
 from dataflow.execution.garbage import sparing_collector
 from dataflow.execution.interruption import Interruptible, RunCancelled
-from dataflow.execution.open_runs import cancel_run, open_runs
+from dataflow.execution.open_runs import cancel_run, open_runs, resume_run
 from dataflow.execution.results import wait_for_all
 from dataflow.execution.run_loop import RunLoop, run_loop
 from dataflow.execution.run_watch import RunWatch
@@ -57,6 +57,8 @@ class RunScope:
             referred to weakly, and the last few of the others.
         body: what is interrupted when it is cancelled.
         cancellation: what it is cancelled with; None: it is not.
+        resumed: set when somebody resumes it; None: it was never paused.
+        put_in: what was put in then, as JSON.
     """
 
     info: RunInfo
@@ -72,6 +74,8 @@ class RunScope:
     logger_name: str = FLOW_RUNS
     body: Interruptible = field(default_factory=Interruptible)
     cancellation: RunCancelled | None = None
+    resumed: threading.Event | None = None
+    put_in: str | None = None
 
     @property
     def log_level(self) -> int:
@@ -161,7 +165,7 @@ def close_scope(scope: RunScope) -> None:
 
 
 def _new_watch() -> RunWatch:
-    return RunWatch(cancel_run, call_crash_hooks)
+    return RunWatch(cancel_run, resume_run, call_crash_hooks)
 
 
 def active_scope() -> RunScope:

@@ -42,8 +42,8 @@ class RunControl(Protocol):
     def driver(self, run_id: str) -> ProcessId | None:
         """The process that drives a run; None: it has ended, or has none of its own."""
 
-    def cancelling(self, process: ProcessId) -> list[tuple[str, str | None]]:
-        """The runs of a process that somebody wants to be cancelled, and what was said then."""
+    def wanted(self, process: ProcessId) -> list[tuple[str, int, str | None]]:
+        """The runs of a process that are Cancelling or Resuming, and what was said then."""
 
     def end_below(self, run_id: str, code: int, message: str) -> None:
         """End the runs below one that no process drives by itself and that have not ended."""

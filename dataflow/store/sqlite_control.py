@@ -43,9 +43,9 @@ class SqliteRunControl:
         row = self._connections.read(lambda c: c.execute(sql, (run_key(run_id),)).fetchone())
         return None if row is None else ProcessId(*row)
 
-    def cancelling(self, process: ProcessId) -> list[tuple[str, str | None]]:
-        """See :meth:`RunControl.cancelling`."""
-        sql = load_statements("sqlite_control")["cancelling"]
+    def wanted(self, process: ProcessId) -> list[tuple[str, int, str | None]]:
+        """See :meth:`RunControl.wanted`."""
+        sql = load_statements("sqlite_control")["wanted"]
         return self._connections.read(lambda c: c.execute(sql, process).fetchall())
 
     def end_below(self, run_id: str, code: int, message: str) -> None:

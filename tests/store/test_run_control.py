@@ -139,9 +139,9 @@ def test_who_drives_a_run_sees_that_it_is_to_be_cancelled(store: RunStore, tmp_p
     other = open_store(tmp_path / "runs.db")
     other.write([state("a", StateCode.CANCELLING), state("b", StateCode.CANCELLING)])
     assert store.control.version() != before
-    assert store.control.cancelling(this_process()) == [("a", None)]
+    assert store.control.wanted(this_process()) == [("a", int(StateCode.CANCELLING), None)]
     other.write([state("a", StateCode.CANCELLED)])
-    assert store.control.cancelling(this_process()) == []
+    assert store.control.wanted(this_process()) == []
     other.close()
 
 

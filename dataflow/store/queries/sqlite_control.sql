@@ -42,10 +42,12 @@ SELECT 1 FROM transactions WHERE key = ?;
 -- A transaction was committed.
 INSERT OR REPLACE INTO transactions (key, run_id, committed_ns) VALUES (?, ?, ?);
 
--- name: cancelling
--- The runs of one process that somebody wants to be cancelled (14), and what was said then.
-SELECT runs.run_id, runs.state_message FROM run_drivers JOIN runs ON runs.key = run_drivers.run
-WHERE place = ? AND run_drivers.pid = ? AND started = ? AND runs.state_code = 14;
+-- name: wanted
+-- The runs of one process that somebody wants to be cancelled (14) or resumed (20), and what was
+-- said then.
+SELECT runs.run_id, runs.state_code, runs.state_message
+FROM run_drivers JOIN runs ON runs.key = run_drivers.run
+WHERE place = ? AND run_drivers.pid = ? AND started = ? AND runs.state_code IN (14, 20);
 
 -- name: undriven_descendants
 -- The runs below one that nobody drives by themselves, such as those inside its workers, and that
