@@ -1,15 +1,12 @@
 """Transactions: what was done is undone when something after it fails.
 
-from dataflow import task, transaction
-
-@task
-def write(path):
-Path(path).write_text("...")
-get_transaction().set("path", path)
-
 @write.on_rollback
-def remove(transaction):
-Path(transaction.get("path")).unlink()
+def remove(part):
+Path(part.get("path")).unlink()
+
+with transaction():
+write(path)
+check(path)
 """
 
 from __future__ import annotations

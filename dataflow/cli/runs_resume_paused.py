@@ -1,4 +1,4 @@
-"""``dataflow runs resume`` of a run that is paused: it goes on where it waits, with what is put in."""
+"""``dataflow runs resume`` of a paused run: it goes on where it waits, with what is put in."""
 
 from __future__ import annotations
 
