@@ -40,7 +40,9 @@ class Flow(Declared, Generic[P, R]):
         self.fail_on_unhandled = options.get("fail_on_unhandled", True)
         self.run_name = self.compiled_run_name(options.get("flow_run_name"))
         functools.update_wrapper(self, fn, updated=())
-        known_flows[self.name] = self
+        known = known_flows.get(self.name)
+        if known is None or known.fn is not fn:  # else this is a copy, which may soon be gone
+            known_flows[self.name] = self
 
     # --- how it is called ------------------------------------------------------------------------
 

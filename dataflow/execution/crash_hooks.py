@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from dataflow.clock import now_ns
+from dataflow.errors import StoreError
 from dataflow.execution.flow_run_info import FlowRunInfo
 from dataflow.execution.hooks import Say, call_hooks
 from dataflow.execution.task_hooks import hook_thread
@@ -27,6 +28,13 @@ def call_crash_hooks(store: RunStore, run_ids: list[str]) -> None:
 
 
 def _call(store: RunStore, run_ids: list[str]) -> None:
+    try:
+        _claim_and_call(store, run_ids)
+    except StoreError as error:  # what was not claimed, somebody else will call
+        logging.getLogger("dataflow.control").warning("Hooks were not called: %s", error)
+
+
+def _claim_and_call(store: RunStore, run_ids: list[str]) -> None:
     for run_id in run_ids:
         summary = store.run(run_id)
         flow = known_flows.get(summary.flow_name)

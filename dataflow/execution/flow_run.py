@@ -20,6 +20,7 @@ from dataflow.clock import now_ns
 from dataflow.errors import (
     DataflowError,
     FlowRunTimeoutError,
+    StoreError,
     TaskRunTimeoutError,
     UpstreamTaskError,
 )
@@ -259,12 +260,12 @@ class FlowRun:
     def _wind_up(self, code: StateCode, said: str) -> None:
         """End all that goes on in it and below it, and wait for that."""
         scope = self.scope
-        with contextlib.suppress(Exception):
-            if code is StateCode.CANCELLED and scope.cancellation is None:
-                record_state(scope, State.of_code(StateCode.CANCELLING, message=said), self.attempt)
+        is_new = scope.cancellation is None and code is StateCode.CANCELLED
         cancel_run(scope.info.run_id, said)
         scope.loop.cancel(scope.graph, int(code))
         with contextlib.suppress(Exception):
+            if is_new:
+                record_state(scope, State.of_code(StateCode.CANCELLING, message=said), self.attempt)
             wait_for_all(scope.graph)
 
     def is_cancelled_alone(self, error: BaseException) -> bool:
@@ -288,7 +289,8 @@ class FlowRun:
         try:
             end_run(self.scope, state, self.attempt)
             if state.is_cancelled() or state.is_crashed():
-                self.scope.loop.writer.end_below(self.scope.info.run_id, state)
+                with contextlib.suppress(StoreError):  # whoever looks later finds them crashed
+                    self.scope.loop.writer.end_below(self.scope.info.run_id, state)
         finally:
             if self.parent is not None and self.node is not None:
                 record = subflow_record(self.node, int(state.code), self.node_begun, now_ns())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 known_flows: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
-"""The flows that this process has, by name; of several with one name the last."""
+"""The flows that this process has, by name; of several with one name the last that was written."""
 
 
 class Declared:
