@@ -28,7 +28,9 @@ def keep(part) -> None:
 
 @task
 def write(what):
-    get_transaction().set("what", what)
+    part = get_transaction()
+    assert part is not None
+    part.set("what", what)
     return what
 
 
