@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dataflow.errors import StoreUnwritable
 from dataflow.model.states import StateCode
-from dataflow.store import sqlite, sqlite_nodes, sqlite_runs
+from dataflow.store import node_queries, run_queries, sqlite_store
 from dataflow.store.run_store import open_store
 from tests.store.samples import (
     attempt_record,
@@ -25,7 +25,7 @@ from tests.store.samples import (
     run_state,
 )
 
-_loaded = (sqlite, sqlite_nodes, sqlite_runs)  # before rights are dropped
+_loaded = (node_queries, run_queries, sqlite_store)  # before rights are dropped
 SIZE = 200
 """Elements in each portion of :func:`portion`."""
 

@@ -14,9 +14,10 @@ import pytest
 from dataflow.errors import StoreError, StoreNotADatabase, StoreTooNew, StoreUnwritable
 from dataflow.store.named_sql import latest_version, load_migrations, load_statements
 from dataflow.store.run_keys import run_key
-from dataflow.store.run_store import open_store, store_path
+from dataflow.store.run_store import open_store
 from dataflow.store.sqlite_errors import explain
 from dataflow.store.sqlite_schema import APPLICATION_ID, LATEST, split_statements
+from dataflow.store.store_places import find_place
 from tests.store.samples import fresh_run_id, log_record, run_record, run_timing_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -263,15 +264,15 @@ def test_a_file_that_was_removed_is_made_anew(tmp_path):
     ],
 )
 def test_paths_and_urls(place, path):
-    assert store_path(place) == Path(path)
+    assert find_place(place).path == Path(path)
 
 
 def test_the_place_that_settings_name(monkeypatch, tmp_path):
     monkeypatch.delenv("DATAFLOW_STORE_URL", raising=False)
     monkeypatch.setenv("DATAFLOW_HOME", str(tmp_path))
-    assert store_path() == tmp_path / "dataflow.db"
+    assert find_place().path == tmp_path / "dataflow.db"
     monkeypatch.setenv("DATAFLOW_STORE_URL", f"sqlite:///{tmp_path}/x.db")
-    assert store_path() == tmp_path / "x.db"
+    assert find_place().path == tmp_path / "x.db"
 
 
 @pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://x.db", "sqlite:///", "http://a/b"])

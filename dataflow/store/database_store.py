@@ -1,9 +1,8 @@
-"""The store in a SQLite file: see :class:`dataflow.store.run_store.RunStore` for what it promises.
+"""A store in a database: what :class:`dataflow.store.run_store.RunStore` promises, for all of them.
 
-Every write is one transaction in write-ahead-log mode: what a returned ``write`` holds survives the
-death of this process at any moment, and readers see it whole or not at all. (When the machine
-itself loses power, the last moments may be missing; the store stays consistent.) What is needed
-only for reading is imported by the first read: a process that drives a run seldom reads.
+Every write is one transaction: what a returned ``write`` holds survives the death of this process at
+any moment, and readers see it whole or not at all. What is needed only for reading is imported by
+the first read: a process that drives a run seldom reads.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ from __future__ import annotations
 import weakref
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from dataflow.model.records import Record
-from dataflow.store import sqlite_writer
-from dataflow.store.sqlite_connections import Connections
+from dataflow.store.database import Database
+from dataflow.store.record_rows import clean_text, pack, put
 
 if TYPE_CHECKING:
     from dataflow.model.states import State
@@ -32,22 +30,12 @@ if TYPE_CHECKING:
     )
 
 
-class SqliteStore:
-    """The store in the SQLite file at ``path``, which is made if it is not there.
+class DatabaseStore:
+    """The store in ``database``."""
 
-    Raises:
-        StoreTooNew: a newer version has written it.
-        StoreNotADatabase: the file is something else.
-        StoreUnwritable: it, or its folder, cannot be written.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser().absolute()
-        self._connections = Connections(self.path)
-        self._finalizer = weakref.finalize(self, self._connections.close)
-
-    def __repr__(self) -> str:
-        return f"SqliteStore({str(self.path)!r})"
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._finalizer = weakref.finalize(self, database.close)
 
     def close(self) -> None:
         """See :meth:`RunStore.close`."""
@@ -57,12 +45,13 @@ class SqliteStore:
         """See :meth:`RunStore.write`."""
         try:
             self._write(records)
-        except UnicodeEncodeError:
-            self._write([sqlite_writer.clean_text(record) for record in records])
+        except UnicodeError:
+            keep_nul = self._database.takes_nul
+            self._write([clean_text(record, keep_nul=keep_nul) for record in records])
 
     def _write(self, records: Sequence[Record]) -> None:
-        rows = sqlite_writer.pack(records)
-        self._connections.write(lambda connection: sqlite_writer.put(rows, connection))
+        rows = pack(records)
+        self._database.write(lambda transaction: put(rows, transaction))
 
     def find_runs(
         self,
@@ -78,7 +67,7 @@ class SqliteStore:
         offset: int = 0,
     ) -> list[RunSummary]:
         """See :meth:`RunStore.find_runs`."""
-        from dataflow.store import sqlite_runs
+        from dataflow.store import run_queries
         from dataflow.store.run_filters import run_conditions
 
         conditions = run_conditions(
@@ -90,39 +79,39 @@ class SqliteStore:
             parent_run_id=parent_run_id,
             tags=tags,
         )
-        return self._connections.read(lambda c: sqlite_runs.find_runs(c, conditions, limit, offset))
+        return self._database.read(lambda view: run_queries.find_runs(view, conditions, limit, offset))
 
     def run(self, wanted: str) -> RunSummary:
         """See :meth:`RunStore.run`."""
-        from dataflow.store import sqlite_runs
+        from dataflow.store import run_queries
 
-        return self._connections.read(lambda c: sqlite_runs.find_run(c, wanted))
+        return self._database.read(lambda view: run_queries.find_run(view, wanted))
 
     def run_states(self, run_id: str) -> list[State[Any]]:
         """See :meth:`RunStore.run_states`."""
-        from dataflow.store import sqlite_runs
+        from dataflow.store import run_queries
 
-        return self._connections.read(lambda c: sqlite_runs.run_states(c, run_id))
+        return self._database.read(lambda view: run_queries.run_states(view, run_id))
 
     def nodes(self, run_id: str) -> list[NodeSummary]:
         """See :meth:`RunStore.nodes`."""
-        from dataflow.store import sqlite_nodes
+        from dataflow.store import node_queries
 
-        return self._connections.read(lambda c: sqlite_nodes.nodes(c, run_id))
+        return self._database.read(lambda view: node_queries.nodes(view, run_id))
 
     def element(self, run_id: str, node: int, index: int = 0) -> ElementDetail:
         """See :meth:`RunStore.element`."""
-        from dataflow.store import sqlite_nodes
+        from dataflow.store import node_queries
 
-        return self._connections.read(lambda c: sqlite_nodes.element(c, run_id, node, index))
+        return self._database.read(lambda view: node_queries.element(view, run_id, node, index))
 
     def failures(
         self, run_id: str, node: int | None = None, limit: int | None = 100
     ) -> list[FailureSummary]:
         """See :meth:`RunStore.failures`."""
-        from dataflow.store import sqlite_nodes
+        from dataflow.store import node_queries
 
-        return self._connections.read(lambda c: sqlite_nodes.failures(c, run_id, node, limit))
+        return self._database.read(lambda view: node_queries.failures(view, run_id, node, limit))
 
     def logs(
         self,
@@ -135,26 +124,26 @@ class SqliteStore:
         limit: int | None = None,
     ) -> list[LogEntry]:
         """See :meth:`RunStore.logs`."""
-        from dataflow.store import sqlite_runs
+        from dataflow.store import run_queries
 
-        return self._connections.read(
-            lambda c: sqlite_runs.logs(c, run_id, node, index, level, after, limit)
+        return self._database.read(
+            lambda view: run_queries.logs(view, run_id, node, index, level, after, limit)
         )
 
     def task_seconds(self, tasks: Collection[str], runs: int = 5) -> dict[str, float]:
         """See :meth:`RunStore.task_seconds`."""
-        from dataflow.store import sqlite_runs
+        from dataflow.store import run_queries
 
-        return self._connections.read(lambda c: sqlite_runs.task_seconds(c, tasks, runs))
+        return self._database.read(lambda view: run_queries.task_seconds(view, tasks, runs))
 
     def timing(self, run_id: str) -> list[NodeTiming]:
         """See :meth:`RunStore.timing`."""
-        from dataflow.store import sqlite_nodes
+        from dataflow.store import node_queries
 
-        return self._connections.read(lambda c: sqlite_nodes.timing(c, run_id))
+        return self._database.read(lambda view: node_queries.timing(view, run_id))
 
     def phases(self, run_id: str) -> PhaseSeconds | None:
         """See :meth:`RunStore.phases`."""
-        from dataflow.store import sqlite_runs
+        from dataflow.store import run_queries
 
-        return self._connections.read(lambda c: sqlite_runs.phases(c, run_id))
+        return self._database.read(lambda view: run_queries.phases(view, run_id))

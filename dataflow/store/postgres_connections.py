@@ -1,0 +1,268 @@
+"""Connections to one PostgreSQL database: one that writes, and as many as needed that read.
+
+Promises: a connection that breaks while something is written is made anew, again and again for a
+while, and what was to be written is then there once: whether a commit that nobody answered took
+place is asked of the server. A forked child never touches its parent's connections.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+
+from dataflow.errors import StoreError
+from dataflow.store.database import Action, DatabaseFacts, FoundRow
+from dataflow.store.postgres_errors import explain, is_about_text, is_passing
+from dataflow.store.postgres_schema import LATEST, check_version, is_current, migrate
+from dataflow.store.postgres_transaction import PostgresTransaction
+from dataflow.store.postgres_url import PostgresUrl
+from dataflow.store.tables import TABLES
+
+T = TypeVar("T")
+Connection = psycopg.Connection[FoundRow]
+
+_IDLE_READERS = 4
+_SESSION = (
+    "SELECT set_config('search_path', quote_ident(%s), false), "
+    # whoever was stopped in the middle of a write must not hold up all others
+    "set_config('idle_in_transaction_session_timeout', '60s', false)"
+)
+_VIEW = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_log = logging.getLogger("dataflow.store")
+_all: weakref.WeakSet[Connections] = weakref.WeakSet()
+_abandoned: list[object] = []
+
+
+@dataclass(slots=True)
+class _Commit:
+    """A transaction whose commit was sent, and what is to be returned if it took place."""
+
+    number: str | None = None
+    result: Any = None
+
+
+class Connections:
+    """The connections of this process to one database.
+
+    Args:
+        place: the database, and the schema in it, which is made if it is not there.
+        patience_seconds: how long a database that is away may stay so while something is written.
+    """
+
+    takes_nul = False
+
+    def __init__(self, place: PostgresUrl, patience_seconds: float) -> None:
+        self.place = place
+        self._patience = patience_seconds
+        self._reset()
+        _all.add(self)
+        with self._writing:
+            try:
+                self._open_writer()
+            except psycopg.Error as error:
+                raise explain(error, self.place.shown) from error
+
+    def _reset(self) -> None:
+        self._writing = threading.Lock()
+        self._gate = threading.Lock()
+        self._writer: Connection | None = None
+        self._readers: list[Connection] = []
+        self._closed = False
+
+    def write(self, action: Action[T], *, again: bool = True) -> T:
+        """See :meth:`dataflow.store.database.Database.write`."""
+        with self._writing:
+            commit = _Commit()
+            pauses = _pauses(self._patience if again else 0.0)
+            while True:
+                try:
+                    result: T = self._transact(action, commit)
+                    return result
+                except psycopg.Error as error:
+                    self._undo()
+                    if is_about_text(error):
+                        raise UnicodeError(str(error)) from error
+                    pause = next(pauses, None) if is_passing(error) else None
+                    if pause is None:
+                        raise explain(error, self.place.shown) from error
+                    _log.warning("%s Trying again.", explain(error, self.place.shown).message)
+                except BaseException:
+                    self._undo()
+                    raise
+                time.sleep(pause)
+
+    def _transact(self, action: Action[T], commit: _Commit) -> T:
+        connection = self._open_writer()
+        if commit.number is not None and _took_place(connection, commit.number):
+            result: T = commit.result
+            return result
+        commit.number = None
+        transaction = PostgresTransaction(connection)
+        connection.execute("BEGIN")
+        ((number, version),) = transaction.rows("begin_write")
+        if version != LATEST:
+            check_version(version, self.place)  # a newer version came while this one ran
+        result = action(transaction)
+        commit.number, commit.result = number, result
+        connection.execute("COMMIT")
+        return result
+
+    def read(self, action: Action[T], *, again: bool = True) -> T:
+        """See :meth:`dataflow.store.database.Database.read`."""
+        try:
+            connection, is_old = self._take_reader()
+            try:
+                return self._look(connection, action)
+            except psycopg.Error as error:  # an idle connection may be dead long since
+                if not (is_old and again and is_passing(error)):
+                    raise
+                self._drop_readers()
+            connection, _ = self._take_reader()
+            return self._look(connection, action)
+        except psycopg.Error as error:
+            raise explain(error, self.place.shown) from error
+
+    def _look(self, connection: Connection, action: Action[T]) -> T:
+        try:
+            connection.execute(_VIEW)
+            return action(PostgresTransaction(connection))
+        finally:
+            self._put_back(connection)
+
+    def facts(self) -> DatabaseFacts:
+        """See :meth:`dataflow.store.database.Database.facts`."""
+
+        def ask(view: Any) -> DatabaseFacts:
+            ((version,),) = view.execute("SHOW server_version")
+            ((schema,),) = view.rows("schema_version")
+            ((size,),) = view.rows("schema_bytes")
+            return DatabaseFacts(f"PostgreSQL {version}", self.place.shown, schema, size, None)
+
+        return self.read(ask)
+
+    def vacuum(self) -> None:
+        """See :meth:`dataflow.store.database.Database.vacuum`."""
+        with self._writing:
+            try:
+                connection = self._open_writer()
+                connection.execute(f"VACUUM (ANALYZE) {', '.join(TABLES)}".encode())
+            except psycopg.Error as error:
+                self._undo()
+                raise explain(error, self.place.shown) from error
+
+    def close(self) -> None:
+        """Close what is open; does nothing if that has been done."""
+        with self._writing:
+            self._closed = True
+            self._drop_writer()
+            self._drop_readers()
+
+    def _open_writer(self) -> Connection:
+        self._check_open()
+        if self._writer is not None and not self._writer.closed:
+            return self._writer
+        connection = self._connect()
+        try:
+            if not is_current(connection, self.place):
+                migrate(connection, self.place)
+        except BaseException:
+            connection.close()
+            raise
+        self._writer = connection
+        return connection
+
+    def _connect(self) -> Connection:
+        connection = psycopg.connect(**self.place.options, autocommit=True)
+        try:
+            connection.execute(_SESSION, (self.place.schema,))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _take_reader(self) -> tuple[Connection, bool]:
+        with self._gate:
+            self._check_open()
+            if self._readers:
+                return self._readers.pop(), True
+        return self._connect(), False
+
+    def _put_back(self, connection: Connection) -> None:
+        """End what it did, and keep it, if both are possible."""
+        if _roll_back(connection):
+            with self._gate:
+                if not self._closed and len(self._readers) < _IDLE_READERS:
+                    self._readers.append(connection)
+                    return
+        connection.close()
+
+    def _undo(self) -> None:
+        if self._writer is not None and not _roll_back(self._writer):
+            self._drop_writer()
+
+    def _drop_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+
+    def _drop_readers(self) -> None:
+        with self._gate:
+            while self._readers:
+                self._readers.pop().close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"The store {self.place} has been closed.", url=self.place.shown)
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew: the parent's connections are not this process's to use, nor to close."""
+        closed = self._closed
+        _abandoned.append((self._writer, self._readers))
+        self._reset()
+        self._closed = closed
+
+
+def _pauses(seconds: float) -> Iterator[float]:
+    """Pauses between tries, longer and longer, until so much time has passed."""
+    deadline = time.monotonic() + seconds
+    pause = 0.05
+    while time.monotonic() < deadline:
+        yield pause * random.uniform(0.5, 1.5)
+        pause = min(pause * 1.5, 2.0)
+
+
+def _roll_back(connection: Connection) -> bool:
+    """End an open transaction; False if the connection is of no use any more."""
+    try:
+        if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            connection.execute("ROLLBACK")
+    except psycopg.Error:
+        return False
+    return not connection.closed
+
+
+def _took_place(connection: Connection, number: str) -> bool:
+    """Whether a commit that nobody answered took place; waits for it to be decided."""
+    while True:
+        ((fate,),) = PostgresTransaction(connection).rows("fate_of_write", (number,))
+        if fate != "in progress":
+            return bool(fate == "committed")
+        time.sleep(0.05)
+
+
+def _after_fork_in_child() -> None:
+    for connections in list(_all):
+        connections.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

