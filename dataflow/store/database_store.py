@@ -1,8 +1,8 @@
-"""A store in a database: what :class:`dataflow.store.run_store.RunStore` promises, for all of them.
+"""A store in any database: it keeps what :class:`dataflow.store.run_store.RunStore` promises.
 
-Every write is one transaction: what a returned ``write`` holds survives the death of this process at
-any moment, and readers see it whole or not at all. What is needed only for reading is imported by
-the first read: a process that drives a run seldom reads.
+Every write is one transaction: what a returned ``write`` holds survives the death of this process
+at any moment, and readers see it whole or not at all. What is needed only for reading is imported
+by the first read: a process that drives a run seldom reads.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dataflow.model.records import Record
 from dataflow.store.database import Database
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         PhaseSeconds,
         RunSummary,
     )
+    from dataflow.store.transfer import Imported
+    from dataflow.store.upkeep import StoreInfo
 
 
 class DatabaseStore:
@@ -79,7 +81,9 @@ class DatabaseStore:
             parent_run_id=parent_run_id,
             tags=tags,
         )
-        return self._database.read(lambda view: run_queries.find_runs(view, conditions, limit, offset))
+        return self._database.read(
+            lambda view: run_queries.find_runs(view, conditions, limit, offset)
+        )
 
     def run(self, wanted: str) -> RunSummary:
         """See :meth:`RunStore.run`."""
@@ -147,3 +151,33 @@ class DatabaseStore:
         from dataflow.store import run_queries
 
         return self._database.read(lambda view: run_queries.phases(view, run_id))
+
+    def info(self) -> StoreInfo:
+        """See :meth:`RunStore.info`."""
+        from dataflow.store.upkeep import store_info
+
+        return store_info(self._database)
+
+    def vacuum(self) -> None:
+        """See :meth:`RunStore.vacuum`."""
+        self._database.vacuum()
+
+    def prune(self, before: datetime, *, only_count: bool = False) -> int:
+        """See :meth:`RunStore.prune`."""
+        from dataflow.store.upkeep import find_old_runs, prune
+
+        if only_count:
+            return len(find_old_runs(self._database, before))
+        return prune(self._database, before)
+
+    def export_to(self, target: BinaryIO) -> int:
+        """See :meth:`RunStore.export_to`."""
+        from dataflow.store.transfer import export_runs
+
+        return export_runs(self._database, target)
+
+    def import_from(self, source: BinaryIO) -> Imported:
+        """See :meth:`RunStore.import_from`."""
+        from dataflow.store.transfer import import_runs
+
+        return import_runs(self._database, source)

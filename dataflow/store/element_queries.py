@@ -172,15 +172,11 @@ def _count(states: bytearray) -> dict[int, int]:
     return counts
 
 
-def _calls_at(
-    view: Transaction, key: int, node: int, index: int
-) -> list[tuple[BatchCalls, int]]:
+def _calls_at(view: Transaction, key: int, node: int, index: int) -> list[tuple[BatchCalls, int]]:
     places = [(key, node, index, index)]
     if index == 0:
         places.append((key, SINGLE_CALLS, node, node))
-    numbers = {
-        number for place in places for (number,) in view.rows("spans_around", place)
-    }
+    numbers = {number for place in places for (number,) in view.rows("spans_around", place)}
     calls = []
     for number in sorted(numbers):
         batch = read_calls(*view.rows("batch", (number,)))

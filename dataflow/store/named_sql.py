@@ -37,7 +37,7 @@ def read_statements(file_name: str) -> dict[str, str]:
 
 
 def complete(statements: Mapping[str, str], name: str, conditions: str = "") -> str:
-    """A statement with what takes the places like ``/*conditions*/``: these, or other statements."""
+    """A statement; ``/*conditions*/`` becomes these, and ``/*name*/`` another statement."""
     text = statements[name].replace("/*conditions*/", conditions)
     return _PLACE.sub(lambda place: statements[place[1]], text)
 

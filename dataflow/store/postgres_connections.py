@@ -83,6 +83,7 @@ class Connections:
         with self._writing:
             commit = _Commit()
             pauses = _pauses(self._patience if again else 0.0)
+            told = False
             while True:
                 try:
                     result: T = self._transact(action, commit)
@@ -94,7 +95,10 @@ class Connections:
                     pause = next(pauses, None) if is_passing(error) else None
                     if pause is None:
                         raise explain(error, self.place.shown) from error
-                    _log.warning("%s Trying again.", explain(error, self.place.shown).message)
+                    if not told:
+                        text = explain(error, self.place.shown).message
+                        _log.warning("%s Trying again for %g s.", text, self._patience)
+                        told = True
                 except BaseException:
                     self._undo()
                     raise

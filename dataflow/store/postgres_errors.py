@@ -53,7 +53,9 @@ def explain(error: psycopg.Error, shown: str) -> StoreError:
     if is_passing(error):
         found = [text for word, text in _HINTS.items() if word in said]
         hint = found[0] if found else _REACH
-        return StoreUnreachable(f"The store {shown} cannot be reached: {said}.", hint=hint, url=shown)
+        return StoreUnreachable(
+            f"The store {shown} cannot be reached: {said}.", hint=hint, url=shown
+        )
     return StoreError(f"The store {shown} cannot be used: {said}.", url=shown)
 
 

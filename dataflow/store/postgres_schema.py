@@ -1,8 +1,8 @@
-"""A schema of a PostgreSQL database becomes a store: made when it is not there, brought up to date.
+"""A schema of a PostgreSQL database becomes a store: made, or brought up to date.
 
-Several processes may come at once: it is changed in one transaction, by whoever gets its lock first;
-the others find it done. A table tells the version; a schema with tables but without that one is
-somebody else's, and is never written into.
+Several processes may come at once: it is changed in one transaction, by whoever gets its lock
+first; the others find it done. A table tells the version; a schema with tables but without that one
+is somebody else's, and is never written into.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def check_version(version: int, place: PostgresUrl) -> None:
     """
     if version > LATEST:
         raise StoreTooNew(
-            f"The store {place} has version {version}; this dataflow knows versions up to {LATEST}.",
+            f"The store {place} has version {version}; "
+            f"this dataflow knows versions up to {LATEST}.",
             hint="Upgrade dataflow-runtime, or name another schema: ...?schema=NAME.",
             url=place.shown,
             version=version,

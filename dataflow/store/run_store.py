@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from dataflow.store.store_places import StorePlace, find_place
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         PhaseSeconds,
         RunSummary,
     )
+    from dataflow.store.transfer import Imported
+    from dataflow.store.upkeep import StoreInfo
 
 
 class RunStore(Protocol):
@@ -143,6 +145,36 @@ class RunStore(Protocol):
 
     def phases(self, run_id: str) -> PhaseSeconds | None:
         """Where the time of a run went; None if that was not written (see ``Run.timing``)."""
+
+    def info(self) -> StoreInfo:
+        """What is in the store, and what it takes."""
+
+    def vacuum(self) -> None:
+        """Give back the room that removed runs have left, and have the database learn.
+
+        In SQLite it needs as much room again for a while, and whoever writes waits until it is
+        done. PostgreSQL keeps the room, for runs to come.
+        """
+
+    def prune(self, before: datetime, *, only_count: bool = False) -> int:
+        """Remove runs that ended before a moment, with all that was recorded of them.
+
+        Runs that have not ended stay, and so do the subflows of runs that stay.
+
+        Returns:
+            How many runs were removed; with ``only_count``, how many would have been.
+        """
+
+    def export_to(self, target: BinaryIO) -> int:
+        """Write all runs to a file, which any store can import; returns how many there were."""
+
+    def import_from(self, source: BinaryIO) -> Imported:
+        """Take in the runs of an exported file; those that are there as complete are left alone.
+
+        Raises:
+            StoreError: it is no such file, or damaged, or its end is missing. What was imported
+                before that stays, and importing again goes on there.
+        """
 
 
 def open_store(place: str | Path | StorePlace | None = None) -> RunStore:

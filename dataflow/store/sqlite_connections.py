@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from operator import methodcaller
 from pathlib import Path
 from typing import TypeVar
 
@@ -119,7 +120,7 @@ class Connections:
     def vacuum(self) -> None:
         """See :meth:`dataflow.store.database.Database.vacuum`."""
         for statement in ("VACUUM", "PRAGMA optimize", "PRAGMA wal_checkpoint(TRUNCATE)"):
-            self._on_writer(lambda connection, text=statement: connection.execute(text).fetchall())
+            self._on_writer(methodcaller("execute", statement))
 
     def _on_writer(self, action: Callable[[sqlite3.Connection], T]) -> T:
         with self._writing:
@@ -259,9 +260,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
 
 
-def _look(
-    connection: sqlite3.Connection, begin: Callable[[], None], action: Action[T]
-) -> T:
+def _look(connection: sqlite3.Connection, begin: Callable[[], None], action: Action[T]) -> T:
     try:
         begin()
         return action(SqliteTransaction(connection))

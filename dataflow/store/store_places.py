@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from dataflow.errors import StoreError
@@ -49,6 +50,15 @@ def find_place(place: str | Path | StorePlace | None = None) -> StorePlace:
         return _file(place)
     settings = get_settings()
     text = place or settings.store_url or str(settings.home / "dataflow.db")
+    return _file_at(text) if text.startswith("/") else _place_named(text)
+
+
+@lru_cache(maxsize=64)  # asked whenever a task is called outside a flow
+def _file_at(path: str) -> StorePlace:
+    return _file(Path(path))
+
+
+def _place_named(text: str) -> StorePlace:
     scheme, separator, rest = text.partition("://")
     if not separator:
         return _file(Path(text))

@@ -86,6 +86,11 @@ def delete_rows(table: Table) -> str:
     return f"DELETE FROM {table.name} WHERE {table.run} = ?"
 
 
+def insert_new_row(table: Table) -> str:
+    """Adds one row, if there is none like it."""
+    return f"{insert_row(table)} ON CONFLICT DO NOTHING"
+
+
 def insert_row(table: Table) -> str:
     """Adds one row."""
     places = ", ".join("?" * len(table.columns))

@@ -14,10 +14,9 @@ from tests.store.postgres_server import PostgresServer, start_server
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> PostgresServer:
+def postgres(testrun_uid: str) -> PostgresServer:
     """The PostgreSQL server of this test session."""
-    folder = tmp_path_factory.getbasetemp()
-    return start_server(folder if worker_id == "master" else folder.parent)
+    return start_server(testrun_uid)
 
 
 @pytest.fixture(params=DIALECTS)

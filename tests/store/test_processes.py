@@ -8,21 +8,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from dataflow.store.run_store import open_store
-from tests.store.programs import SIZE, beginning, portion
+from tests.store.programs import ROOT, SIZE, beginning, portion, run_program
 from tests.store.samples import fresh_run_id
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def writers(path: Path, run_ids: list[str], portions: int) -> Iterator[list[subprocess.Popen]]:
+def writers(place: str, run_ids: list[str], portions: int) -> Iterator[list[subprocess.Popen]]:
     """Processes that write runs, all begun at the same moment."""
-    command = [sys.executable, "-m", "tests.store.programs", "write", str(path)]
+    command = [sys.executable, "-m", "tests.store.programs", "write", place]
     started = [
         subprocess.Popen(
             [*command, run_id, str(portions)],
@@ -65,11 +62,10 @@ def check_portions(store, run_id: str, count: int) -> None:
     assert len(store.logs(run_id)) == 5 * count
 
 
-def test_eight_processes_write_at_once_and_nothing_is_lost(tmp_path):
-    path = tmp_path / "home" / "runs.db"
+def test_eight_processes_write_at_once_and_nothing_is_lost(place):
     run_ids = [fresh_run_id() for _ in range(8)]
-    with writers(path, run_ids, 25) as processes:
-        reader = open_store(path)
+    with writers(place, run_ids, 25) as processes:
+        reader = open_store(place)
         seen = 0
         while any(process.poll() is None for process in processes):
             now = sum(node.recorded for node in reader.nodes(run_ids[0]))
@@ -86,10 +82,9 @@ def test_eight_processes_write_at_once_and_nothing_is_lost(tmp_path):
 
 
 @pytest.mark.parametrize("round_number", range(3))
-def test_what_a_killed_process_had_written_is_there(tmp_path, round_number):
-    path = tmp_path / "runs.db"
+def test_what_a_killed_process_had_written_is_there(place, round_number):
     run_ids = [fresh_run_id(), fresh_run_id()]
-    with writers(path, run_ids, 100_000) as (victim, other):
+    with writers(place, run_ids, 100_000) as (victim, other):
         for _ in range(random.randint(1, 30)):
             announced = int(read_line(victim))
         victim.kill()
@@ -100,7 +95,7 @@ def test_what_a_killed_process_had_written_is_there(tmp_path, round_number):
         after = int(read_line(other))
         while int(read_line(other)) < after + 5:
             pass  # the other one goes on
-    store = open_store(path)
+    store = open_store(place)
     stored = len(store.nodes(run_ids[0])) - 1
     assert stored in (announced + 1, announced + 2)
     check_portions(store, run_ids[0], stored)
@@ -108,8 +103,7 @@ def test_what_a_killed_process_had_written_is_there(tmp_path, round_number):
     store.close()
 
 
-def test_threads_read_while_one_writes(tmp_path):
-    store = open_store(tmp_path / "runs.db")
+def test_threads_read_while_one_writes(store):
     run_id = fresh_run_id()
     store.write(beginning(run_id))
     done = threading.Event()
@@ -134,11 +128,9 @@ def test_threads_read_while_one_writes(tmp_path):
         thread.join()
     assert not problems
     check_portions(store, run_id, 30)
-    store.close()
 
 
-def test_two_threads_may_write(tmp_path):
-    store = open_store(tmp_path / "runs.db")
+def test_two_threads_may_write(store):
     run_ids = [fresh_run_id() for _ in range(4)]
 
     def write(run_id: str) -> None:
@@ -153,4 +145,7 @@ def test_two_threads_may_write(tmp_path):
         thread.join()
     for run_id in run_ids:
         check_portions(store, run_id, 10)
-    store.close()
+
+
+def test_a_forked_child_has_connections_of_its_own(place):
+    run_program("fork", place)
