@@ -10,13 +10,14 @@ import pytest
 
 from dataflow.store.named_sql import DIALECTS
 from dataflow.store.run_store import RunStore, open_store
-from tests.store.postgres_server import PostgresServer, start_server
+from tests.store.postgres_server import PostgresServer, running_server
 
 
 @pytest.fixture(scope="session")
-def postgres(testrun_uid: str) -> PostgresServer:
+def postgres(testrun_uid: str) -> Iterator[PostgresServer]:
     """The PostgreSQL server of this test session."""
-    return start_server(testrun_uid)
+    with running_server(testrun_uid) as server:
+        yield server
 
 
 @pytest.fixture(params=DIALECTS)

