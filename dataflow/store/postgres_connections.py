@@ -55,7 +55,8 @@ class Connections:
 
     Args:
         place: the database, and the schema in it, which is made if it is not there.
-        patience_seconds: how long a database that is away may stay so while something is written.
+        patience_seconds: how long a database that is away may stay so while something is written;
+            after that each write is tried but once, until one succeeds.
     """
 
     takes_nul = False
@@ -76,49 +77,51 @@ class Connections:
         self._gate = threading.Lock()
         self._writer: Connection | None = None
         self._readers: list[Connection] = []
+        self._is_given_up = False
         self._closed = False
 
     def write(self, action: Action[T], *, again: bool = True) -> T:
         """See :meth:`dataflow.store.database.Database.write`."""
         with self._writing:
             commit = _Commit()
-            pauses = _pauses(self._patience if again else 0.0)
-            told = False
+            pauses = _pauses(self._patience if again and not self._is_given_up else 0.0)
             while True:
                 try:
-                    result: T = self._transact(action, commit)
-                    return result
-                except psycopg.Error as error:
+                    return self._transact(action, commit)
+                except BaseException as error:
                     self._undo()
-                    if is_about_text(error):
-                        raise UnicodeError(str(error)) from error
-                    pause = next(pauses, None) if is_passing(error) else None
-                    if pause is None:
-                        raise explain(error, self.place.shown) from error
-                    if not told:
-                        text = explain(error, self.place.shown).message
-                        _log.warning("%s Trying again for %g s.", text, self._patience)
-                        told = True
-                except BaseException:
-                    self._undo()
-                    raise
+                    if not isinstance(error, psycopg.Error):
+                        raise
+                    pause = self._pause_after(error, pauses)
                 time.sleep(pause)
 
     def _transact(self, action: Action[T], commit: _Commit) -> T:
         connection = self._open_writer()
-        if commit.number is not None and _took_place(connection, commit.number):
-            result: T = commit.result
-            return result
-        commit.number = None
-        transaction = PostgresTransaction(connection)
-        connection.execute("BEGIN")
-        ((number, version),) = transaction.rows("begin_write")
-        if version != LATEST:
-            check_version(version, self.place)  # a newer version came while this one ran
-        result = action(transaction)
-        commit.number, commit.result = number, result
-        connection.execute("COMMIT")
+        if commit.number is None or not _took_place(connection, commit.number):
+            commit.number = None
+            transaction = PostgresTransaction(connection)
+            connection.execute("BEGIN")
+            ((number, version),) = transaction.rows("begin_write")
+            if version != LATEST:
+                check_version(version, self.place)  # a newer version came while this one ran
+            commit.result = action(transaction)
+            commit.number = number
+            connection.execute("COMMIT")
+        self._is_given_up = False
+        result: T = commit.result
         return result
+
+    def _pause_after(self, error: psycopg.Error, pauses: Iterator[float]) -> float:
+        """How long to wait before a write is tried again; raises where that is of no use."""
+        if is_about_text(error):
+            raise UnicodeError(str(error)) from error
+        pause = next(pauses, None) if is_passing(error) else None
+        told = explain(error, self.place.shown)
+        if pause is None:
+            self._is_given_up = is_passing(error)
+            raise told from error
+        _log.warning("%s Trying again.", told.message)
+        return pause
 
     def read(self, action: Action[T], *, again: bool = True) -> T:
         """See :meth:`dataflow.store.database.Database.read`."""

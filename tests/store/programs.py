@@ -43,7 +43,7 @@ def run_program(name: str, place: object) -> None:
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
 def portion(run_id: str, number: int) -> list:
@@ -61,6 +61,18 @@ def portion(run_id: str, number: int) -> list:
 
 def beginning(run_id: str) -> list:
     return [run_record(run_id), node_record(run_id, 1), run_state(run_id, StateCode.RUNNING)]
+
+
+def check_portions(store, run_id: str, count: int) -> None:
+    """That many portions are there, each of them whole."""
+    nodes = {node.node: node for node in store.nodes(run_id)}
+    expected = {"Failed": count, "Completed": count * (SIZE - 1)} if count else {}
+    assert nodes.pop(1).counts == expected
+    assert sorted(nodes) == [100 + number for number in range(count)]
+    assert all(node.counts == {"Completed": 1} for node in nodes.values())
+    failures = store.failures(run_id, limit=None)
+    assert [failure.message for failure in failures] == [f"portion {n}" for n in range(count)]
+    assert len(store.logs(run_id)) == 5 * count
 
 
 def write(path: str, run_id: str, portions: str) -> None:
@@ -92,6 +104,45 @@ def full_disk(path: str) -> None:
     store.write(many)
     assert len(store.logs("r")) == 3001
     store.close()
+
+
+def full_disk_run(path: str) -> None:
+    """The disk fills up in the middle of a run: it ends and says so; what is recorded is there."""
+    os.environ.update(
+        DATAFLOW_STORE_URL=path, DATAFLOW_PROGRESS="off", DATAFLOW_LOG_TO_TERMINAL="0"
+    )
+    from dataflow import flow, get_run_logger, task
+    from dataflow.execution.run_loop import close_run_loop
+    from dataflow.records import runs
+
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    @task
+    def step(number):
+        if number == 300:
+            size = max(file.stat().st_size for file in Path(path).parent.iterdir())
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, unlimited[1]))
+        get_run_logger().info("x" * 1000)
+        return number
+
+    @flow(task_runner="threads")
+    def steps(count):
+        step(1)
+        return step.map(range(count)).result()
+
+    with contextlib.suppress(StoreUnwritable):
+        steps(3000)
+        raise AssertionError("there was no room for this")
+    (run,) = runs()
+    assert run.state.is_running() or run.state.is_failed()  # there may be room for so little
+    assert run.nodes()[0].counts == {"Completed": 1}
+    resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    close_run_loop()  # as when the process ends
+    assert run.refresh().state.is_failed()
+    assert "StoreUnwritable" in str(run.refresh().state.message)
+    assert steps(4) == [0, 1, 2, 3]
+    assert [each.state.name for each in runs()] == ["Completed", "Failed"]
+    close_run_loop()
 
 
 def no_rights(_path: str) -> None:
@@ -146,6 +197,6 @@ def fork(path: str) -> None:
 
 if __name__ == "__main__":
     programs: dict[str, Callable[..., None]] = {
-        each.__name__: each for each in (write, full_disk, no_rights, fork)
+        each.__name__: each for each in (write, full_disk, full_disk_run, no_rights, fork)
     }
     programs[sys.argv[1]](*sys.argv[2:])

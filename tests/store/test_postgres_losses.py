@@ -88,6 +88,10 @@ def test_a_server_that_stays_away(monkeypatch, url, line):
         with pytest.raises(StoreUnreachable, match="cannot be reached"):
             store.write([log_record("r", "lost")])
         assert line.refused > 1
+        before = line.refused
+        with pytest.raises(StoreUnreachable):
+            store.write([log_record("r", "lost, too")])
+        assert line.refused == before + 1
         line.mend()
         store.write([log_record("r", "kept")])
         assert messages(store) == ["kept"]
@@ -159,6 +163,10 @@ def test_a_run_whose_store_stays_away_ends_and_says_so(monkeypatch, in_this_stor
     with contextlib.closing(open_store(url)) as store:
         (run,) = store.find_runs()
         assert run.state.is_running()
+        close_run_loop()  # as when the process ends
+        (run,) = store.find_runs()
+        assert run.state.is_failed()
+        assert "StoreUnreachable" in str(run.state.message)
 
 
 def test_readers_and_writers_do_not_wait_for_each_other(store):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from dataflow.store.run_store import open_store
-from tests.store.programs import ROOT, SIZE, beginning, portion, run_program
+from tests.store.programs import ROOT, SIZE, beginning, check_portions, portion, run_program
 from tests.store.samples import fresh_run_id
 
 
@@ -48,18 +48,6 @@ def writers(place: str, run_ids: list[str], portions: int) -> Iterator[list[subp
 def read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline()
-
-
-def check_portions(store, run_id: str, count: int) -> None:
-    """That many portions are there, each of them whole."""
-    nodes = {node.node: node for node in store.nodes(run_id)}
-    expected = {"Failed": count, "Completed": count * (SIZE - 1)} if count else {}
-    assert nodes.pop(1).counts == expected
-    assert sorted(nodes) == [100 + number for number in range(count)]
-    assert all(node.counts == {"Completed": 1} for node in nodes.values())
-    failures = store.failures(run_id, limit=None)
-    assert [failure.message for failure in failures] == [f"portion {n}" for n in range(count)]
-    assert len(store.logs(run_id)) == 5 * count
 
 
 def test_eight_processes_write_at_once_and_nothing_is_lost(place):

@@ -1,0 +1,96 @@
+"""What a machine that lost power, or a copy made while somebody wrote, leaves of a SQLite store."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dataflow.store.run_store import RunStore, open_store
+from tests.store.programs import beginning, check_portions, portion, run_program
+from tests.store.samples import fresh_run_id
+from tests.store.test_processes import read_line, writers
+
+
+@pytest.fixture
+def written(tmp_path: Path):
+    """A store whose last portions are in the write-ahead log alone, and its run."""
+    path, run_id = tmp_path / "runs.db", fresh_run_id()
+    with contextlib.closing(open_store(path)) as store:
+        store.write(beginning(run_id))
+        for number in range(12):
+            store.write(portion(run_id, number))
+        yield path, run_id
+
+
+def copy_store(path: Path, folder: Path) -> Path:
+    """A copy of the files as they are now, one after another."""
+    folder.mkdir()
+    for file in (path, log_of(path)):
+        shutil.copy(file, folder)
+    return folder / path.name
+
+
+def log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def check_consistent(store: RunStore, run_id: str) -> int:
+    """Every portion is there whole or not at all, and those before it; returns how many."""
+    nodes = store.nodes(run_id)
+    if not nodes:
+        assert store.find_runs() == store.logs(run_id) == store.failures(run_id) == []
+        return 0
+    check_portions(store, run_id, len(nodes) - 1)
+    return len(nodes) - 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_log_that_ends_too_early(written, tmp_path, seed):
+    path, run_id = written
+    copy = copy_store(path, tmp_path / "copy")
+    size = log_of(copy).stat().st_size
+    with log_of(copy).open("r+b") as log:
+        log.truncate(random.Random(seed).randrange(size))
+    with contextlib.closing(open_store(copy)) as store:
+        count = check_consistent(store, run_id)
+        assert count < 12
+        store.write([*([] if store.nodes(run_id) else beginning(run_id)), *portion(run_id, count)])
+        check_portions(store, run_id, count + 1)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_log_that_is_damaged(written, tmp_path, seed):
+    path, run_id = written
+    copy = copy_store(path, tmp_path / "copy")
+    content = bytearray(log_of(copy).read_bytes())
+    content[random.Random(seed).randrange(len(content))] ^= 0xFF
+    log_of(copy).write_bytes(content)
+    with contextlib.closing(open_store(copy)) as store:
+        check_consistent(store, run_id)
+
+
+def test_a_log_that_is_gone(written, tmp_path):
+    path, run_id = written
+    copy = copy_store(path, tmp_path / "copy")
+    log_of(copy).unlink()
+    with contextlib.closing(open_store(copy)) as store:
+        assert check_consistent(store, run_id) == 0
+
+
+def test_copies_that_are_made_while_somebody_writes(tmp_path):
+    path, run_id = tmp_path / "runs.db", fresh_run_id()
+    with writers(str(path), [run_id], 400) as (writer,):
+        for number in range(6):
+            announced = int(read_line(writer))
+            copy = copy_store(path, tmp_path / f"copy-{number}")
+            with contextlib.closing(open_store(copy)) as store:
+                assert check_consistent(store, run_id) > announced
+    assert announced > 4
+
+
+def test_a_run_whose_disk_fills_up(tmp_path):
+    run_program("full_disk_run", tmp_path / "runs.db")
