@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import random
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
+from dataflow.store.database import Transaction
+from dataflow.store.run_keys import run_key
 from dataflow.store.run_store import RunStore, open_store
 from tests.store.programs import beginning, check_portions, portion, run_program
 from tests.store.samples import fresh_run_id
@@ -81,15 +84,33 @@ def test_a_log_that_is_gone(written, tmp_path):
         assert check_consistent(store, run_id) == 0
 
 
-def test_copies_that_are_made_while_somebody_writes(tmp_path):
+def test_copies_that_are_made_in_the_middle_of_a_write(tmp_path):
+    """The writer is stopped wherever it happens to be, as a snapshot of its disk would find it."""
     path, run_id = tmp_path / "runs.db", fresh_run_id()
-    with writers(str(path), [run_id], 400) as (writer,):
-        for number in range(6):
+    with writers(str(path), [run_id], 100_000) as (writer,):
+        for number in range(8):
             announced = int(read_line(writer))
+            writer.send_signal(signal.SIGSTOP)
             copy = copy_store(path, tmp_path / f"copy-{number}")
+            writer.send_signal(signal.SIGCONT)
             with contextlib.closing(open_store(copy)) as store:
                 assert check_consistent(store, run_id) > announced
-    assert announced > 4
+
+
+def test_a_copy_has_nothing_of_a_transaction_that_is_open(written, tmp_path):
+    path, run_id = written
+    copies = []
+
+    def write_much(transaction: Transaction) -> None:
+        line = (run_key(run_id), None, None, 1, 1, 20, "l", "x" * 1000, None, 0)
+        transaction.add("logs", [line] * 30_000)  # more than the cache of the writer holds
+        copies.append(copy_store(path, tmp_path / "copy"))
+        assert log_of(copies[0]).stat().st_size > 20_000_000
+
+    with contextlib.closing(open_store(path)) as store:
+        store._database.write(write_much)  # type: ignore[attr-defined]
+    with contextlib.closing(open_store(copies[0])) as store:
+        assert check_consistent(store, run_id) == 12
 
 
 def test_a_run_whose_disk_fills_up(tmp_path):
