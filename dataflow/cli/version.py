@@ -25,6 +25,7 @@ _DISTRIBUTIONS = {
     "cloudpickle": "cloudpickle",
     "msgpack": "msgpack",
     "pydantic": "pydantic",
+    "psycopg": "psycopg",
     "click": "click",
     "rich": "rich",
 }

@@ -53,7 +53,11 @@ class Transaction(ABC):
 
     @abstractmethod
     def hold(self, keys: Iterable[int]) -> None:
-        """Be the only one that writes to these runs until the transaction ends; held at once."""
+        """Be the only one that writes to these runs until the transaction ends.
+
+        Other keys than those of runs may stand for whatever is read and then changed. All that a
+        transaction needs is held in one call, so that nobody waits in a circle.
+        """
 
     @abstractmethod
     def execute(self, text: str, values: Sequence[Any] = ()) -> Iterable[FoundRow]:

@@ -21,7 +21,7 @@ import psycopg
 
 from dataflow.errors import StoreError
 from dataflow.store.database import Action, DatabaseFacts, FoundRow
-from dataflow.store.postgres_errors import explain, is_about_text, is_passing
+from dataflow.store.postgres_errors import explain, is_about_text, is_passing, too_old
 from dataflow.store.postgres_schema import LATEST, check_version, is_current, migrate
 from dataflow.store.postgres_transaction import PostgresTransaction
 from dataflow.store.postgres_url import PostgresUrl
@@ -31,6 +31,7 @@ T = TypeVar("T")
 Connection = psycopg.Connection[FoundRow]
 
 _IDLE_READERS = 4
+_OLDEST_SERVER = 130_000
 _SESSION = (
     "SELECT set_config('search_path', quote_ident(%s), false), "
     # whoever was stopped in the middle of a write must not hold up all others
@@ -179,6 +180,8 @@ class Connections:
             return self._writer
         connection = self._connect()
         try:
+            if connection.info.server_version < _OLDEST_SERVER:
+                raise too_old(self.place.shown, connection.info.server_version)
             if not is_current(connection, self.place):
                 migrate(connection, self.place)
         except BaseException:

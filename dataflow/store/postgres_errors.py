@@ -59,6 +59,12 @@ def explain(error: psycopg.Error, shown: str) -> StoreError:
     return StoreError(f"The store {shown} cannot be used: {said}.", url=shown)
 
 
+def too_old(shown: str, version: int) -> StoreError:
+    """The server lacks what is needed, such as asking what became of a transaction."""
+    text = f"The server of {shown} is PostgreSQL {version // 10000}; it must be 13 or later."
+    return StoreError(text, hint="Upgrade the server, or use another one.", url=shown)
+
+
 def not_a_store(shown: str, schema: str) -> StoreNotADatabase:
     """The schema is there, and has something else in it."""
     return StoreNotADatabase(

@@ -24,7 +24,8 @@ from dataflow.store.run_keys import run_key
 from dataflow.store.run_store import open_store
 from dataflow.store.sqlite_schema import LATEST
 from dataflow.store.store_places import find_place, without_secrets
-from tests.store.postgres_server import PASSWORD, ROLE, PostgresServer, fresh_name
+from tests.store import postgres_server
+from tests.store.postgres_server import PASSWORD, ROLE, PostgresServer, fresh_name, running_server
 from tests.store.programs import ROOT
 from tests.store.samples import fresh_run_id, log_record, run_record, run_timing_record
 
@@ -104,6 +105,12 @@ def test_the_schema_of_another_program_is_refused_and_kept(postgres):
     assert "schema=" in str(caught.value.hint)
     names = postgres.ask(f"SELECT tablename FROM pg_tables WHERE schemaname = '{schema}'")
     assert names == [("runs",)]
+
+
+def test_a_server_that_is_too_old_is_refused(postgres, monkeypatch):
+    monkeypatch.setattr("dataflow.store.postgres_connections._OLDEST_SERVER", 990_000)
+    with pytest.raises(StoreError, match="13 or later"):
+        open_store(postgres.fresh_url())
 
 
 def test_a_schema_of_any_name_and_stores_that_do_not_mix(postgres):
@@ -227,6 +234,17 @@ def test_settings_do_not_show_the_password(monkeypatch):
     monkeypatch.setenv("DATAFLOW_STORE_URL", "postgresql://u:secret@h/db")
     assert get_settings().store_url == "postgresql://u:secret@h/db"
     assert "secret" not in repr(get_settings())
+
+
+def test_where_there_is_no_server_tests_are_skipped_but_not_on_ci(monkeypatch):
+    def cannot(session: str) -> None:
+        raise OSError("no such program")
+
+    monkeypatch.setattr(postgres_server, "_start", cannot)
+    for value, outcome in (("", pytest.skip.Exception), ("true", pytest.fail.Exception)):
+        monkeypatch.setenv("CI", value)
+        with pytest.raises(outcome, match="no such program"), running_server("x"):
+            pass
 
 
 def test_without_psycopg_the_error_says_what_to_install(tmp_path):
