@@ -45,7 +45,7 @@ def check_consistent(store: RunStore, run_id: str) -> int:
     """Every portion is there whole or not at all, and those before it; returns how many."""
     nodes = store.nodes(run_id)
     if not nodes:
-        assert store.find_runs() == store.logs(run_id) == store.failures(run_id) == []
+        assert not (store.find_runs() or store.logs(run_id) or store.failures(run_id))
         return 0
     check_portions(store, run_id, len(nodes) - 1)
     return len(nodes) - 1
