@@ -32,11 +32,9 @@ Connection = psycopg.Connection[FoundRow]
 
 _IDLE_READERS = 4
 _OLDEST_SERVER = 130_000
-_SESSION = (
-    "SELECT set_config('search_path', quote_ident(%s), false), "
-    # whoever was stopped in the middle of a write must not hold up all others
-    "set_config('idle_in_transaction_session_timeout', '60s', false)"
-)
+_USE_SCHEMA = "SELECT set_config('search_path', quote_ident(%s), false)"
+# whoever was stopped in the middle of a write must not hold up all others
+_END_WHEN_STUCK = "SET idle_in_transaction_session_timeout = '60s'"
 _VIEW = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _log = logging.getLogger("dataflow.store")
 _all: weakref.WeakSet[Connections] = weakref.WeakSet()
@@ -184,6 +182,7 @@ class Connections:
                 raise too_old(self.place.shown, connection.info.server_version)
             if not is_current(connection, self.place):
                 migrate(connection, self.place)
+            connection.execute(_END_WHEN_STUCK)
         except BaseException:
             connection.close()
             raise
@@ -193,7 +192,7 @@ class Connections:
     def _connect(self) -> Connection:
         connection = psycopg.connect(**self.place.options, autocommit=True)
         try:
-            connection.execute(_SESSION, (self.place.schema,))
+            connection.execute(_USE_SCHEMA, (self.place.schema,))
         except BaseException:
             connection.close()
             raise

@@ -13,7 +13,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, BinaryIO
 
 import msgpack
 
@@ -27,6 +28,7 @@ from dataflow.store.upkeep import remove_run
 _FORMAT = "dataflow store export 1"
 _SCHEMA = latest_version("sqlite")
 _CHUNK_BYTES = 1 << 20
+_SPOOL_BYTES = 64 << 20
 
 Rows = list[list[Any]]
 Send = Callable[[Any], None]
@@ -111,11 +113,8 @@ def import_runs(database: Database, source: BinaryIO) -> Imported:
         taken, runs = 0, 0
         while (frame := frames.take())[0] != "end":
             if frame[0] == "run":
-                _, run_id, counts = frame
-                action = partial(_import_run, run_key(run_id), counts, frames.rows_of_run())
-                taken += database.write(action, again=False)
+                taken += _take_run(database, frames, *frame[1:])
                 runs += 1
-                frames.skip_run()
             else:
                 _, name, rows = frame
                 new = frames.fit(TABLES[name], rows)
@@ -125,18 +124,27 @@ def import_runs(database: Database, source: BinaryIO) -> Imported:
     return Imported(taken, runs - taken)
 
 
+def _take_run(database: Database, frames: _Frames, run_id: str, counts: dict[str, int]) -> bool:
+    """Take in a run, if less of it is there; whoever writes must not wait for a slow pipe."""
+    with SpooledTemporaryFile(_SPOOL_BYTES) as rows:
+        for frame in frames.rows_of_run():
+            rows.write(msgpack.packb(frame))
+        return database.write(partial(_import_run, run_key(run_id), counts, rows))
+
+
 def _import_run(
-    key: int, counts: dict[str, int], rows: Iterable[tuple[Table, Rows]], transaction: Transaction
+    key: int, counts: dict[str, int], frames: IO[bytes], transaction: Transaction
 ) -> bool:
     transaction.hold([key])
     if sum(_count_rows(transaction, key).values()) >= sum(counts.values()):
         return False
     remove_run(transaction, key)
     numbers: dict[int, int] = {}
-    for table, some in rows:
-        if table.batch is not None:
-            _renumber(table, some, numbers, transaction)
-        transaction.insert(table, some)
+    frames.seek(0)
+    for name, rows in msgpack.Unpacker(frames, max_buffer_size=0):
+        if TABLES[name].batch is not None:
+            _renumber(TABLES[name], rows, numbers, transaction)
+        transaction.add(name, rows)
     return True
 
 
@@ -175,17 +183,10 @@ class _Frames:
         except (OSError, ValueError, zlib.error, msgpack.UnpackException) as error:
             raise _damaged(str(error)) from error
 
-    def rows_of_run(self) -> Iterator[tuple[Table, Rows]]:
+    def rows_of_run(self) -> Iterator[tuple[str, Rows]]:
         """Table and rows of the frames up to the next run."""
         while (frame := self.take())[0] == "rows" and TABLES[frame[1]].run is not None:
-            table = TABLES[frame[1]]
-            yield table, self.fit(table, frame[2])
-        self._next = frame
-
-    def skip_run(self) -> None:
-        """Leave out what is left of the frames of a run."""
-        while (frame := self.take())[0] == "rows" and TABLES[frame[1]].run is not None:
-            pass
+            yield frame[1], self.fit(TABLES[frame[1]], frame[2])
         self._next = frame
 
     def fit(self, table: Table, rows: Rows) -> Rows:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from dataflow.store.run_store import open_store
+from dataflow.errors import InvalidTransition
+from dataflow.model.states import StateCode
+from dataflow.store.run_store import RunStore, open_store
 from tests.store.programs import ROOT, SIZE, beginning, check_portions, portion, run_program
-from tests.store.samples import fresh_run_id
+from tests.store.samples import fresh_run_id, log_record, run_state
 
 
 @contextmanager
@@ -133,6 +136,63 @@ def test_two_threads_may_write(store):
         thread.join()
     for run_id in run_ids:
         check_portions(store, run_id, 10)
+
+
+def test_of_many_who_end_a_run_one_does(place):
+    run_id = fresh_run_id()
+    with contextlib.ExitStack() as stack:
+        stores = [stack.enter_context(contextlib.closing(open_store(place))) for _ in range(6)]
+        stores[0].write(beginning(run_id))
+        codes = [StateCode.COMPLETED, StateCode.CANCELLED, StateCode.CRASHED] * 2
+        outcomes: list[StateCode | None] = []
+
+        def end(store: RunStore, code: StateCode) -> None:
+            try:
+                store.write([run_state(run_id, code)])
+            except InvalidTransition:
+                outcomes.append(None)
+            else:
+                outcomes.append(code)
+
+        in_threads(end, zip(stores, codes, strict=True))
+        (winner,) = [code for code in outcomes if code is not None]
+        assert len(outcomes) == 6
+        assert stores[0].run(run_id).state.code == winner
+        assert len(stores[0].run_states(run_id)) == 2
+
+
+def test_whoever_follows_the_log_of_a_run_misses_nothing(place):
+    run_id, writers_of_lines, lines = fresh_run_id(), 5, 40
+    with contextlib.ExitStack() as stack:
+        stores = [
+            stack.enter_context(contextlib.closing(open_store(place)))
+            for _ in range(writers_of_lines + 1)
+        ]
+
+        def write(store: RunStore, name: int) -> None:
+            for number in range(lines):
+                store.write([log_record(run_id, f"{name}-{number}-{part}") for part in range(3)])
+
+        seen: list[str] = []
+
+        def follow(store: RunStore, _name: int) -> None:
+            last = 0
+            while len(seen) < writers_of_lines * lines * 3:
+                new = store.logs(run_id, after=last)
+                seen.extend(line.message for line in new)
+                last = new[-1].id if new else last
+
+        work = [(write, store, name) for name, store in enumerate(stores[1:])]
+        in_threads(lambda act, *rest: act(*rest), [*work, (follow, stores[0], 0)])
+    assert len(set(seen)) == len(seen)
+
+
+def in_threads(action: Callable[..., None], calls: Iterable[tuple]) -> None:
+    threads = [threading.Thread(target=action, args=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def test_a_forked_child_has_connections_of_its_own(place):
