@@ -127,7 +127,7 @@ def full_disk_run(path: str) -> None:
 
     @flow(task_runner="threads")
     def steps(count):
-        step(1)
+        step.map(range(4)).result()  # told, so it is in the store
         return step.map(range(count)).result()
 
     with contextlib.suppress(StoreUnwritable):
@@ -135,7 +135,7 @@ def full_disk_run(path: str) -> None:
         raise AssertionError("there was no room for this")
     (run,) = runs()
     assert run.state.is_running() or run.state.is_failed()  # there may be room for so little
-    assert run.nodes()[0].counts == {"Completed": 1}
+    assert run.nodes()[0].counts == {"Completed": 4}
     resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     close_run_loop()  # as when the process ends
     assert run.refresh().state.is_failed()
