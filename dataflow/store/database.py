@@ -107,12 +107,10 @@ class Database(Protocol):
 
     takes_nul: bool
 
-    def write(self, action: Action[T], *, again: bool = True) -> T:
+    def write(self, action: Action[T]) -> T:
         """Carry out ``action`` in one transaction: all of it is there afterwards, or nothing.
 
-        Args:
-            action: it may be carried out anew, if what it did before is undone.
-            again: whether that is so; else the first hindrance ends it.
+        It is carried out anew when a connection breaks; what it did before is then undone.
 
         Raises:
             UnicodeError: text is not as this database can take it.
@@ -122,6 +120,10 @@ class Database(Protocol):
 
     def read(self, action: Action[T], *, again: bool = True) -> T:
         """Carry out ``action`` on one consistent view; it neither waits for writers nor stops any.
+
+        Args:
+            action: what to ask.
+            again: whether it may be carried out anew, on another connection.
 
         Raises:
             StoreUnreachable: the database is away.

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from dataflow.errors import StoreError
-from dataflow.store.database import Action, DatabaseFacts, FoundRow
+from dataflow.store.database import Action, DatabaseFacts, FoundRow, Transaction
 from dataflow.store.postgres_errors import explain, is_about_text, is_passing, too_old
 from dataflow.store.postgres_schema import LATEST, check_version, is_current, migrate
 from dataflow.store.postgres_transaction import PostgresTransaction
@@ -42,11 +42,18 @@ _abandoned: list[object] = []
 
 
 @dataclass(slots=True)
-class _Commit:
-    """A transaction whose commit was sent, and what is to be returned if it took place."""
+class _Effort:
+    """What is known of a write that may take several tries.
 
-    number: str | None = None
+    Attributes:
+        commit: the number of a transaction whose commit was sent.
+        result: what is to be returned if that took place.
+        is_told: whether it was said that the write is tried again.
+    """
+
+    commit: str | None = None
     result: Any = None
+    is_told: bool = False
 
 
 class Connections:
@@ -79,38 +86,38 @@ class Connections:
         self._is_given_up = False
         self._closed = False
 
-    def write(self, action: Action[T], *, again: bool = True) -> T:
+    def write(self, action: Action[T]) -> T:
         """See :meth:`dataflow.store.database.Database.write`."""
         with self._writing:
-            commit = _Commit()
-            pauses = _pauses(self._patience if again and not self._is_given_up else 0.0)
+            effort = _Effort()
+            pauses = _pauses(0.0 if self._is_given_up else self._patience)
             while True:
                 try:
-                    return self._transact(action, commit)
+                    return self._transact(action, effort)
                 except BaseException as error:
                     self._undo()
                     if not isinstance(error, psycopg.Error):
                         raise
-                    pause = self._pause_after(error, pauses)
+                    pause = self._pause_after(error, pauses, effort)
                 time.sleep(pause)
 
-    def _transact(self, action: Action[T], commit: _Commit) -> T:
+    def _transact(self, action: Action[T], effort: _Effort) -> T:
         connection = self._open_writer()
-        if commit.number is None or not _took_place(connection, commit.number):
-            commit.number = None
+        if effort.commit is None or not _took_place(connection, effort.commit):
+            effort.commit = None
             transaction = PostgresTransaction(connection)
             connection.execute("BEGIN")
             ((number, version),) = transaction.rows("begin_write")
             if version != LATEST:
                 check_version(version, self.place)  # a newer version came while this one ran
-            commit.result = action(transaction)
-            commit.number = number
+            effort.result = action(transaction)
+            effort.commit = number
             connection.execute("COMMIT")
         self._is_given_up = False
-        result: T = commit.result
+        result: T = effort.result
         return result
 
-    def _pause_after(self, error: psycopg.Error, pauses: Iterator[float]) -> float:
+    def _pause_after(self, error: psycopg.Error, pauses: Iterator[float], effort: _Effort) -> float:
         """How long to wait before a write is tried again; raises where that is of no use."""
         if is_about_text(error):
             raise UnicodeError(str(error)) from error
@@ -119,7 +126,9 @@ class Connections:
         if pause is None:
             self._is_given_up = is_passing(error)
             raise told from error
-        _log.warning("%s Trying again.", told.message)
+        if not effort.is_told:
+            effort.is_told = True
+            _log.warning("%s Trying again for %g s.", told.message, self._patience)
         return pause
 
     def read(self, action: Action[T], *, again: bool = True) -> T:
@@ -147,7 +156,7 @@ class Connections:
     def facts(self) -> DatabaseFacts:
         """See :meth:`dataflow.store.database.Database.facts`."""
 
-        def ask(view: Any) -> DatabaseFacts:
+        def ask(view: Transaction) -> DatabaseFacts:
             ((version,),) = view.execute("SHOW server_version")
             ((schema,),) = view.rows("schema_version")
             ((size,),) = view.rows("schema_bytes")

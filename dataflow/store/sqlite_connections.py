@@ -69,7 +69,7 @@ class Connections:
         self._fork_locked = (False, False)
         self._closed = False
 
-    def write(self, action: Action[T], *, again: bool = True) -> T:
+    def write(self, action: Action[T]) -> T:
         """See :meth:`dataflow.store.database.Database.write`; only the beginning has to wait."""
         with self._writing:
             connection = self._open_writer()

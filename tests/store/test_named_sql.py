@@ -58,8 +58,9 @@ def test_every_statement_parses(store, dialect):
             text = view.text(name)
             list(view.execute(f"EXPLAIN {text}", (None,) * text.count("?")))
         for table in TABLES.values():
-            for text in (make(table) for make in (select_rows, count_rows, delete_rows)):
-                list(view.execute(f"EXPLAIN {text}", (1,)))
+            makers = [select_rows] if table.run is None else [select_rows, count_rows, delete_rows]
+            for text in (make(table) for make in makers):
+                list(view.execute(f"EXPLAIN {text}", (1,) * text.count("?")))
             list(view.execute(f"EXPLAIN {insert_new_row(table)}", (None,) * len(table.columns)))
 
     with contextlib.suppress(_Enough):
