@@ -23,7 +23,7 @@
     ├── InfrastructureError      the machinery around a run
     │   ├── RunnerNotFound · RunnerUnavailable · VersionMismatch · MissingExtra
     │   └── StoreError
-    │       └── StoreTooNew · StoreNotADatabase · StoreUnwritable · RunNotFound
+    │       └── StoreTooNew · StoreNotADatabase · StoreUnwritable · StoreUnreachable · RunNotFound
     └── InternalError            a mistake of ours
 
 ``UnhandledTaskFailure`` stands beside the tree: it is an ``ExceptionGroup`` of the causes.
@@ -203,6 +203,10 @@ class StoreNotADatabase(StoreError):
 
 class StoreUnwritable(StoreError):
     """The store cannot be written: no rights, a read-only file system, or no room."""
+
+
+class StoreUnreachable(StoreError, ConnectionError):
+    """The database of the store does not answer, lets nobody in, or has been away for too long."""
 
 
 class RunNotFound(StoreError, LookupError):

@@ -24,7 +24,8 @@ from typing import Any
 
 from dataflow.errors import StoreError
 from dataflow.model.states import State
-from dataflow.store.run_store import RunStore, open_store, store_path
+from dataflow.store.run_store import RunStore, open_store
+from dataflow.store.store_places import StorePlace, find_place
 from dataflow.store.summaries import (
     AttemptDetail,
     ElementDetail,
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 _ELEMENT = re.compile(r"(.+)\[(\d+)\]")
-_stores: weakref.WeakValueDictionary[Path, RunStore] = weakref.WeakValueDictionary()
+_stores: weakref.WeakValueDictionary[StorePlace, RunStore] = weakref.WeakValueDictionary()
 
 
 def runs(
@@ -280,13 +281,13 @@ class Run:
 
 
 def _store(place: str | Path | None) -> RunStore:
-    path = store_path(place)
-    store = _stores.get(path)
+    found = find_place(place)
+    store = _stores.get(found)
     if store is None:
-        if place is not None and not path.exists():
+        if place is not None and found.path is not None and not found.path.exists():
             hint = "Check the path, or leave it out to read the store of the settings."
-            raise StoreError(f"There is no store at {path}.", hint=hint, path=str(path))
-        store = _stores[path] = open_store(path)
+            raise StoreError(f"There is no store at {found}.", hint=hint, path=str(found))
+        store = _stores[found] = open_store(found)
     return store
 
 

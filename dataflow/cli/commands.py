@@ -59,6 +59,7 @@ class LazyGroup(click.Group):
     lazy={
         "run": ("dataflow.cli.run:run", "Run a flow from a file or a module."),
         "runs": ("dataflow.cli.commands:runs", "Look at what ran: list, show, logs, graph."),
+        "store": ("dataflow.cli.commands:store", "Look after the store: info, prune, export ..."),
         "version": ("dataflow.cli.version:version", "Versions of all that matters; the store."),
     },
 )
@@ -88,4 +89,26 @@ def runs() -> None:
     """Look at what ran.
 
     RUN is a run's name, its id, or the beginning of its id.
+    """
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings=CONTEXT,
+    lazy={
+        "info": ("dataflow.cli.store:show_info", "Where the store is, what is in it, its size."),
+        "vacuum": ("dataflow.cli.store:vacuum", "Give back the room that removed runs have left."),
+        "prune": ("dataflow.cli.store:prune", "Remove old runs."),
+        "export": ("dataflow.cli.store:export_runs", "Write all runs to a file."),
+        "import": ("dataflow.cli.store:import_runs", "Take in the runs of a file."),
+    },
+)
+def store() -> None:
+    r"""Look after the store of runs.
+
+    It is the one that DATAFLOW_STORE_URL names, or the file dataflow.db in DATAFLOW_HOME.
+
+    \b
+      dataflow store prune --older-than 30d
+      dataflow store export - | DATAFLOW_STORE_URL=postgresql://... dataflow store import -
     """

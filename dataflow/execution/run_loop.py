@@ -35,9 +35,9 @@ from dataflow.model.batches import BatchReport, LogLine
 from dataflow.model.records import LogRecord
 from dataflow.model.states import StateCode
 from dataflow.planner.cost_book import CostBook
-from dataflow.settings import get_settings
 from dataflow.store.run_store import RunStore
 from dataflow.store.run_store import open_store as open_run_store
+from dataflow.store.store_places import find_place
 from dataflow.worker.failures import describe
 
 SEGMENT_SECONDS = 0.05
@@ -92,14 +92,14 @@ class RunLoop:
         open_store: Callable[[], RunStore] | None = None,
         show: Callable[[list[LogRecord]], None] = show_logs,
     ) -> None:
-        self.store_path = get_settings().store_path
+        self.store_place = find_place()
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.state = RunState(time.time_ns)
         self.queues: dict[int, RunnerQueue] = {}
         self.graphs: set[FlowGraph] = set()
         self.book = CostBook()
         self.writer = RecordWriter(
-            open_store or (lambda: open_run_store(self.store_path)), self._store_failed, show
+            open_store or (lambda: open_run_store(self.store_place)), self._store_failed, show
         )
         self.error: BaseException | None = None
         self._timers: list[tuple[float, int, Message]] = []
@@ -356,7 +356,7 @@ def run_loop() -> RunLoop:
 def _is_stale(loop: RunLoop) -> bool:
     if loop.closed or loop.error is not None:
         return True
-    return not loop.graphs and loop.store_path != get_settings().store_path
+    return not loop.graphs and loop.store_place != find_place()
 
 
 def close_run_loop() -> None:

@@ -260,7 +260,7 @@ def end_run(scope: RunScope, state: State[Any], run_count: int = 1) -> None:
     """Record how a run ended, and close it."""
     try:
         ending: list[Record] = [state_record(scope, state, run_count), timing_record(scope)]
-        scope.loop.writer.write_now(ending)
+        scope.loop.writer.write_now(ending, is_last=True)
     finally:
         close_scope(scope)
 

@@ -1,14 +1,13 @@
 """Records become rows: packed before the transaction begins, put in while it is open.
 
-The write lock is shared by all processes of a store, so nothing is done under it that can be done
-before.
+What is locked is shared by all processes of a store, so nothing is done under the lock that can be
+done before.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -26,19 +25,19 @@ from dataflow.model.records import (
 )
 from dataflow.model.states import StateCode, check_transition
 from dataflow.store.batch_columns import batch_row, spans_of
-from dataflow.store.named_sql import load_statements
+from dataflow.store.database import Row, Transaction
 from dataflow.store.node_chunks import chunk_nodes
 from dataflow.store.run_keys import run_key
 
-Row = Sequence[Any]
 Batch = tuple[int, Row, list[tuple[int, int, int, bytes]]]
 """The key of the run, the columns, the spans."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What one write puts into each table."""
+    """What one write puts into each table, and the keys of the runs that it is about."""
 
+    keys: set[int]
     runs: list[Row]
     run_states: list[RunStateRecord]
     node_chunks: list[Row]
@@ -49,7 +48,7 @@ class Rows:
     task_timings: list[Row]
 
 
-def pack(records: Iterable[Record]) -> Rows:
+def pack(records: Sequence[Record]) -> Rows:
     """Sort records by kind and make rows of them."""
     runs: list[RunRecord] = []
     run_states: list[RunStateRecord] = []
@@ -71,6 +70,7 @@ def pack(records: Iterable[Record]) -> Rows:
     for record in records:
         add[type(record)](record)
     return Rows(
+        keys={run_key(run_id) for run_id in {record.run_id for record in records}},
         runs=[_run_row(each) for each in runs],
         run_states=run_states,
         node_chunks=[(run_key(run_id), *rest) for run_id, *rest in chunk_nodes(nodes)],
@@ -82,50 +82,41 @@ def pack(records: Iterable[Record]) -> Rows:
     )
 
 
-def put(rows: Rows, connection: sqlite3.Connection) -> None:
+def put(rows: Rows, transaction: Transaction) -> None:
     """Put rows into their tables; a write transaction is open.
 
     Raises:
         InvalidTransition: a run cannot enter a state from the one that it is in.
     """
-    sql = load_statements("sqlite")
+    transaction.hold(rows.keys)
     if rows.runs:
-        connection.executemany(sql["put_run"], rows.runs)
-    if rows.node_chunks:
-        connection.executemany(sql["add_node_chunk"], rows.node_chunks)
+        transaction.change("put_run", rows.runs)
     if rows.batches:
-        _put_batches(rows.batches, connection)
-    if rows.attempts:
-        connection.executemany(sql["add_attempt"], rows.attempts)
-    if rows.logs:
-        connection.executemany(sql["add_log"], rows.logs)
+        _put_batches(rows.batches, transaction)
+    for table in ("node_chunks", "attempts", "logs"):
+        if added := getattr(rows, table):
+            transaction.add(table, added)
     if rows.run_timings:
-        connection.executemany(sql["put_run_timing"], rows.run_timings)
-        connection.executemany(sql["put_task_timing"], rows.task_timings)
+        transaction.change("put_run_timing", rows.run_timings)
+        transaction.change("put_task_timing", rows.task_timings)
     for record in rows.run_states:
-        _put_run_state(record, connection)
+        _put_run_state(record, transaction)
     touched = {row[0] for row in rows.runs} | {run_key(each.run_id) for each in rows.run_states}
-    for key in touched:
-        _show_state(key, connection)
+    for key in sorted(touched):
+        _show_state(key, transaction)
 
 
-def _put_batches(batches: list[Batch], connection: sqlite3.Connection) -> None:
-    sql = load_statements("sqlite")
-    (last,) = connection.execute(sql["last_batch"]).fetchone()
-    numbered = list(enumerate(batches, last + 1))
-    connection.executemany(
-        sql["add_batch"], [(batch, key, *row) for batch, (key, row, _) in numbered]
-    )
-    connection.executemany(
-        sql["add_span"],
-        [(batch, key, *span) for batch, (key, _, spans) in numbered for span in spans],
-    )
+def _put_batches(batches: list[Batch], transaction: Transaction) -> None:
+    numbers = transaction.rows("new_batches", (len(batches),))
+    numbered = [(number, *batch) for (number,), batch in zip(numbers, batches, strict=True)]
+    transaction.add("batches", [(number, key, *row) for number, key, row, _ in numbered])
+    spans = [(number, key, *span) for number, key, _, spans in numbered for span in spans]
+    transaction.add("spans", spans)
 
 
-def _put_run_state(record: RunStateRecord, connection: sqlite3.Connection) -> None:
-    sql = load_statements("sqlite")
+def _put_run_state(record: RunStateRecord, transaction: Transaction) -> None:
     key = run_key(record.run_id)
-    latest = connection.execute(sql["latest_run_state"], (key,)).fetchone()
+    latest = transaction.row("latest_run_state", (key,))
     if latest is not None:
         try:
             check_transition(StateCode(latest[0]), StateCode(record.code))
@@ -134,28 +125,19 @@ def _put_run_state(record: RunStateRecord, connection: sqlite3.Connection) -> No
             which = {"run_id": record.run_id, "refused": record}
             raise InvalidTransition(text, hint=error.hint, **which) from None
     row = (record.code, record.name, record.message, record.timestamp_ns, record.run_count)
-    connection.execute(sql["add_run_state"], (key, *row))
+    transaction.add("run_states", [(key, *row)])
 
 
-def _show_state(key: int, connection: sqlite3.Connection) -> None:
-    sql = load_statements("sqlite")
-    latest = connection.execute(sql["latest_run_state"], (key,)).fetchone()
+def _show_state(key: int, transaction: Transaction) -> None:
+    latest = transaction.row("latest_run_state", (key,))
     if latest is None:
         return
-    code, name, message, timestamp_ns, run_count = latest
-    (started_ns,) = connection.execute(sql["first_run_start"], (key,)).fetchone()
-    values = {
-        "run": key,
-        "code": code,
-        "type": StateCode(code).type.value,
-        "name": name,
-        "message": message,
-        "timestamp_ns": timestamp_ns,
-        "run_count": run_count,
-        "started_ns": started_ns,
-        "ended_ns": timestamp_ns if StateCode(code).is_final else None,
-    }
-    connection.execute(sql["set_run_state"], values)
+    number, name, message, timestamp_ns, run_count = latest
+    code = StateCode(number)
+    start = transaction.row("first_run_start", (key,))
+    ended_ns = timestamp_ns if code.is_final else None
+    state = (number, code.type.value, name, message, timestamp_ns, run_count)
+    transaction.change("set_run_state", [(*state, start and start[0], ended_ns, key)])
 
 
 def _run_row(record: RunRecord) -> Row:
@@ -233,7 +215,7 @@ def _task_timing_rows(record: RunTimingRecord) -> list[Row]:
     return [(task, record.ended_ns, key, calls, ns) for task, calls, ns in record.tasks]
 
 
-def clean_text(record: Record) -> Record:
+def clean_text(record: Record, *, keep_nul: bool) -> Record:
     """The record with text that is no valid Unicode (names of files can be so) made legible."""
     if isinstance(record, NodeRecord):
         names = list(record._fields)
@@ -243,7 +225,8 @@ def clean_text(record: Record) -> Record:
     for name in names:
         value = getattr(record, name)
         if isinstance(value, str):
-            changes[name] = value.encode("utf-8", "backslashreplace").decode()
+            legible = value.encode("utf-8", "backslashreplace").decode()
+            changes[name] = legible if keep_nul else legible.replace("\0", "\\x00")
     if isinstance(record, NodeRecord):
         return record._replace(**changes)
     return replace(record, **changes)
