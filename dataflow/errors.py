@@ -9,7 +9,9 @@
     │   ├── MappingMissingIterable     also ValueError
     │   ├── TraceError                 the body needs a value while nothing runs
     │   ├── CycleError                 also ValueError
-    │   └── SettingsError              also ValueError
+    │   ├── SettingsError              also ValueError
+    │   └── ArtifactError · VariableError  also ValueError
+    │       └── VariableExists
     ├── RunError                 a run did not end well
     │   ├── UpstreamTaskError          what this one needs has failed
     │   ├── FailedRun · CrashedRun · CancelledRun · PausedRun
@@ -23,7 +25,8 @@
     ├── InfrastructureError      the machinery around a run
     │   ├── RunnerNotFound · RunnerUnavailable · VersionMismatch · MissingExtra
     │   └── StoreError
-    │       └── StoreTooNew · StoreNotADatabase · StoreUnwritable · StoreUnreachable · RunNotFound
+    │       ├── StoreTooNew · StoreNotADatabase · StoreUnwritable · StoreUnreachable
+    │       └── RunNotFound · ArtifactNotFound · VariableNotFound
     └── InternalError            a mistake of ours
 
 ``UnhandledTaskFailure`` stands beside the tree: it is an ``ExceptionGroup`` of the causes.
@@ -111,6 +114,18 @@ class CycleError(DefinitionError, ValueError):
 
 class SettingsError(DefinitionError, ValueError):
     """A setting has a value that cannot be used."""
+
+
+class ArtifactError(DefinitionError, ValueError):
+    """An artifact has a key or a content that cannot be used."""
+
+
+class VariableError(DefinitionError, ValueError):
+    """A variable has a name or a value that cannot be used."""
+
+
+class VariableExists(VariableError):
+    """A variable is there already, and was not to be overwritten."""
 
 
 class RunError(DataflowError):
@@ -206,7 +221,18 @@ class StoreUnwritable(StoreError):
 
 
 class StoreUnreachable(StoreError, ConnectionError):
-    """The database of the store does not answer, lets nobody in, or has been away for too long."""
+    """The database of the store does not answer, lets nobody in, or has been away for too long.
+
+    Also: a task needs the store of its run, and runs where that is not.
+    """
+
+
+class ArtifactNotFound(StoreError, LookupError):
+    """No artifact goes by that key or id."""
+
+
+class VariableNotFound(StoreError, LookupError):
+    """No variable goes by that name."""
 
 
 class RunNotFound(StoreError, LookupError):

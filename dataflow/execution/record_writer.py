@@ -170,6 +170,7 @@ def _key(record: RunStateRecord) -> tuple[str, int, int]:
 
 def _refused(record: Record, error: InvalidTransition) -> LogRecord:
     """A line that tells of a state that a run could not enter."""
+    assert isinstance(record, RunStateRecord)
     text = f"A state was not recorded. {error.message}"
     name = "dataflow.flow_runs"
     return LogRecord(record.run_id, None, None, 1, now_ns(), logging.ERROR, name, text, None, 0)

@@ -44,6 +44,7 @@ class FlowGraph:
         self.queue: Any = None  # what waits for this graph's runner; the run loop sets it
         self.info: Any = None  # what tasks may ask about the run
         self.say: Callable[[int, str], None] = lambda level, message: None  # logs for the run
+        self.begun: dict[tuple[int, int | None], int] = {}  # attempts that hooks were told of
         self.large = LargeValues()
         self.times = PhaseTimes()
         self._sent: tuple[Any, Any, PackedColumn | None] = (None, None, None)

@@ -20,6 +20,7 @@ from dataflow.store.record_rows import clean_text, pack, put
 if TYPE_CHECKING:
     from dataflow.model.states import State
     from dataflow.store.summaries import (
+        ArtifactSummary,
         ElementDetail,
         FailureSummary,
         LogEntry,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         NodeTiming,
         PhaseSeconds,
         RunSummary,
+        VariableSummary,
     )
     from dataflow.store.transfer import Imported
     from dataflow.store.upkeep import StoreInfo
@@ -181,3 +183,62 @@ class DatabaseStore:
         from dataflow.store.transfer import import_runs
 
         return import_runs(self._database, source)
+
+    # --- artifacts and variables -----------------------------------------------------------------
+
+    def artifacts(
+        self,
+        *,
+        artifact_id: str | None = None,
+        key: str | None = None,
+        type: str | None = None,
+        run_id: str | None = None,
+        latest: bool = False,
+        limit: int | None = 100,
+        offset: int = 0,
+    ) -> list[ArtifactSummary]:
+        """See :meth:`ArtifactStore.artifacts`."""
+        from dataflow.store.artifact_queries import find_artifacts
+        from dataflow.store.artifact_rows import artifact_conditions
+
+        conditions = artifact_conditions(artifact_id, key, type, run_id, latest)
+        return self._database.read(lambda view: find_artifacts(view, conditions, limit, offset))
+
+    def delete_artifacts(self, *, artifact_id: str | None = None, key: str | None = None) -> int:
+        """See :meth:`ArtifactStore.delete_artifacts`."""
+        from dataflow.store.artifact_queries import delete_artifacts
+        from dataflow.store.artifact_rows import artifact_conditions
+
+        conditions = artifact_conditions(artifact_id, key)
+        return self._database.write(lambda transaction: delete_artifacts(transaction, conditions))
+
+    def variable(self, name: str) -> VariableSummary | None:
+        """See :meth:`VariableStore.variable`."""
+        from dataflow.store import variable_queries
+
+        return self._database.read(lambda view: variable_queries.variable(view, name))
+
+    def variables(self) -> list[VariableSummary]:
+        """See :meth:`VariableStore.variables`."""
+        from dataflow.store import variable_queries
+
+        return self._database.read(variable_queries.variables)
+
+    def set_variable(
+        self, name: str, value_json: str, tags: Collection[str], now_ns: int, overwrite: bool
+    ) -> bool:
+        """See :meth:`VariableStore.set_variable`."""
+        from dataflow.store import variable_queries
+
+        values = (name, value_json, tags, now_ns, overwrite)
+        return self._database.write(
+            lambda transaction: variable_queries.set_variable(transaction, *values)
+        )
+
+    def delete_variable(self, name: str) -> bool:
+        """See :meth:`VariableStore.delete_variable`."""
+        from dataflow.store import variable_queries
+
+        return self._database.write(
+            lambda transaction: variable_queries.delete_variable(transaction, name)
+        )

@@ -13,6 +13,8 @@ from typing import Any
 
 from dataflow.errors import InvalidTransition
 from dataflow.model.records import (
+    ArtifactRecord,
+    ArtifactUpdateRecord,
     AttemptRecord,
     BatchRecord,
     LogRecord,
@@ -24,6 +26,8 @@ from dataflow.model.records import (
     RunTimingRecord,
 )
 from dataflow.model.states import StateCode, check_transition
+from dataflow.store.artifact_queries import put_artifacts
+from dataflow.store.artifact_rows import latest_updates
 from dataflow.store.batch_columns import batch_row, spans_of
 from dataflow.store.database import Row, Transaction
 from dataflow.store.node_chunks import chunk_nodes
@@ -46,6 +50,8 @@ class Rows:
     logs: list[Row]
     run_timings: list[Row]
     task_timings: list[Row]
+    artifacts: list[ArtifactRecord]
+    artifact_updates: list[Row]
 
 
 def pack(records: Sequence[Record]) -> Rows:
@@ -57,6 +63,8 @@ def pack(records: Sequence[Record]) -> Rows:
     attempts: list[AttemptRecord] = []
     logs: list[LogRecord] = []
     timings: list[RunTimingRecord] = []
+    artifacts: list[ArtifactRecord] = []
+    artifact_updates: list[ArtifactUpdateRecord] = []
     add: dict[type, Any] = {
         RunRecord: runs.append,
         RunStateRecord: run_states.append,
@@ -66,11 +74,13 @@ def pack(records: Sequence[Record]) -> Rows:
         AttemptRecord: attempts.append,
         LogRecord: logs.append,
         RunTimingRecord: timings.append,
+        ArtifactRecord: artifacts.append,
+        ArtifactUpdateRecord: artifact_updates.append,
     }
     for record in records:
         add[type(record)](record)
     return Rows(
-        keys={run_key(run_id) for run_id in {record.run_id for record in records}},
+        keys={run_key(name) for name in _held_by(records)},
         runs=[_run_row(each) for each in runs],
         run_states=run_states,
         node_chunks=[(run_key(run_id), *rest) for run_id, *rest in chunk_nodes(nodes)],
@@ -79,7 +89,16 @@ def pack(records: Sequence[Record]) -> Rows:
         logs=[_log_row(each) for each in logs],
         run_timings=[_timing_row(each) for each in timings],
         task_timings=[row for each in timings for row in _task_timing_rows(each)],
+        artifacts=artifacts,
+        artifact_updates=latest_updates(artifact_updates),
     )
+
+
+def _held_by(records: Sequence[Record]) -> set[str]:
+    """What a write is about: runs, and keys of artifacts, whose versions are counted."""
+    runs = {record.run_id for record in records if not isinstance(record, ArtifactUpdateRecord)}
+    keys = {f"artifact {record.key}" for record in records if isinstance(record, ArtifactRecord)}
+    return {run_id for run_id in runs if run_id is not None} | keys
 
 
 def put(rows: Rows, transaction: Transaction) -> None:
@@ -99,6 +118,12 @@ def put(rows: Rows, transaction: Transaction) -> None:
     if rows.run_timings:
         transaction.change("put_run_timing", rows.run_timings)
         transaction.change("put_task_timing", rows.task_timings)
+    if rows.artifacts or rows.artifact_updates:
+        put_artifacts(transaction, rows.artifacts, rows.artifact_updates)
+    _put_run_states(rows, transaction)
+
+
+def _put_run_states(rows: Rows, transaction: Transaction) -> None:
     for record in rows.run_states:
         _put_run_state(record, transaction)
     touched = {row[0] for row in rows.runs} | {run_key(each.run_id) for each in rows.run_states}

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+from dataflow.store.artifact_store import ArtifactStore
 from dataflow.store.store_places import StorePlace, find_place
+from dataflow.store.variable_store import VariableStore
 
 if TYPE_CHECKING:
     from dataflow.model.records import Record
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
     from dataflow.store.upkeep import StoreInfo
 
 
-class RunStore(Protocol):
-    """Where runs are recorded.
+class RunStore(ArtifactStore, VariableStore, Protocol):
+    """Where runs are recorded, and what they show and share.
 
     A run id that is not there has no states, nodes, failures or logs; only ``run`` and ``element``
     raise. Records may arrive in any order, those of a run before the run's own.

@@ -34,6 +34,11 @@ class StorePlace:
     path: Path | None = None
     url: str = field(default="", repr=False)
 
+    @property
+    def address(self) -> str:
+        """What another process finds it by, with all its secrets."""
+        return self.url or str(self.path)
+
     def __str__(self) -> str:
         return self.shown
 

@@ -7,6 +7,7 @@ named here, and made by a migration of each dialect, takes part in all of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Table:
     batch: str | None = None
 
 
-def _table(name: str, columns: str, **options: str) -> Table:
+def _table(name: str, columns: str, **options: Any) -> Table:
     return Table(name, tuple(columns.split()), **options)
 
 
@@ -64,6 +65,12 @@ _IN_ORDER = (
         order="run",
     ),
     _table("task_timings", "task ended_ns run calls busy_ns", order="ended_ns, task"),
+    _table(
+        "artifacts",
+        "artifact_id key version type description run node element attempt created_ns updated_ns "
+        "data_json",
+    ),
+    _table("variables", "name value_json tags created_ns updated_ns", run=None, order="name"),
 )
 
 TABLES = {table.name: table for table in _IN_ORDER}

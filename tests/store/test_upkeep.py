@@ -13,10 +13,17 @@ from dataflow.store.run_store import RunStore
 from dataflow.store.sqlite_schema import LATEST
 from dataflow.store.tables import TABLES, count_rows
 from tests.store.programs import beginning, portion
-from tests.store.samples import T0, fresh_run_id, run_record, run_state, run_timing_record
+from tests.store.samples import (
+    T0,
+    artifact_record,
+    fresh_run_id,
+    run_record,
+    run_state,
+    run_timing_record,
+)
 
 DAY = 24 * 3600 * 10**9
-OF_RUNS = [name for name, table in TABLES.items() if table.run is not None]
+OF_RUNS = {name: table for name, table in TABLES.items() if table.run is not None}
 
 
 def write_run(store: RunStore, ended_day: int | None, **changes) -> str:
@@ -26,7 +33,8 @@ def write_run(store: RunStore, ended_day: int | None, **changes) -> str:
     store.write(
         [run_record(run_id, **changes), *beginning(run_id)[1:], *portion(run_id, 0), timing]
     )
-    store.write([run_record(run_id, **changes)])
+    shown = artifact_record(0, artifact_id=run_id, run_id=run_id)
+    store.write([run_record(run_id, **changes), shown])
     if ended_day is not None:
         store.write([run_state(run_id, StateCode.COMPLETED, T0 + ended_day * DAY)])
     return run_id
@@ -113,7 +121,7 @@ def test_every_row_of_a_run_is_found_by_an_index(store, dialect):
     def plans(view: Transaction) -> list[str]:
         if dialect == "postgres":
             list(view.execute("SELECT set_config('enable_seqscan', 'off', true)"))
-        texts = [f"{explain} {count_rows(TABLES[name])}" for name in OF_RUNS]
+        texts = [f"{explain} {count_rows(table)}" for table in OF_RUNS.values()]
         return [" ".join(str(row[-1]) for row in view.execute(text, (1,))) for text in texts]
 
     assert not [plan for plan in store._database.read(plans) if walk in plan]

@@ -169,3 +169,53 @@ SELECT count(*), coalesce(sum(count), 0) FROM batches;
 -- name: count_logs
 -- How many log lines there are.
 SELECT count(*) FROM logs;
+
+-- name: last_artifact_version
+-- The version of the last artifact of a key; 0: there is none.
+SELECT coalesce(max(version), 0) FROM artifacts WHERE key = ?;
+
+-- name: add_artifact
+-- An artifact; sent again it changes nothing.
+INSERT INTO artifacts (
+    artifact_id, key, version, type, description, run, node, element, attempt, created_ns,
+    updated_ns, data_json
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (artifact_id) DO NOTHING;
+
+-- name: update_artifact
+-- An artifact shows something else; what was said later stays, whatever comes first.
+UPDATE artifacts SET data_json = ?, description = coalesce(?, description), updated_ns = ?
+WHERE artifact_id = ? AND updated_ns <= ?;
+
+-- name: find_artifacts
+-- Artifacts, those stored last first; the conditions are put in by artifact_rows.py.
+SELECT artifact_id, artifacts.key, version, type, description, runs.run_id, node, element, attempt,
+    artifacts.created_ns, updated_ns, data_json
+FROM artifacts LEFT JOIN runs ON runs.key = artifacts.run /*conditions*/
+ORDER BY id DESC LIMIT ? OFFSET ?;
+
+-- name: count_artifacts
+-- How many artifacts there are with certain conditions.
+SELECT count(*) FROM artifacts /*conditions*/;
+
+-- name: delete_artifacts
+-- Artifacts go; the conditions are put in.
+DELETE FROM artifacts /*conditions*/;
+
+-- name: variable
+-- One variable.
+SELECT name, value_json, tags, created_ns, updated_ns FROM variables WHERE name = ?;
+
+-- name: variables
+-- All variables by name.
+SELECT name, value_json, tags, created_ns, updated_ns FROM variables ORDER BY name;
+
+-- name: put_variable
+-- A variable, whether it is there or not.
+INSERT INTO variables (name, value_json, tags, created_ns, updated_ns) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET
+    value_json = excluded.value_json, tags = excluded.tags, updated_ns = excluded.updated_ns;
+
+-- name: delete_variable
+-- A variable goes.
+DELETE FROM variables WHERE name = ?;
