@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     )
     from dataflow.tasks import Task, task
     from dataflow.transactions import get_transaction, transaction
+    from dataflow.variables import Variable
     from dataflow.worker.run_logs import get_run_logger
 
 _STATES = (
@@ -75,6 +76,7 @@ _HOMES = {
     "cancel_flow_run": "dataflow.control",
     "pause_flow_run": "dataflow.control",
     "resume_flow_run": "dataflow.control",
+    "Variable": "dataflow.variables",
     "allow_failure": "dataflow.model.annotations",
     "as_completed": "dataflow.futures",
     "exponential_backoff": "dataflow.model.retry_policy",
@@ -116,6 +118,7 @@ __all__ = [
     "TaskFuture",
     "ThreadPoolTaskRunner",
     "TimedOut",
+    "Variable",
     "__version__",
     "allow_failure",
     "as_completed",

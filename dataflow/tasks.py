@@ -205,8 +205,8 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         timeout_seconds: how long one attempt may take; then it is TimedOut.
         task_run_name: a template such as ``"{day:%Y-%m}"``, or a callable.
         log_prints: whether prints become log lines (None: as the flow says).
-        on_running, on_completion, on_failure: hooks ``hook(task, task_run, state)``.
-        on_cancellation: the same for runs that are cancelled while a worker has them.
+        on_running, on_completion, on_failure, on_cancellation, on_crashed: hooks
+            ``hook(task, task_run, state)``; ``on_cancellation`` of runs that have begun.
         on_commit, on_rollback: hooks ``hook(transaction)`` for runs inside a ``transaction()``.
         resources: what a worker must have free for a run, such as ``{"GPU": 1}``.
         batch_size: the most elements that may share a batch.

@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from dataflow.execution.interruption import Interruptible, RunCancelled
+from dataflow.execution.interruptible import Interruptible
+from dataflow.execution.interruptions import RunCancelled
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, BatchReport
 from dataflow.planner.batch_sizes import RunnerCosts

@@ -51,14 +51,7 @@ class CallEnded(NamedTuple):
     code: int
 
 
-class Interrupted(NamedTuple):
-    """Task runs that a worker had been given are among those that were cancelled just before."""
-
-    node: TaskNode | MapNode
-    elements: Sequence[int | None]
-
-
-Announcement = CallsEnded | ElementsEnded | MapFailed | LengthKnown | CallEnded | Interrupted
+Announcement = CallsEnded | ElementsEnded | MapFailed | LengthKnown | CallEnded
 Callback = Callable[[], None]
 
 
@@ -80,7 +73,7 @@ def _apply(announcement: Announcement) -> list[Callback]:
     node: Any = announcement.node
     if isinstance(announcement, ElementsEnded):
         return _apply_elements(node, announcement)
-    if isinstance(announcement, (CallEnded, Interrupted)):
+    if isinstance(announcement, CallEnded):
         return []
     woken = list(node.length_callbacks)
     node.length_callbacks.clear()
@@ -184,8 +177,6 @@ def _publish(announcements: list[Announcement]) -> None:
         if isinstance(announcement, CallsEnded):
             for each, code in zip(announcement.nodes, announcement.codes, strict=True):
                 _count(calls, each, code)
-            continue
-        if isinstance(announcement, Interrupted):
             continue
         node = announcement.node
         run_id = node.graph.run_id

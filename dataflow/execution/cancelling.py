@@ -7,25 +7,10 @@ to be just at that call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from dataflow.execution.announcements import Interrupted
 from dataflow.execution.queues import Flight
-from dataflow.graph.nodes import ENDED_CODES, MapNode, TaskNode
-
-
-def interrupted_by_end(flights: Iterable[Flight]) -> Iterator[Interrupted]:
-    """What hooks are told of when all that these batches have left is cancelled."""
-    for flight in flights:
-        if flight.stages is None:
-            for node in flight.calls:
-                if node.task.has_hooks and node.code not in ENDED_CODES:
-                    yield Interrupted(node, (None,))
-            continue
-        for stage in flight.stages:
-            left = [each for each in flight.elements if stage.settled[each] not in ENDED_CODES]
-            if left and stage.task.has_hooks:
-                yield Interrupted(stage, left)
+from dataflow.graph.nodes import MapNode, TaskNode
 
 
 def positions_of(flight: Flight, node: TaskNode | MapNode, element: int | None) -> Sequence[int]:

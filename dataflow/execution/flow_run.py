@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +28,13 @@ from dataflow.execution.displays import offer_display
 from dataflow.execution.flow_ending import state_of_exception, state_of_result
 from dataflow.execution.flow_run_info import FlowRunInfo
 from dataflow.execution.hooks import call_hooks, hooks_for
-from dataflow.execution.interruption import RunCancelled, Terminated, on_sigterm
+from dataflow.execution.interruptible import on_sigterm
+from dataflow.execution.interruptions import (
+    Terminated,
+    code_of_interruption,
+    is_cancellation,
+    message_of_interruption,
+)
 from dataflow.execution.open_runs import cancel_run
 from dataflow.execution.records_of import node_record, subflow_record
 from dataflow.execution.results import wait_for_all
@@ -41,10 +46,9 @@ from dataflow.execution.scope import (
     end_run,
     log_level,
     record_state,
-    store_of,
     submitted_call,
 )
-from dataflow.execution.task_hooks import hook_thread
+from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.tags import current_tags
 from dataflow.graph.trace import find_refs, trace_call
 from dataflow.ids import new_run_id, new_run_name
@@ -154,7 +158,6 @@ class FlowRun:
             scheduled_ns=self.node_begun,
             log_level=log_level(),
             log_prints=log_prints,
-            store=store_of(parent),
         )
         return begin_run(
             info,
@@ -226,6 +229,7 @@ class FlowRun:
         self.scope.graph.info = self.scope.info
         retrying = State.of_code(StateCode.RETRYING)
         record_state(self.scope, retrying, self.attempt)
+        self._hooks(retrying)
 
     def state_after(self, result: Any) -> State[Any]:
         """Wait for all that was submitted; the state for what the body returned."""
@@ -247,9 +251,8 @@ class FlowRun:
     def _interrupted(self, error: BaseException) -> State[Any]:
         """It is cancelled, or sys.exit was called: end what is under way, say so."""
         cancellation = self.scope.cancellation
-        said = _who_cancelled(cancellation or error)
-        code = StateCode.CANCELLED if said else StateCode.CRASHED
-        said = said or f"Flow run was ended by {error!r}."
+        code = code_of_interruption(cancellation or error)
+        said = message_of_interruption("Flow run", cancellation or error)
         try:
             self._wind_up(code, said)
         except KeyboardInterrupt:  # asked for twice: now
@@ -273,15 +276,21 @@ class FlowRun:
         cancellation = self.scope.cancellation
         if cancellation is None or cancellation.run_id != self.scope.info.run_id:
             return False
-        return error is cancellation or _is_cancellation(error)
+        return error is cancellation or is_cancellation(error)
 
     def end(self, state: State[Any]) -> None:
         """Record how it ended; call the hooks."""
         try:
-            hook_thread.drain()
+            wait_for_hooks(self.scope.graph)
         except KeyboardInterrupt:
             if not state.is_cancelled():
                 raise
+        finally:  # also when Ctrl-C ends the wait
+            self._record_end(state)
+        self._announce_end(state)
+        self._hooks(state)
+
+    def _record_end(self, state: State[Any]) -> None:
         level = logging.INFO if state.is_completed() else logging.ERROR
         level = logging.WARNING if state.is_cancelled() else level
         said = f": {state.message}" if state.message else ""
@@ -295,8 +304,6 @@ class FlowRun:
             if self.parent is not None and self.node is not None:
                 record = subflow_record(self.node, int(state.code), self.node_begun, now_ns())
                 self.parent.loop.writer.write(*record)
-        self._announce_end(state)
-        self._hooks(state)
 
     def _announce_end(self, state: State[Any]) -> None:
         from dataflow import events
@@ -310,6 +317,7 @@ class FlowRun:
         if hooks:
             run = FlowRunInfo(self.scope.info, state)
             call_hooks(hooks, (self.flow, run, state), self.scope.say)
+            self.scope.loop.writer.write_now([])  # what they logged is there when the flow returns
 
 
 def _parent() -> RunScope | None:
@@ -326,23 +334,6 @@ def _as_json(parameters: dict[str, Any]) -> str:
     from dataflow.model.parameters import parameters_to_json
 
     return parameters_to_json(parameters)
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    """Whether this is how an event loop cancels a coroutine (asyncio may not even be loaded)."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and isinstance(error, asyncio.CancelledError)
-
-
-def _who_cancelled(error: BaseException) -> str | None:
-    """Who wants a run to end whose body ends with this; None: nobody, it is an accident."""
-    if isinstance(error, KeyboardInterrupt):
-        return "Flow run was cancelled by Ctrl-C."
-    if isinstance(error, Terminated):
-        return "Flow run was cancelled by SIGTERM."
-    if isinstance(error, RunCancelled):
-        return error.message
-    return f"Flow run was cancelled by {error!r}." if _is_cancellation(error) else None
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dataflow.execution.occupation import Occupation
+from dataflow.model.batches import StoreAddress
 
 
 class LimitedTask:
@@ -13,7 +14,7 @@ class LimitedTask:
     The wait for them is no part of the call: a time limit begins after it.
     """
 
-    def __init__(self, task: Any, limits: tuple[str, ...], store: str) -> None:
+    def __init__(self, task: Any, limits: tuple[str, ...], store: StoreAddress | None) -> None:
         self._task = task
         self._limits = limits
         self._store = store
@@ -23,12 +24,12 @@ class LimitedTask:
 
     def holding(self) -> Occupation:
         """Holds the slots of one call."""
-        return Occupation(self._limits, place=self._store)
+        return Occupation(self._limits, store=self._store)
 
     def __reduce__(self) -> Any:
         return LimitedTask, (self._task, self._limits, self._store)
 
 
-def limited(tasks: list[Any], limits: tuple[str, ...], store: str) -> list[Any]:
+def limited(tasks: list[Any], limits: tuple[str, ...], store: StoreAddress | None) -> list[Any]:
     """The tasks of a batch, each call of which is under these limits."""
     return [LimitedTask(task, limits, store) for task in tasks]

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from dataflow.errors import ConcurrencySlotAcquisitionError
 from dataflow.execution.slots import SlotKeeper, check_size, slot_keeper
+from dataflow.model.batches import StoreAddress
 from dataflow.store.slots import Limit
 
 _logger = logging.getLogger("dataflow.limits")
@@ -20,7 +21,7 @@ class Occupation:
         occupy: how many slots of each.
         timeout_seconds: how long to wait at most; None: for ever.
         strict: whether a limit that is not there is an error.
-        place: the store of the limits; None: that of the run that asks.
+        store: that of the limits; None: that of the run that asks.
     """
 
     def __init__(
@@ -29,9 +30,9 @@ class Occupation:
         occupy: int = 1,
         timeout_seconds: float | None = None,
         strict: bool = False,
-        place: str | None = None,
+        store: StoreAddress | None = None,
     ) -> None:
-        self._place = place
+        self._store = store
         self._names = names
         self._occupy = occupy
         self._timeout = timeout_seconds
@@ -59,7 +60,7 @@ class Occupation:
         self.__exit__(*exception)
 
     def _wanted(self) -> tuple[SlotKeeper, dict[str, int]]:
-        keeper = slot_keeper(self._place)
+        keeper = slot_keeper(self._store)
         known = known_limits(keeper, self._names, self._strict)
         for name, limit in known.items():
             check_size(name, self._occupy, limit.slots)

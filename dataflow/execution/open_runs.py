@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dataflow.execution.interruption import RunCancelled
+from dataflow.execution.interruptions import RunCancelled
 from dataflow.model.states import StateCode
 
 open_runs: dict[str, Any] = {}

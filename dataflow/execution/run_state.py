@@ -20,11 +20,10 @@ from dataflow.execution.announcements import (
     Announcement,
     CallsEnded,
     ElementsEnded,
-    Interrupted,
     LengthKnown,
     MapFailed,
 )
-from dataflow.execution.cancelling import interrupted_by_end, positions_of
+from dataflow.execution.cancelling import positions_of
 from dataflow.execution.failure_log import FailureLog
 from dataflow.execution.learning import learn
 from dataflow.execution.losses import Verdict, lost_calls, lost_elements, verdict_on
@@ -718,13 +717,12 @@ class RunState:
         """End all nodes that have not ended with one failure; the batches under way for them."""
         graphs = {id(node.graph) for node in nodes}
         flights = [flight for flight in queue.flights.values() if id(flight.graph) in graphs]
-        interrupted = list(interrupted_by_end(flights)) if code == StateCode.CANCELLED else []
         for work in list(queue.calls.values()):
             kept = [node for node in work.nodes if id(node.graph) not in graphs]
             work.nodes.clear()
             work.nodes.extend(kept)
         queue.drop_maps(graphs)
-        for node in nodes:
+        for node in reversed(nodes):  # so that none is NotReady because of one before it
             if isinstance(node, TaskNode) and node.code not in ENDED_CODES:
                 self._not_ready(node, failure, code)
             elif isinstance(node, MapNode) and node.left != 0:
@@ -733,7 +731,6 @@ class RunState:
                 else:
                     self._fail_rest(node, failure, code)
         self._settle()
-        self.outbox.announcements.extend(interrupted)
         for flight in flights:
             queue.land(flight.batch.id)
         return [flight.batch.id for flight in flights]
@@ -774,9 +771,6 @@ class RunState:
                 flights.append(flight)
                 flight.cancelled |= positions
                 queue.told(flight, positions)
-                if node.task.has_hooks:
-                    interrupted = _elements_at(flight, node, positions)
-                    self.outbox.announcements.append(Interrupted(node, interrupted))
         return flights
 
     def _cancel_map(self, node: MapNode, failure: Failure) -> None:
@@ -818,16 +812,6 @@ def _name(node: TaskNode | MapNode, element: int | None) -> str:
     if isinstance(node, MapNode) and element is not None:
         return node.element_name(element)
     return node.name
-
-
-def _elements_at(
-    flight: Flight, node: TaskNode | MapNode, positions: set[int]
-) -> Sequence[int | None]:
-    """The elements of a node that some calls of a batch are."""
-    if isinstance(node, TaskNode) or flight.stages is None:
-        return (None,)
-    width, number = len(flight.stages), flight.stages.index(node)
-    return [flight.elements[at // width] for at in sorted(positions) if at % width == number]
 
 
 def _told_before(flight: Flight, report: BatchReport) -> list[int]:

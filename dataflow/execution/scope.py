@@ -16,23 +16,26 @@ import socket
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from dataflow.clock import now_ns
 from dataflow.execution.crash_hooks import call_crash_hooks
 from dataflow.execution.garbage import sparing_collector
-from dataflow.execution.interruption import Interruptible, RunCancelled
+from dataflow.execution.interruptible import Interruptible
+from dataflow.execution.interruptions import RunCancelled
 from dataflow.execution.open_runs import cancel_run, open_runs, resume_run
 from dataflow.execution.results import wait_for_all
 from dataflow.execution.run_loop import RunLoop, run_loop
 from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.runner_protocol import Runner
+from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.ids import new_run_id, new_run_name
-from dataflow.model.batches import RunInfo
+from dataflow.model.batches import RunInfo, StoreAddress
 from dataflow.model.records import LogRecord, Record, RunRecord, RunStateRecord, RunTimingRecord
 from dataflow.model.states import State, StateCode
 from dataflow.process_ids import this_process
@@ -102,6 +105,7 @@ class RunScope:
     def close(self) -> None:
         """End a run inside a worker, when the call that it belongs to has ended."""
         wait_for_all(self.graph)
+        wait_for_hooks(self.graph)
         end_run(self, State.of_code(StateCode.COMPLETED))
         self.loop.close()
 
@@ -120,7 +124,8 @@ class _Door(RunScope):
 
 
 _lock = threading.Lock()
-_implicit: tuple[int, RunScope] | None = None
+_Implicit = tuple[int, RunScope, Callable[[], None]]
+_implicit: _Implicit | None = None
 
 
 def log_level() -> int:
@@ -151,6 +156,12 @@ def open_scope(
     return scope
 
 
+def scope_of(run_id: str) -> RunScope | None:
+    """The run of that id, if it is going on in this process."""
+    found: RunScope | None = open_runs.get(run_id)
+    return found
+
+
 def close_scope(scope: RunScope) -> None:
     """End a run: nothing can be added to it any more."""
     scope.graph.closed = True
@@ -176,7 +187,7 @@ def active_scope() -> RunScope:
     call = current_call.get()
     if call is None:
         return _implicit_scope()
-    found: RunScope | None = open_runs.get(call.run.run_id)
+    found = scope_of(call.run.run_id)
     return found if found is not None else _scope_in_worker(call)
 
 
@@ -188,31 +199,52 @@ def _implicit_scope() -> RunScope:
             if not scope.graph.closed and scope.loop is run_loop(_new_watch):
                 return scope
         scope = begin_run(
-            RunInfo(
-                new_run_id(),
-                new_run_name(),
-                "implicit",
-                log_level=log_level(),
-                store=store_of(None),
-            ),
+            RunInfo(new_run_id(), new_run_name(), "implicit", log_level=log_level()),
             choose_runner(None),
             None,
         )
-        _implicit = os.getpid(), scope
-        atexit.register(_end_implicit, scope)
+        end = partial(_end_implicit, scope)
+        _implicit = os.getpid(), scope, end
+        atexit.register(end)
         return scope
-
-
-def store_of(parent: RunScope | None) -> str:
-    """The store that a run is recorded in: its parent's, also inside workers."""
-    return parent.info.store if parent is not None else str(get_settings().store_path)
 
 
 def _end_implicit(scope: RunScope) -> None:
     if scope.graph.closed or scope.loop.closed:
         return
     wait_for_all(scope.graph)
+    wait_for_hooks(scope.graph)
     end_run(scope, State.of_code(StateCode.COMPLETED))
+
+
+def end_implicit_run(cancel: bool = False) -> None:
+    """End the implicit run, if there is one (for tests).
+
+    Args:
+        cancel: end what has not ended instead of waiting for it.
+    """
+    global _implicit
+    found, _implicit = _implicit, None
+    if found is None or found[0] != os.getpid():
+        return
+    _, scope, end = found
+    atexit.unregister(end)
+    if cancel and not (scope.graph.closed or scope.loop.closed):
+        scope.loop.cancel(scope.graph)
+    end()
+
+
+def set_aside_implicit() -> _Implicit | None:
+    """Take the implicit run away, as it is: the next call outside runs makes another."""
+    global _implicit
+    found, _implicit = _implicit, None
+    return found
+
+
+def put_back_implicit(found: _Implicit | None) -> None:
+    """Have an implicit run again that was set aside."""
+    global _implicit
+    _implicit = found
 
 
 def begin_run(
@@ -232,8 +264,11 @@ def begin_run(
     Raises:
         StoreError: it cannot be recorded; then nothing runs.
     """
-    loop = parent.loop if parent is not None else None  # in a worker: the one that reports
-    scope = open_scope(info, runner, parent, log_prints, loop)
+    # in a worker: the one that reports
+    loop = parent.loop if parent is not None else run_loop(_new_watch)
+    store = parent.info.store if parent is not None else None
+    store = store or StoreAddress(loop.store_place.address, info.run_id)
+    scope = open_scope(replace(info, store=store), runner, parent, log_prints, loop)
     now = now_ns()
     scope.loop.writer.write_now(
         [
@@ -296,7 +331,7 @@ def end_run(scope: RunScope, state: State[Any], run_count: int = 1) -> None:
     """Record how a run ended, and close it."""
     try:
         ending: list[Record] = [state_record(scope, state, run_count), timing_record(scope)]
-        scope.loop.writer.write_now(ending)
+        scope.loop.writer.write_now(ending, is_last=True)
     finally:
         close_scope(scope)
 

@@ -12,14 +12,15 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from dataflow.errors import AcquireConcurrencySlotTimeoutError, ConcurrencySlotAcquisitionError
+from dataflow.execution.run_stores import open_store_of_run
+from dataflow.model.batches import RunInfo, StoreAddress
 from dataflow.process_ids import this_process
-from dataflow.settings import get_settings
-from dataflow.store.run_store import RunStore, open_store
+from dataflow.store.run_store import RunStore
 from dataflow.store.slots import LEASE_SECONDS, Request
+from dataflow.store.store_places import find_place
 from dataflow.worker.call_context import current_call, current_scope
 
 _FIRST_PAUSE_SECONDS = 0.005
@@ -31,11 +32,11 @@ class SlotKeeper:
     """The requests of this process in one store.
 
     Args:
-        place: path or URL of the store.
+        store: where they are.
     """
 
-    def __init__(self, place: str) -> None:
-        self.store: RunStore = open_store(Path(place) if "://" not in place else place)
+    def __init__(self, store: RunStore) -> None:
+        self.store = store
         self._requests: set[int] = set()
         self._freed = threading.Condition()
         self._returns = 0
@@ -163,18 +164,18 @@ _keeper: tuple[int, str, SlotKeeper] | None = None
 _lock = threading.Lock()
 
 
-def slot_keeper(place: str | None = None) -> SlotKeeper:
+def slot_keeper(address: StoreAddress | None = None) -> SlotKeeper:
     """The keeper for a store; None: that of the run that asks, also in its workers."""
     global _keeper
-    wanted = place or _place_of_run() or str(get_settings().store_path)
+    wanted = address or _address_of_run()
+    place = wanted.place if wanted is not None else find_place().address
     with _lock:
-        if _keeper is None or _keeper[:2] != (os.getpid(), wanted):
-            _keeper = os.getpid(), wanted, SlotKeeper(wanted)
+        if _keeper is None or _keeper[:2] != (os.getpid(), place):
+            _keeper = os.getpid(), place, SlotKeeper(open_store_of_run(wanted))
         return _keeper[2]
 
 
-def _place_of_run() -> str:
+def _address_of_run() -> StoreAddress | None:
     call, scope = current_call.get(), current_scope.get()
-    if call is not None:
-        return call.run.store
-    return str(scope.info.store) if scope is not None else ""
+    info: RunInfo | None = call.run if call is not None else scope and scope.info
+    return info.store if info is not None else None

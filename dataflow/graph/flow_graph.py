@@ -47,6 +47,7 @@ class FlowGraph:
         self.info: Any = None  # what tasks may ask about the run
         self.say: Callable[[int, str], None] = lambda level, message: None  # logs for the run
         self.tag_limits: frozenset[str] = frozenset()  # that there were when the run began
+        self.begun: dict[tuple[int, int | None], int] = {}  # attempts that hooks were told of
         self.large = LargeValues()
         self.times = PhaseTimes()
         self.transaction_values: dict[tuple[int, int], dict[str, Any]] = {}  # set by task runs

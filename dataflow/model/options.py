@@ -44,6 +44,7 @@ class TaskOptions(TypedDict, total=False):
     on_completion: Iterable[Hook] | None
     on_failure: Iterable[Hook] | None
     on_cancellation: Iterable[Hook] | None
+    on_crashed: Iterable[Hook] | None
     on_commit: Iterable[TransactionHook] | None
     on_rollback: Iterable[TransactionHook] | None
     resources: dict[str, float] | None

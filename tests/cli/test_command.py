@@ -31,6 +31,9 @@ def test_each_group_lists_its_commands():
         "run",
         "runs",
         "limits",
+        "artifacts",
+        "variables",
+        "store",
         "version",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -27,8 +28,7 @@ def state(run_id: str, code: StateCode, ns: int = 0) -> RunStateRecord:
 
 
 def add(store: RunStore, run_id: str, driver: ProcessId | None, **more) -> None:
-    created = more.pop("created_ns", time.time_ns())
-    run = run_record(run_id, driver=driver, created_ns=created, **more)
+    run = run_record(run_id, driver=driver, created_ns=time.time_ns(), **more)
     store.write([run, state(run_id, StateCode.RUNNING)])
 
 
@@ -90,17 +90,21 @@ def test_only_runs_whose_process_is_gone_are_crashed(store: RunStore) -> None:
     assert "process" in (store.run("gone").state.message or "")
 
 
-def test_a_process_of_another_place_is_gone_when_it_was_not_heard_of(store: RunStore) -> None:
+def test_a_process_of_another_place_is_gone_when_it_was_not_heard_of(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     long_ago = time.time_ns() - int((MISSED_SECONDS + 1) * 1e9)
-    add(store, "quiet", ELSEWHERE, created_ns=long_ago)
-    add(store, "lives", ELSEWHERE._replace(pid=18), created_ns=long_ago)
+    with monkeypatch.context() as patch:
+        patch.setattr("dataflow.store.record_rows.store_now_ns", lambda _: long_ago)
+        add(store, "quiet", ELSEWHERE)
+        add(store, "lives", ELSEWHERE._replace(pid=18))
     store.control.beat(ELSEWHERE._replace(pid=18))
     assert store.control.crash_vanished() == ["quiet"]
     assert name_of(store, "lives") == "Running"
 
 
-def test_of_many_who_look_one_finds_a_crashed_run(store: RunStore, tmp_path: Path) -> None:
-    stores = [open_store(tmp_path / "runs.db") for _ in range(4)]
+def test_of_many_who_look_one_finds_a_crashed_run(store: RunStore, place: str) -> None:
+    stores = [open_store(place) for _ in range(4)]
     for number in range(20):
         add(store, f"run-{number}", GONE, has_crash_hooks=True)
     found: list[str] = []
@@ -131,12 +135,11 @@ def test_hooks_are_due_only_where_a_flow_has_such(store: RunStore) -> None:
     assert store.control.due_hooks() == ["with"]
 
 
-def test_who_drives_a_run_sees_that_it_is_to_be_cancelled(store: RunStore, tmp_path: Path) -> None:
+def test_who_drives_a_run_sees_that_it_is_to_be_cancelled(store: RunStore, place: str) -> None:
     add(store, "a", this_process())
     add(store, "b", ELSEWHERE)
     before = store.control.version()
-    assert store.control.version() == before
-    other = open_store(tmp_path / "runs.db")
+    other = open_store(place)
     other.write([state("a", StateCode.CANCELLING), state("b", StateCode.CANCELLING)])
     assert store.control.version() != before
     assert store.control.wanted(this_process()) == [("a", int(StateCode.CANCELLING), None)]
@@ -159,3 +162,17 @@ def test_what_is_below_a_run_and_driven_by_nobody_ends_with_it(
     assert name_of(store, "inside") == code.state_name
     assert name_of(store, "driven") == "Running"
     assert name_of(store, "done") == "Completed"
+
+
+def test_a_file_in_which_nobody_writes_stays_at_its_version(tmp_path: Path) -> None:
+    with contextlib.closing(open_store(tmp_path / "runs.db")) as store:
+        before = store.control.version()
+        store.control.due_hooks()
+        assert store.control.version() == before
+
+
+def test_a_transaction_is_known_once_it_was_committed(store: RunStore) -> None:
+    assert not store.control.has_committed("key")
+    store.control.note_committed("key", "a")
+    store.control.note_committed("key", "b")
+    assert store.control.has_committed("key")

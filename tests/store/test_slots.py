@@ -17,7 +17,7 @@ from dataflow.store.slots import LEASE_SECONDS, Request, Slots
 
 GONE = this_process()._replace(started="1")
 ELSEWHERE = ProcessId("another-machine", 17, "99")
-_CLOCK = "dataflow.store.sqlite_slots.now_ns"
+_CLOCK = "dataflow.store.database_slots.store_now_ns"
 
 
 @pytest.fixture
@@ -102,12 +102,12 @@ def test_a_lease_of_another_place_runs_out(slots: Slots, monkeypatch: pytest.Mon
     mine, granted = ask(slots, db=1)
     assert not granted
     now = time.time_ns()
-    monkeypatch.setattr(_CLOCK, lambda: now + int((LEASE_SECONDS - 1) * 1e9))
+    monkeypatch.setattr(_CLOCK, lambda _: now + int((LEASE_SECONDS - 1) * 1e9))
     assert slots.grant(mine) is False
     slots.renew([theirs])
-    monkeypatch.setattr(_CLOCK, lambda: now + int((LEASE_SECONDS + 1) * 1e9))
+    monkeypatch.setattr(_CLOCK, lambda _: now + int((LEASE_SECONDS + 1) * 1e9))
     assert slots.grant(mine) is False
-    monkeypatch.setattr(_CLOCK, lambda: now + int(3 * LEASE_SECONDS * 1e9))
+    monkeypatch.setattr(_CLOCK, lambda _: now + int(3 * LEASE_SECONDS * 1e9))
     assert slots.grant(mine) is True
     assert slots.grant(theirs) is None
 
@@ -130,20 +130,20 @@ def test_an_inactive_limit_limits_nothing(slots: Slots) -> None:
 
 def test_rates_are_kept(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time_ns()
-    monkeypatch.setattr(_CLOCK, lambda: now)
+    monkeypatch.setattr(_CLOCK, lambda _: now)
     slots.create("api", 3, 2.0, True)
     waits = [slots.reserve({"api": 1}, None) for _ in range(6)]
     assert waits == pytest.approx([0.0, 0.0, 0.0, 0.5, 1.0, 1.5])
     assert slots.reserve({"api": 1}, 1.9) is None
     assert slots.reserve({"api": 1}, 2.1) == pytest.approx(2.0)
-    monkeypatch.setattr(_CLOCK, lambda: now + int(60e9))
+    monkeypatch.setattr(_CLOCK, lambda _: now + int(60e9))
     assert slots.reserve({"api": 3}, None) == pytest.approx(0.0)
     assert slots.limits()[0].held == 3
 
 
-def test_no_two_processes_are_granted_the_same_slot(store: RunStore, tmp_path: Path) -> None:
+def test_no_two_processes_are_granted_the_same_slot(store: RunStore, place: str) -> None:
     store.slots.create("db", 3, 0.0, True)
-    stores = [open_store(tmp_path / "runs.db") for _ in range(4)]
+    stores = [open_store(place) for _ in range(4)]
     granted: list[int] = []
     barrier = threading.Barrier(len(stores))
 

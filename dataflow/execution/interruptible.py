@@ -14,23 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-
-class RunCancelled(BaseException):
-    """Somebody cancels the run whose body this is raised in; no ``except Exception`` catches it.
-
-    Attributes:
-        run_id: which run.
-        message: who, and why.
-    """
-
-    def __init__(self, run_id: str = "", message: str = "") -> None:
-        super().__init__(run_id, message)
-        self.run_id = run_id
-        self.message = message
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived while a flow ran."""
+from dataflow.execution.interruptions import Terminated
 
 
 class Interruptible:

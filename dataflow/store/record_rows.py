@@ -1,19 +1,20 @@
 """Records become rows: packed before the transaction begins, put in while it is open.
 
-The write lock is shared by all processes of a store, so nothing is done under it that can be done
-before.
+What is locked is shared by all processes of a store, so nothing is done under the lock that can be
+done before.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from dataflow.errors import InvalidTransition
 from dataflow.model.records import (
+    ArtifactRecord,
+    ArtifactUpdateRecord,
     AttemptRecord,
     BatchRecord,
     LogRecord,
@@ -25,20 +26,23 @@ from dataflow.model.records import (
     RunTimingRecord,
 )
 from dataflow.model.states import StateCode, check_transition
+from dataflow.store.artifact_queries import put_artifacts
+from dataflow.store.artifact_rows import latest_updates
 from dataflow.store.batch_columns import batch_row, spans_of
-from dataflow.store.named_sql import load_statements
+from dataflow.store.database import Row, Transaction
 from dataflow.store.node_chunks import chunk_nodes
 from dataflow.store.run_keys import run_key
+from dataflow.store.store_clock import store_now_ns
 
-Row = Sequence[Any]
 Batch = tuple[int, Row, list[tuple[int, int, int, bytes]]]
 """The key of the run, the columns, the spans."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What one write puts into each table."""
+    """What one write puts into each table, and the keys of the runs that it is about."""
 
+    keys: set[int]
     runs: list[Row]
     drivers: list[Row]
     run_states: list[RunStateRecord]
@@ -48,9 +52,11 @@ class Rows:
     logs: list[Row]
     run_timings: list[Row]
     task_timings: list[Row]
+    artifacts: list[ArtifactRecord]
+    artifact_updates: list[Row]
 
 
-def pack(records: Iterable[Record]) -> Rows:
+def pack(records: Sequence[Record]) -> Rows:
     """Sort records by kind and make rows of them."""
     runs: list[RunRecord] = []
     run_states: list[RunStateRecord] = []
@@ -59,6 +65,8 @@ def pack(records: Iterable[Record]) -> Rows:
     attempts: list[AttemptRecord] = []
     logs: list[LogRecord] = []
     timings: list[RunTimingRecord] = []
+    artifacts: list[ArtifactRecord] = []
+    artifact_updates: list[ArtifactUpdateRecord] = []
     add: dict[type, Any] = {
         RunRecord: runs.append,
         RunStateRecord: run_states.append,
@@ -68,13 +76,16 @@ def pack(records: Iterable[Record]) -> Rows:
         AttemptRecord: attempts.append,
         LogRecord: logs.append,
         RunTimingRecord: timings.append,
+        ArtifactRecord: artifacts.append,
+        ArtifactUpdateRecord: artifact_updates.append,
     }
     for record in records:
         add[type(record)](record)
     return Rows(
+        keys={run_key(name) for name in _held_by(records)},
         runs=[_run_row(each) for each in runs],
         drivers=[
-            (run_key(each.run_id), *each.driver, each.created_ns, each.has_crash_hooks)
+            (run_key(each.run_id), *each.driver, int(each.has_crash_hooks))
             for each in runs
             if each.driver is not None
         ],
@@ -85,49 +96,44 @@ def pack(records: Iterable[Record]) -> Rows:
         logs=[_log_row(each) for each in logs],
         run_timings=[_timing_row(each) for each in timings],
         task_timings=[row for each in timings for row in _task_timing_rows(each)],
+        artifacts=artifacts,
+        artifact_updates=latest_updates(artifact_updates),
     )
 
 
-def put(rows: Rows, connection: sqlite3.Connection) -> None:
+def _held_by(records: Sequence[Record]) -> set[str]:
+    """What a write is about: runs, and keys of artifacts, whose versions are counted."""
+    runs = {record.run_id for record in records if not isinstance(record, ArtifactUpdateRecord)}
+    keys = {f"artifact {record.key}" for record in records if isinstance(record, ArtifactRecord)}
+    return {run_id for run_id in runs if run_id is not None} | keys
+
+
+def put(rows: Rows, transaction: Transaction) -> None:
     """Put rows into their tables; a write transaction is open.
 
     Raises:
         InvalidTransition: a run cannot enter a state from the one that it is in.
     """
-    sql = load_statements("sqlite")
+    transaction.hold(rows.keys)
     if rows.runs:
-        connection.executemany(sql["put_run"], rows.runs)
+        transaction.change("put_run", rows.runs)
     if rows.drivers:
-        connection.executemany(load_statements("sqlite_control")["put_driver"], rows.drivers)
-    if rows.node_chunks:
-        connection.executemany(sql["add_node_chunk"], rows.node_chunks)
+        _put_drivers(rows.drivers, transaction)
     if rows.batches:
-        _put_batches(rows.batches, connection)
-    if rows.attempts:
-        connection.executemany(sql["add_attempt"], rows.attempts)
-    if rows.logs:
-        connection.executemany(sql["add_log"], rows.logs)
+        _put_batches(rows.batches, transaction)
+    for table in ("node_chunks", "attempts", "logs"):
+        if added := getattr(rows, table):
+            transaction.add(table, added)
     if rows.run_timings:
-        connection.executemany(sql["put_run_timing"], rows.run_timings)
-        connection.executemany(sql["put_task_timing"], rows.task_timings)
-    put_states(rows.run_states, connection, {row[0] for row in rows.runs})
-
-
-def _put_batches(batches: list[Batch], connection: sqlite3.Connection) -> None:
-    sql = load_statements("sqlite")
-    (last,) = connection.execute(sql["last_batch"]).fetchone()
-    numbered = list(enumerate(batches, last + 1))
-    connection.executemany(
-        sql["add_batch"], [(batch, key, *row) for batch, (key, row, _) in numbered]
-    )
-    connection.executemany(
-        sql["add_span"],
-        [(batch, key, *span) for batch, (key, _, spans) in numbered for span in spans],
-    )
+        transaction.change("put_run_timing", rows.run_timings)
+        transaction.change("put_task_timing", rows.task_timings)
+    if rows.artifacts or rows.artifact_updates:
+        put_artifacts(transaction, rows.artifacts, rows.artifact_updates)
+    put_states(rows.run_states, transaction, [row[0] for row in rows.runs])
 
 
 def put_states(
-    records: list[RunStateRecord], connection: sqlite3.Connection, runs: Iterable[int] = ()
+    records: list[RunStateRecord], transaction: Transaction, runs: Iterable[int] = ()
 ) -> None:
     """Put states of runs into their table, and to where listings look, as for these other runs.
 
@@ -135,15 +141,28 @@ def put_states(
         InvalidTransition: a run cannot enter a state from the one that it is in.
     """
     for record in records:
-        _put_run_state(record, connection)
-    for key in {*runs, *(run_key(each.run_id) for each in records)}:
-        _show_state(key, connection)
+        _put_run_state(record, transaction)
+    for key in sorted({*runs, *(run_key(each.run_id) for each in records)}):
+        _show_state(key, transaction)
 
 
-def _put_run_state(record: RunStateRecord, connection: sqlite3.Connection) -> None:
-    sql = load_statements("sqlite")
+def _put_drivers(drivers: list[Row], transaction: Transaction) -> None:
+    now = store_now_ns(transaction)
+    rows = [(*process, now, has_hooks) for *process, has_hooks in drivers]
+    transaction.change("put_driver", rows)
+
+
+def _put_batches(batches: list[Batch], transaction: Transaction) -> None:
+    numbers = transaction.rows("new_batches", (len(batches),))
+    numbered = [(number, *batch) for (number,), batch in zip(numbers, batches, strict=True)]
+    transaction.add("batches", [(number, key, *row) for number, key, row, _ in numbered])
+    spans = [(number, key, *span) for number, key, _, spans in numbered for span in spans]
+    transaction.add("spans", spans)
+
+
+def _put_run_state(record: RunStateRecord, transaction: Transaction) -> None:
     key = run_key(record.run_id)
-    latest = connection.execute(sql["latest_run_state"], (key,)).fetchone()
+    latest = transaction.row("latest_run_state", (key,))
     if latest is not None:
         try:
             check_transition(StateCode(latest[0]), StateCode(record.code))
@@ -152,30 +171,21 @@ def _put_run_state(record: RunStateRecord, connection: sqlite3.Connection) -> No
             which = {"run_id": record.run_id, "refused": record}
             raise InvalidTransition(text, hint=error.hint, **which) from None
     row = (record.code, record.name, record.message, record.timestamp_ns, record.run_count)
-    connection.execute(sql["add_run_state"], (key, *row))
+    transaction.add("run_states", [(key, *row)])
     if StateCode(record.code).is_final:
-        connection.execute(load_statements("sqlite_control")["drop_driver"], (key,))
+        transaction.change("drop_driver", [(key,)])
 
 
-def _show_state(key: int, connection: sqlite3.Connection) -> None:
-    sql = load_statements("sqlite")
-    latest = connection.execute(sql["latest_run_state"], (key,)).fetchone()
+def _show_state(key: int, transaction: Transaction) -> None:
+    latest = transaction.row("latest_run_state", (key,))
     if latest is None:
         return
-    code, name, message, timestamp_ns, run_count = latest
-    (started_ns,) = connection.execute(sql["first_run_start"], (key,)).fetchone()
-    values = {
-        "run": key,
-        "code": code,
-        "type": StateCode(code).type.value,
-        "name": name,
-        "message": message,
-        "timestamp_ns": timestamp_ns,
-        "run_count": run_count,
-        "started_ns": started_ns,
-        "ended_ns": timestamp_ns if StateCode(code).is_final else None,
-    }
-    connection.execute(sql["set_run_state"], values)
+    number, name, message, timestamp_ns, run_count = latest
+    code = StateCode(number)
+    start = transaction.row("first_run_start", (key,))
+    ended_ns = timestamp_ns if code.is_final else None
+    state = (number, code.type.value, name, message, timestamp_ns, run_count)
+    transaction.change("set_run_state", [(*state, start and start[0], ended_ns, key)])
 
 
 def _run_row(record: RunRecord) -> Row:
@@ -253,7 +263,7 @@ def _task_timing_rows(record: RunTimingRecord) -> list[Row]:
     return [(task, record.ended_ns, key, calls, ns) for task, calls, ns in record.tasks]
 
 
-def clean_text(record: Record) -> Record:
+def clean_text(record: Record, *, keep_nul: bool) -> Record:
     """The record with text that is no valid Unicode (names of files can be so) made legible."""
     if isinstance(record, NodeRecord):
         names = list(record._fields)
@@ -263,7 +273,8 @@ def clean_text(record: Record) -> Record:
     for name in names:
         value = getattr(record, name)
         if isinstance(value, str):
-            changes[name] = value.encode("utf-8", "backslashreplace").decode()
+            legible = value.encode("utf-8", "backslashreplace").decode()
+            changes[name] = legible if keep_nul else legible.replace("\0", "\\x00")
     if isinstance(record, NodeRecord):
         return record._replace(**changes)
     return replace(record, **changes)

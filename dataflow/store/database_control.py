@@ -1,0 +1,131 @@
+"""Looking after runs, in any database: see :class:`dataflow.store.run_control.RunControl`."""
+
+from __future__ import annotations
+
+from dataflow.clock import now_ns
+from dataflow.errors import InvalidTransition
+from dataflow.model.records import RunStateRecord
+from dataflow.model.states import StateCode
+from dataflow.process_ids import ProcessId
+from dataflow.store.database import Database, Transaction
+from dataflow.store.record_rows import put_states
+from dataflow.store.run_control import Driven
+from dataflow.store.run_keys import run_key
+from dataflow.store.store_clock import store_now_ns
+
+_GONE = "The process of the run ({}) is gone; nobody heard it end."
+
+
+class DatabaseControl:
+    """The control of the runs in ``database``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def version(self) -> int:
+        """See :meth:`RunControl.version`."""
+        return self._database.version()
+
+    def beat(self, process: ProcessId) -> None:
+        """See :meth:`RunControl.beat`."""
+
+        def beat(transaction: Transaction) -> None:
+            transaction.change("beat", [(store_now_ns(transaction), *process)])
+
+        self._database.write(beat)
+
+    def driver(self, run_id: str) -> ProcessId | None:
+        """See :meth:`RunControl.driver`."""
+        row = self._database.read(lambda view: view.row("driver", (run_key(run_id),)))
+        return None if row is None else ProcessId(*row)
+
+    def wanted(self, process: ProcessId) -> list[tuple[str, int, str | None]]:
+        """See :meth:`RunControl.wanted`."""
+        rows = self._database.read(lambda view: view.rows("wanted", process))
+        return [(run_id, code, said) for run_id, code, said in rows]
+
+    def end_below(self, run_id: str, code: int, message: str) -> None:
+        """See :meth:`RunControl.end_below`."""
+        if self._database.read(lambda view: _undriven_below(view, run_id)):
+            self._database.write(lambda each: _end_below(each, run_id, StateCode(code), message))
+
+    def crash_vanished(self) -> list[str]:
+        """See :meth:`RunControl.crash_vanished`."""
+        vanished = self._database.read(_vanished)
+        if not vanished:
+            return []
+        return self._database.write(lambda transaction: _crash(transaction, vanished))
+
+    def has_committed(self, key: str) -> bool:
+        """See :meth:`RunControl.has_committed`."""
+        return self._database.read(lambda view: view.row("has_committed", (key,))) is not None
+
+    def note_committed(self, key: str, run_id: str) -> None:
+        """See :meth:`RunControl.note_committed`."""
+        row = (key, run_id, now_ns())
+        self._database.write(lambda transaction: transaction.change("note_committed", [row]))
+
+    def due_hooks(self) -> list[str]:
+        """See :meth:`RunControl.due_hooks`."""
+        return [row[0] for row in self._database.read(lambda view: view.rows("due_hooks"))]
+
+    def claim_hooks(self, run_id: str) -> bool:
+        """See :meth:`RunControl.claim_hooks`."""
+        return self._database.write(lambda transaction: _claim_hooks(transaction, run_key(run_id)))
+
+
+def _claim_hooks(transaction: Transaction, key: int) -> bool:
+    transaction.hold([key])
+    is_due = transaction.row("has_due_hooks", (key,)) is not None
+    transaction.change("drop_due_hooks", [(key,)])
+    return is_due
+
+
+def _vanished(view: Transaction) -> list[Driven]:
+    rows = view.rows("drivers")
+    driven = [Driven(row[0], ProcessId(*row[1:4]), row[4]) for row in rows]
+    now = store_now_ns(view) if driven else 0
+    return [each for each in driven if each.has_vanished(now)]
+
+
+def _undriven_below(view: Transaction, run_id: str) -> list[str]:
+    return [row[0] for row in view.rows("undriven_descendants", (run_id,))]
+
+
+def _crash(transaction: Transaction, vanished: list[Driven]) -> list[str]:
+    """End those that are still driven by whom they were when they were found."""
+    below = {each.run_id: _undriven_below(transaction, each.run_id) for each in vanished}
+    held = {*below, *(run_id for found in below.values() for run_id in found)}
+    transaction.hold(map(run_key, held))
+    crashed = []
+    known = set(_vanished(transaction))
+    for driven in vanished:
+        if driven not in known:
+            continue
+        process = driven.process
+        transaction.change("note_due_hooks", [(run_key(driven.run_id),)])
+        message = _GONE.format(f"{process.pid} on {process.place.partition('/')[0]}")
+        if _end(transaction, driven.run_id, StateCode.CRASHED, message):
+            crashed.append(driven.run_id)
+        for run_id in below[driven.run_id]:
+            _end(transaction, run_id, StateCode.CRASHED, message)
+    return crashed
+
+
+def _end_below(transaction: Transaction, run_id: str, code: StateCode, said: str) -> None:
+    below = _undriven_below(transaction, run_id)
+    transaction.hold(map(run_key, below))
+    for each in below:
+        _end(transaction, each, code, said)
+
+
+def _end(transaction: Transaction, run_id: str, code: StateCode, message: str) -> bool:
+    """End a run, if it has not ended."""
+    record = RunStateRecord(run_id, int(code), code.state_name, message, now_ns())
+    try:
+        put_states([record], transaction)
+    except InvalidTransition:  # what has ended is driven by nobody
+        for name in ("drop_driver", "drop_due_hooks"):
+            transaction.change(name, [(run_key(run_id),)])
+        return False
+    return True
