@@ -11,10 +11,11 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+from dataflow.clock import now_ns
 from dataflow.errors import UpstreamTaskError
 from dataflow.execution.announcements import CallEnded
 from dataflow.execution.hooks import run_task_hooks
-from dataflow.execution.queues import batch_ids
+from dataflow.execution.queues import batch_ids, keeps_of
 from dataflow.execution.records_of import (
     attempt_records,
     batch_records,
@@ -23,6 +24,7 @@ from dataflow.execution.records_of import (
     node_record,
     unbegun_records,
 )
+from dataflow.execution.result_records import result_records
 from dataflow.execution.results import (
     exception_of,
     notice,
@@ -101,7 +103,14 @@ class Call:
         for ref in order:
             resolver.value(ref)
         body = CallBody([0], [self.node.id], [self.node.number], [(args, kwargs)], [None])
-        self.batch = Batch(id=next(batch_ids), run=scope.info, tasks=[task], body=body)
+        scope.graph.expect_results(task)
+        self.batch = Batch(
+            id=next(batch_ids),
+            run=scope.info,
+            tasks=[task],
+            body=body,
+            keeps=keeps_of(scope.graph, [task]),
+        )
         if resolver.failed is not None:
             self._not_ready(resolver.failed)
 
@@ -171,6 +180,9 @@ class Call:
         if report.failures or report.notes or report.earlier:
             records += attempt_records(run_id, self.batch, report)
         records += report.records
+        if report.results:
+            results = self.scope.graph.results
+            records += result_records(results, self.batch, report.results, now_ns())
         self.report = report
         self.scope.graph.times.reported(report)
         code = report.states[0]

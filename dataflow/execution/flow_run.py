@@ -29,6 +29,7 @@ from dataflow.execution.flow_ending import state_of_exception, state_of_result
 from dataflow.execution.hooks import call_hooks, hooks_for
 from dataflow.execution.records_of import node_record, subflow_record
 from dataflow.execution.results import wait_for_all
+from dataflow.execution.run_results import RunResults
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.scope import (
     RunScope,
@@ -148,6 +149,8 @@ class FlowRun:
             if parent and flow.task_runner is None
             else choose_runner(flow.task_runner)
         )
+        inherited = parent.graph.results if parent else RunResults()
+        results = inherited.within(flow.results, runner.shares_objects)
         settings = get_settings()
         node = self.node.id if self.node is not None else None
         if self.call is not None:
@@ -173,6 +176,7 @@ class FlowRun:
             version=flow.version,
             log_prints=log_prints,
             code_path=flow.code_path,
+            results=results,
         )
 
     def _name(self) -> str | None:

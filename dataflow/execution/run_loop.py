@@ -93,6 +93,7 @@ class RunLoop:
         show: Callable[[list[LogRecord]], None] = show_logs,
     ) -> None:
         self.store_path = get_settings().store_path
+        self.can_look_up = open_store is None
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.state = RunState(time.time_ns)
         self.queues: dict[int, RunnerQueue] = {}

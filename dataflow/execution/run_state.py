@@ -37,6 +37,7 @@ from dataflow.execution.records_of import (
     retries_of,
     unbegun_records,
 )
+from dataflow.execution.result_records import result_records
 from dataflow.execution.report_pieces import column_start, pieces_of, with_holes
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import (
@@ -347,6 +348,10 @@ class RunState:
         if report.logs:
             outbox.records.extend(log_records(run_id, body, report.logs, flight.log_count))
         outbox.records.extend(report.records)
+        if report.results:
+            results = flight.graph.results
+            packs = result_records(results, flight.batch, report.results, self.now_ns())
+            outbox.records.extend(packs)
 
     def _return_calls(
         self, queue: RunnerQueue, nodes: Sequence[TaskNode], first: bool = False

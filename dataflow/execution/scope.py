@@ -24,6 +24,7 @@ from dataflow.clock import now_ns
 from dataflow.execution.garbage import sparing_collector
 from dataflow.execution.results import wait_for_all
 from dataflow.execution.run_loop import RunLoop, run_loop
+from dataflow.execution.run_results import RunResults
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.runner_protocol import Runner
 from dataflow.graph.flow_graph import FlowGraph
@@ -123,11 +124,14 @@ def open_scope(
     parent: RunScope | None,
     log_prints: bool = False,
     loop: RunLoop | None = None,
+    results: RunResults | None = None,
 ) -> RunScope:
     """Begin a run: its graph, looked after by the run loop."""
     loop = loop or run_loop()
     graph = FlowGraph(info.run_id, info.flow_name, copies_arguments=not runner.shares_objects)
     graph.info = info
+    graph.results = results or RunResults(shares_objects=runner.shares_objects)
+    graph.results.can_look_up = loop.can_look_up
     loop.open_graph(graph, runner)
     written = loop.writer.busy_ns
     scope = RunScope(info, graph, runner, loop, parent, log_prints, written)
@@ -194,6 +198,7 @@ def begin_run(
     version: str | None = None,
     log_prints: bool = False,
     code_path: str | None = None,
+    results: RunResults | None = None,
 ) -> RunScope:
     """Record that a run begins, and open it.
 
@@ -201,7 +206,7 @@ def begin_run(
         StoreError: it cannot be recorded; then nothing runs.
     """
     loop = parent.loop if parent is not None else None  # in a worker: the one that reports
-    scope = open_scope(info, runner, parent, log_prints, loop)
+    scope = open_scope(info, runner, parent, log_prints, loop, results)
     now = now_ns()
     scope.loop.writer.write_now(
         [

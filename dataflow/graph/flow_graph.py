@@ -43,6 +43,7 @@ class FlowGraph:
         self.error: BaseException | None = None  # why nothing of it will go on
         self.queue: Any = None  # what waits for this graph's runner; the run loop sets it
         self.info: Any = None  # what tasks may ask about the run
+        self.results: Any = None  # what becomes of its results (``execution.run_results``)
         self.say: Callable[[int, str], None] = lambda level, message: None  # logs for the run
         self.large = LargeValues()
         self.times = PhaseTimes()
@@ -60,6 +61,26 @@ class FlowGraph:
             info = replace(self.info, parameters=parameters)
             self._sent = self.info, info, column
         return info, column
+
+    def expect_results(self, task: Any) -> None:
+        """A task is about to be called: see that its results can be kept as it asks for.
+
+        Raises:
+            DefinitionError: an option cannot be used.
+            MissingExtra: a library for its storage is not there.
+            StorageError: its storage cannot be used.
+        """
+        if self.results is not None:
+            self.results.of(task)
+
+    def keeps(self, task: Any) -> bool:
+        """Whether the results of a task are persisted."""
+        results = self.results
+        return results is not None and results.persists and results.of(task) is not None
+
+    def looks_up(self, task: Any) -> bool:
+        """Whether calls of a task wait until it is known what earlier results there are."""
+        return self.results is not None and self.results.looks_up(task)
 
     def next_number(self, task_name: str) -> int:
         """How many runs of a task of this name came before."""

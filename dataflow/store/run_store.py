@@ -18,6 +18,7 @@ from dataflow.settings import get_settings
 if TYPE_CHECKING:
     from dataflow.model.records import Record
     from dataflow.model.states import State
+    from dataflow.store.stored_results import ResultPlace, ResultsSummary
     from dataflow.store.summaries import (
         ElementDetail,
         FailureSummary,
@@ -143,6 +144,15 @@ class RunStore(Protocol):
 
     def phases(self, run_id: str) -> PhaseSeconds | None:
         """Where the time of a run went; None if that was not written (see ``Run.timing``)."""
+
+    def results(self, run_id: str) -> list[ResultsSummary]:
+        """Where the results of a run are, in the order of writing: later rows count."""
+
+    def result_at(self, run_id: str, node: int, index: int = 0) -> ResultPlace | None:
+        """Where the result of one element is; None: it was not kept."""
+
+    def cached_results(self, keys: Sequence[bytes], now_ns: int) -> dict[bytes, ResultPlace]:
+        """What cache keys lead to, as far as it may be taken at that time (epoch nanoseconds)."""
 
 
 def open_store(place: str | Path | None = None) -> RunStore:

@@ -21,6 +21,7 @@ from dataflow.store.sqlite_connections import Connections
 
 if TYPE_CHECKING:
     from dataflow.model.states import State
+    from dataflow.store.stored_results import ResultPlace, ResultsSummary
     from dataflow.store.summaries import (
         ElementDetail,
         FailureSummary,
@@ -158,3 +159,21 @@ class SqliteStore:
         from dataflow.store import sqlite_runs
 
         return self._connections.read(lambda c: sqlite_runs.phases(c, run_id))
+
+    def results(self, run_id: str) -> list[ResultsSummary]:
+        """See :meth:`RunStore.results`."""
+        from dataflow.store import sqlite_results
+
+        return self._connections.read(lambda c: sqlite_results.results(c, run_id))
+
+    def result_at(self, run_id: str, node: int, index: int = 0) -> ResultPlace | None:
+        """See :meth:`RunStore.result_at`."""
+        from dataflow.store import sqlite_results
+
+        return self._connections.read(lambda c: sqlite_results.result_at(c, run_id, node, index))
+
+    def cached_results(self, keys: Sequence[bytes], now_ns: int) -> dict[bytes, ResultPlace]:
+        """See :meth:`RunStore.cached_results`."""
+        from dataflow.store import sqlite_results
+
+        return self._connections.read(lambda c: sqlite_results.cached_results(c, keys, now_ns))

@@ -13,9 +13,9 @@ from operator import itemgetter
 from typing import Any
 
 from dataflow.clock import datetime_of
+from dataflow.model.records import SINGLE_CALLS
 from dataflow.model.states import State, StateCode, StateType
 from dataflow.store.batch_columns import (
-    SINGLE_CALLS,
     BatchCalls,
     Span,
     count_states,

@@ -20,6 +20,7 @@ from dataflow.model.records import (
     NodeLengthRecord,
     NodeRecord,
     Record,
+    ResultRecord,
     RunRecord,
     RunStateRecord,
     RunTimingRecord,
@@ -29,6 +30,7 @@ from dataflow.store.batch_columns import batch_row, spans_of
 from dataflow.store.named_sql import load_statements
 from dataflow.store.node_chunks import chunk_nodes
 from dataflow.store.run_keys import run_key
+from dataflow.store.stored_results import key_rows, result_row
 
 Row = Sequence[Any]
 Batch = tuple[int, Row, list[tuple[int, int, int, bytes]]]
@@ -45,6 +47,7 @@ class Rows:
     batches: list[Batch]
     attempts: list[Row]
     logs: list[Row]
+    results: list[ResultRecord]
     run_timings: list[Row]
     task_timings: list[Row]
 
@@ -57,6 +60,7 @@ def pack(records: Iterable[Record]) -> Rows:
     batches: list[BatchRecord] = []
     attempts: list[AttemptRecord] = []
     logs: list[LogRecord] = []
+    results: list[ResultRecord] = []
     timings: list[RunTimingRecord] = []
     add: dict[type, Any] = {
         RunRecord: runs.append,
@@ -66,6 +70,7 @@ def pack(records: Iterable[Record]) -> Rows:
         BatchRecord: batches.append,
         AttemptRecord: attempts.append,
         LogRecord: logs.append,
+        ResultRecord: results.append,
         RunTimingRecord: timings.append,
     }
     for record in records:
@@ -77,6 +82,7 @@ def pack(records: Iterable[Record]) -> Rows:
         batches=[_batch(each) for each in batches if each.states],
         attempts=[_attempt_row(each) for each in attempts],
         logs=[_log_row(each) for each in logs],
+        results=results,
         run_timings=[_timing_row(each) for each in timings],
         task_timings=[row for each in timings for row in _task_timing_rows(each)],
     )
@@ -99,6 +105,8 @@ def put(rows: Rows, connection: sqlite3.Connection) -> None:
         connection.executemany(sql["add_attempt"], rows.attempts)
     if rows.logs:
         connection.executemany(sql["add_log"], rows.logs)
+    if rows.results:
+        _put_results(rows.results, connection)
     if rows.run_timings:
         connection.executemany(sql["put_run_timing"], rows.run_timings)
         connection.executemany(sql["put_task_timing"], rows.task_timings)
@@ -120,6 +128,22 @@ def _put_batches(batches: list[Batch], connection: sqlite3.Connection) -> None:
         sql["add_span"],
         [(batch, key, *span) for batch, (key, _, spans) in numbered for span in spans],
     )
+
+
+def _put_results(records: list[ResultRecord], connection: sqlite3.Connection) -> None:
+    sql = load_statements("sqlite")
+    (last,) = connection.execute(sql["last_result"]).fetchone()
+    numbered = list(enumerate(records, last + 1))
+    connection.executemany(
+        sql["add_result"],
+        [(number, run_key(each.run_id), *result_row(each)) for number, each in numbered],
+    )
+    keys = [
+        row for number, each in numbered if each.cache_keys for row in key_rows(each, number)
+    ]
+    if keys:
+        keys.sort()  # neighbours in the table are written together
+        connection.executemany(sql["put_cache_key"], keys)
 
 
 def _put_run_state(record: RunStateRecord, connection: sqlite3.Connection) -> None:

@@ -178,3 +178,36 @@ ORDER BY timestamp_ns, sequence, id LIMIT ?;
 SELECT id, node, element, attempt, timestamp_ns, level, logger, message, task_run_name
 FROM logs WHERE +run = ? AND id > ? /*conditions*/
 ORDER BY id LIMIT ?;
+
+-- name: last_result
+-- The number of the newest row of results (the next ones follow it; the write lock is held).
+SELECT coalesce(max(id), 0) FROM results;
+
+-- name: add_result
+-- Where results are kept.
+INSERT INTO results (
+    id, run, node, start, stop, first, storage, object, serializer, made_by, created_ns, source,
+    elements, numbers, digests
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: put_cache_key
+-- Which result a cache key leads to from now on.
+INSERT OR REPLACE INTO cache_keys (key, result, number, expires_ns) VALUES (?, ?, ?, ?);
+
+-- name: results
+-- Where the results of a run are, in the order of writing.
+SELECT node, start, stop, first, storage, object, serializer, made_by, source, elements, numbers,
+    digests
+FROM results WHERE run = ? ORDER BY id;
+
+-- name: results_around
+-- The rows that may have one element (or, under node -1, one single call), the newest first.
+SELECT node, start, stop, first, storage, object, serializer, made_by, source, elements, numbers,
+    digests
+FROM results WHERE run = ? AND node = ? AND start <= ? AND stop > ? ORDER BY id DESC;
+
+-- name: cached_results
+-- What cache keys lead to, as far as it may still be taken; the keys are put in.
+SELECT key, number, storage, object, serializer, coalesce(made_by, run_id)
+FROM cache_keys JOIN results ON results.id = cache_keys.result JOIN runs ON runs.key = results.run
+WHERE cache_keys.key IN (/*keys*/) AND (expires_ns IS NULL OR expires_ns > ?);
