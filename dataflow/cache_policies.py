@@ -17,7 +17,8 @@ from typing import Any
 
 from dataflow.errors import DefinitionError, UnhashableInputError
 from dataflow.hashing.calls import NO_DIGEST, CallHasher, UnhashableArgument
-from dataflow.hashing.values import digest_of, text_of
+from dataflow.hashing.encoding import digest_of
+from dataflow.hashing.values import source_of, text_of
 
 __all__ = [
     "CachePolicy",
@@ -276,14 +277,12 @@ def task_input_hash(context: Any, arguments: dict[str, Any]) -> str:
     Raises:
         UnhashableInputError: an argument cannot be hashed.
     """
-    from dataflow.hashing.functions import source_text
-
     task = context.task
     try:
         inputs = CallHasher(task).digest((), arguments)
     except UnhashableArgument as error:
         raise unhashable_input(task, error) from error
-    return digest_of(f"{task.name}|{source_text(task.fn)}|{inputs.hex()}").hex()
+    return digest_of(f"{task.name}|{source_of(task.fn).hex()}|{inputs.hex()}").hex()
 
 
 def unhashable_input(task: Any, error: UnhashableArgument) -> UnhashableInputError:

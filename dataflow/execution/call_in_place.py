@@ -6,6 +6,7 @@ waited for here instead of by the run loop.
 
 from __future__ import annotations
 
+import sys
 import time
 import weakref
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from typing import Any
 from dataflow.clock import now_ns
 from dataflow.errors import UpstreamTaskError
 from dataflow.execution.announcements import CallEnded
+from dataflow.execution.found_results import records_of_answer
 from dataflow.execution.hooks import run_task_hooks
+from dataflow.execution.lookups import Question
 from dataflow.execution.queues import batch_ids, keeps_of
 from dataflow.execution.records_of import (
     attempt_records,
@@ -38,9 +41,9 @@ from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode
 from dataflow.graph.trace import find_refs, trace_call
 from dataflow.model.annotations import Annotation, allow_failure, quote
 from dataflow.model.arguments import ATOMS, rebuild
-from dataflow.model.batches import Batch, BatchReport, CallBody, LogLine
+from dataflow.model.batches import Batch, BatchReport, CallBody, LogLine, Note
 from dataflow.model.inputs import Ref, Reference
-from dataflow.model.states import State, StateCode
+from dataflow.model.states import State, StateCode, cached_message
 from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import as_objects
 from dataflow.worker.failures import describe, text_of
@@ -109,7 +112,7 @@ class Call:
             run=scope.info,
             tasks=[task],
             body=body,
-            keeps=keeps_of(scope.graph, [task]),
+            keeps={} if task.kind == "generator" else keeps_of(scope.graph, [task]),
         )
         if resolver.failed is not None:
             self._not_ready(resolver.failed)
@@ -128,6 +131,8 @@ class Call:
 
     def carry_out(self) -> None:
         """Make the call, again after each delay while it is to be retried."""
+        if self.looks_up and self.look_up():
+            return
         while True:
             self.begin()
             report = BatchCarrier(self.batch, as_objects, self.log).carry_out()
@@ -135,6 +140,38 @@ class Call:
             if delay is None:
                 return
             time.sleep(delay)
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether an earlier result may be taken instead."""
+        return self.scope.graph.looks_up(self.task)
+
+    def look_up(self) -> bool:
+        """Take an earlier result, if there is one; whether the call is done with."""
+        question = Question(self.scope.graph, self.batch, nodes=[self.node])
+        answer = self.scope.loop.lookups.answer(question)
+        place, failure = answer.places[0], answer.failures.get(0)
+        if place is None and failure is None:
+            return False
+        now = now_ns()
+        code = StateCode.COMPLETED if answer.is_own[0] else StateCode.CACHED
+        report = BatchReport(
+            batch_id=self.batch.id,
+            first=0,
+            states=bytes((code if failure is None else StateCode.FAILED,)),
+            clock_offset_ns=0,
+            first_started_ns=now,
+            started=None,
+            ended=now.to_bytes(8, sys.byteorder),
+            values=answer.column,
+            worker="",
+        )
+        if failure is not None:
+            report.failures[0] = failure
+        elif place is not None and not answer.is_own[0]:
+            report.notes[0] = Note(code.state_name, cached_message(place.run_id))
+        self.take(report, records_of_answer(answer, now) if failure is None else None)
+        return True
 
     def iterate(self) -> Iterator[Any]:
         """A generator as it is called in place: its items one by one, its run open meanwhile."""
@@ -172,12 +209,15 @@ class Call:
         self.logged += 1
         self.scope.loop.writer.write(records, [])
 
-    def take(self, report: BatchReport) -> float | None:
-        """Record what came of it; the seconds until the next attempt, if there is one."""
+    def take(self, report: BatchReport, found: list[Any] | None = None) -> float | None:
+        """Record what came of it; the seconds until the next attempt, if there is one.
+
+        ``found`` are the records of a call that was not made.
+        """
         run_id = self.scope.info.run_id
         records: list[Any] = [] if self.report is not None else [node_record(self.node)]
-        records += batch_records(run_id, self.batch.body, report)
-        if report.failures or report.notes or report.earlier:
+        records += batch_records(run_id, self.batch.body, report) if found is None else found
+        if found is None and (report.failures or report.notes or report.earlier):
             records += attempt_records(run_id, self.batch, report)
         records += report.records
         if report.results:

@@ -21,11 +21,13 @@ from typing import Any
 from dataflow.clock import ticks_ns
 from dataflow.errors import InternalError
 from dataflow.execution.announcements import wake_all
+from dataflow.execution.lookups import Answer, Lookups
+from dataflow.execution.questions import questions_of
 from dataflow.execution.queues import Flight, RunnerQueue
 from dataflow.execution.record_writer import RecordWriter
 from dataflow.execution.records_of import log_records
 from dataflow.execution.remaining import remaining_work
-from dataflow.execution.run_state import RunState
+from dataflow.execution.run_state import Lookup, RunState
 from dataflow.execution.runner_protocol import Runner
 from dataflow.execution.task_hooks import call_running_hooks, tasks_with_hooks
 from dataflow.graph.flow_graph import FlowGraph
@@ -93,7 +95,6 @@ class RunLoop:
         show: Callable[[list[LogRecord]], None] = show_logs,
     ) -> None:
         self.store_path = get_settings().store_path
-        self.can_look_up = open_store is None
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.state = RunState(time.time_ns)
         self.queues: dict[int, RunnerQueue] = {}
@@ -102,6 +103,8 @@ class RunLoop:
         self.writer = RecordWriter(
             open_store or (lambda: open_run_store(self.store_path)), self._store_failed, show
         )
+        reads = partial(open_run_store, self.store_path) if open_store is None else None
+        self.lookups = Lookups(reads)
         self.error: BaseException | None = None
         self._timers: list[tuple[float, int, Message]] = []
         self._order = count()
@@ -191,6 +194,7 @@ class RunLoop:
         self.post(lambda: None)
         self._thread.join()
         self._timers.clear()  # what a runner still refers to must not keep graphs and their values
+        self.lookups.close()
         self.writer.close()
 
     # --- in the loop's thread --------------------------------------------------------------------
@@ -208,6 +212,8 @@ class RunLoop:
         outbox = self.state.take_outbox()
         for retry in outbox.retries:
             self._after(retry.delay, partial(self.state.retry, retry))
+        if outbox.lookups:
+            self._ask(outbox.lookups)
         for found in list(self.queues.values()):
             if found.waiting:
                 for flight in _next_flights(found):
@@ -217,6 +223,15 @@ class RunLoop:
                     self._tell_remaining(found)
         if outbox.records or outbox.announcements:
             self.writer.write(outbox.records, outbox.announcements)
+
+    def _ask(self, lookups: list[Lookup]) -> None:
+        """Have the thread of lookups find out what need not be computed."""
+
+        def done(answer: Answer) -> None:
+            self.post(lambda: self.state.answered(answer))
+
+        for question in questions_of(lookups):
+            self.lookups.ask(question, done)
 
     def _tell_remaining(self, found: RunnerQueue) -> None:
         """Tell a runner what remains, now and until it is nothing."""

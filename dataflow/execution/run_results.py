@@ -11,8 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from dataflow.errors import StorageError
-from dataflow.hashing.functions import source_text
-from dataflow.hashing.values import digest_of
+from dataflow.hashing.values import source_of
 from dataflow.model.result_options import NOTHING_SAID, ResultOptions
 from dataflow.settings import get_settings
 
@@ -33,7 +32,7 @@ class TaskResults:
     @cached_property
     def source(self) -> bytes:
         """The hash of the task's source."""
-        return digest_of(source_text(self.task.fn))
+        return source_of(self.task.fn)
 
     def expires_ns(self, now_ns: int) -> int | None:
         """Until when a result that is made now may be taken."""
@@ -48,14 +47,12 @@ class RunResults:
     Attributes:
         options: what the flow says.
         shares_objects: whether its tasks run in this process.
-        can_look_up: whether the store can be asked from here.
         earlier: what an earlier attempt at this run, or an earlier process, left; None: nothing.
         persists: whether any task has been seen whose results are kept.
     """
 
     options: ResultOptions = NOTHING_SAID
     shares_objects: bool = True
-    can_look_up: bool = True
     earlier: Any = None
     persists: bool = False
     _known: dict[int, tuple[Any, TaskResults | None]] = field(default_factory=dict)
@@ -71,7 +68,7 @@ class RunResults:
             serializer=options.serializer or mine.serializer,
             in_memory=mine.in_memory if options.in_memory is None else options.in_memory,
         )
-        return RunResults(said, shares_objects, self.can_look_up)
+        return RunResults(said, shares_objects)
 
     def of(self, task: Any) -> TaskResults | None:
         """What becomes of the results of a task; None: they are not kept.

@@ -131,7 +131,6 @@ def open_scope(
     graph = FlowGraph(info.run_id, info.flow_name, copies_arguments=not runner.shares_objects)
     graph.info = info
     graph.results = results or RunResults(shares_objects=runner.shares_objects)
-    graph.results.can_look_up = loop.can_look_up
     loop.open_graph(graph, runner)
     written = loop.writer.busy_ns
     scope = RunScope(info, graph, runner, loop, parent, log_prints, written)

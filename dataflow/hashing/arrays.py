@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dataflow.hashing.buffers import buffer_digest
-
-if TYPE_CHECKING:
-    from dataflow.hashing.values import Encoder
+from dataflow.hashing.encoding import Encoder
 
 
 def array_text(array: Any, encoder: Encoder) -> str:
@@ -72,7 +70,7 @@ def _values_text(values: Any, encoder: Encoder) -> str:
         codes = array_text(_categorical(values).codes, encoder)
         return f"category:{dtype.ordered}:{_index_text(dtype.categories, encoder)}:{codes}"
     if hasattr(dtype, "na_value") and not hasattr(dtype, "tz"):
-        missing = array_text(values.isna().to_numpy() if hasattr(values.isna(), "to_numpy") else values.isna(), encoder)
+        missing = array_text(_array_of(values.isna()), encoder)
         content = _objects_text(values.dropna().tolist(), encoder)
         return f"{dtype}:{missing}:{content}"
     if hasattr(dtype, "tz"):
@@ -80,11 +78,15 @@ def _values_text(values: Any, encoder: Encoder) -> str:
     return array_text(values.to_numpy(), encoder)
 
 
+def _array_of(values: Any) -> Any:
+    return values.to_numpy() if hasattr(values, "to_numpy") else values
+
+
 def _categorical(values: Any) -> Any:
     return values.cat if hasattr(values, "cat") else values
 
 
-def table_text(table: Any) -> str:
+def table_text(table: Any, _encoder: Encoder) -> str:
     """An Arrow table, batch or array: schema and content, in whatever chunks it is."""
     import pyarrow
 

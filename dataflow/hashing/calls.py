@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from dataflow.hashing.values import DIGEST_BYTES, Unhashable, digest_of, text_of
+from dataflow.hashing.encoding import DIGEST_BYTES, Unhashable, digest_of
+from dataflow.hashing.values import text_of
 
 NO_DIGEST = bytes(DIGEST_BYTES)
 """Stands for what cannot be hashed: equal to nothing, not even to itself."""

@@ -15,19 +15,11 @@ import sysconfig
 import textwrap
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from dataflow.hashing.values import Encoder
+from dataflow.hashing.encoding import Encoder, Unhashable
 
 _VALUES = (int, float, complex, bool, str, bytes, type(None), list, tuple, dict, set, frozenset)
-
-
-def source_text(fn: Any) -> str:
-    """The text that changes when what a function does may have changed."""
-    from dataflow.hashing.values import Encoder
-
-    return function_text(fn, Encoder())
 
 
 def function_text(fn: Any, encoder: Encoder) -> str:
@@ -113,8 +105,6 @@ def _names(code: types.CodeType) -> set[str]:
 
 
 def _values_text(what: str, items: Any, encoder: Encoder) -> list[str]:
-    from dataflow.hashing.values import Unhashable
-
     found = []
     for name, value in items:
         try:

@@ -3,7 +3,7 @@
 Two values have the same text if they have the same content: dicts and sets in any order, arrays and
 frames by their bytes, objects by their class and state, functions by their source. Builtin values
 cost fractions of a microsecond: ``ascii`` writes numbers, text and lists of them in C, and does not
-depend on the version of Python. What cannot be told by its content raises :class:`Unhashable`.
+depend on the version of Python. What cannot be told by its content raises ``Unhashable``.
 """
 
 from __future__ import annotations
@@ -17,35 +17,22 @@ import pathlib
 import re
 import types
 import uuid
-from collections.abc import Callable, Mapping
-from hashlib import blake2b
+from collections.abc import Mapping
 from typing import Any
 
-DIGEST_BYTES = 16
-_PLAIN = frozenset((int, float, bool, complex, type(None), str))
-_LONG_TEXT = 4_000
-_MOST_DEPTH = 200
+from dataflow.hashing.arrays import array_text, frame_text, table_text
+from dataflow.hashing.buffers import buffer_digest
+from dataflow.hashing.encoding import (
+    PLAIN,
+    Encode,
+    Encoder,
+    Unhashable,
+    digest_of,
+    plain_text,
+)
+from dataflow.hashing.functions import function_text
 
-Encode = Callable[[Any, "Encoder"], str]
-
-
-class Unhashable(TypeError):
-    """Something whose content cannot be told; ``path`` leads to it from the value."""
-
-    def __init__(self, value: Any, reason: str, path: str = "") -> None:
-        super().__init__(reason)
-        self.kind = type(value).__qualname__
-        self.reason = reason
-        self.path = path
-
-    def __str__(self) -> str:
-        where = f" at {self.path}" if self.path else ""
-        return f"{self.kind} object{where} {self.reason}"
-
-
-def digest_of(text: str) -> bytes:
-    """The 16 bytes that stand for a text."""
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+__all__ = ["source_of", "text_of"]
 
 
 def text_of(value: Any) -> str:
@@ -54,53 +41,19 @@ def text_of(value: Any) -> str:
     Raises:
         Unhashable: it has no content that could be told.
     """
-    if type(value) in _PLAIN:
-        return _plain(value)
-    return Encoder().text(value)
+    if type(value) in PLAIN:
+        return plain_text(value)
+    return Encoder(_encoder_of).text(value)
 
 
-class Encoder:
-    """Writes one value; knows what it is inside of, so that circles end."""
-
-    def __init__(self) -> None:
-        self.inside: list[int] = []
-
-    def text(self, value: Any) -> str:
-        """The text of a value that may hold others."""
-        kind = type(value)
-        if kind in _PLAIN:
-            return _plain(value)
-        if id(value) in self.inside:
-            return f"^{len(self.inside) - self.inside.index(id(value))}"
-        if len(self.inside) > _MOST_DEPTH:
-            raise Unhashable(value, "is nested too deeply to be hashed")
-        self.inside.append(id(value))
-        try:
-            return _encoder_of(kind)(value, self)
-        finally:
-            self.inside.pop()
-
-    def part(self, step: str, value: Any) -> str:
-        """The text of a part; an error tells the way to it."""
-        try:
-            return self.text(value)
-        except Unhashable as error:
-            error.path = step + error.path
-            raise
-
-
-def _plain(value: Any) -> str:
-    if type(value) is str and len(value) > _LONG_TEXT:
-        return f"text:{digest_of(value).hex()}"
-    try:
-        return ascii(value)
-    except ValueError:  # an int of more digits than Python likes to write
-        return hex(value)
+def source_of(fn: Any) -> bytes:
+    """The hash that changes when what a function does may have changed."""
+    return digest_of(function_text(fn, Encoder(_encoder_of)))
 
 
 def _sequence(value: Any, encoder: Encoder) -> str:
     name = "" if type(value) in (list, tuple) else _name(type(value))
-    if not name and set(map(type, value)) <= _PLAIN:
+    if not name and set(map(type, value)) <= PLAIN:
         try:
             return ascii(value)
         except ValueError:
@@ -135,8 +88,6 @@ def _name(kind: type) -> str:
 
 
 def _bytes(value: Any, _encoder: Encoder) -> str:
-    from dataflow.hashing.buffers import buffer_digest
-
     return f"bytes:{buffer_digest(value)}"
 
 
@@ -164,12 +115,6 @@ def _module(value: Any, _encoder: Encoder) -> str:
     return f"module:{value.__name__}"
 
 
-def _function(value: Any, encoder: Encoder) -> str:
-    from dataflow.hashing.functions import function_text
-
-    return function_text(value, encoder)
-
-
 def _partial(value: Any, encoder: Encoder) -> str:
     return f"partial({encoder.text(value.func)},{encoder.text(value.args)},{encoder.text(value.keywords)})"
 
@@ -180,9 +125,7 @@ def _method(value: Any, encoder: Encoder) -> str:
 
 def _fields(names: tuple[str, ...]) -> Encode:
     def encode(value: Any, encoder: Encoder) -> str:
-        parts = (
-            f"{name}={encoder.part(f'.{name}', getattr(value, name, None))}" for name in names
-        )
+        parts = (f"{name}={encoder.part(f'.{name}', getattr(value, name, None))}" for name in names)
         return f"{_name(type(value))}({','.join(parts)})"
 
     return encode
@@ -196,24 +139,6 @@ def _model(value: Any, encoder: Encoder) -> str:
 
 def _declared(value: Any, encoder: Encoder) -> str:
     return f"{_name(type(value))}:{value.name}:{encoder.part('.fn', value.fn)}"
-
-
-def _array(value: Any, encoder: Encoder) -> str:
-    from dataflow.hashing.arrays import array_text
-
-    return array_text(value, encoder)
-
-
-def _frame(value: Any, encoder: Encoder) -> str:
-    from dataflow.hashing.arrays import frame_text
-
-    return frame_text(value, encoder)
-
-
-def _table(value: Any, _encoder: Encoder) -> str:
-    from dataflow.hashing.arrays import table_text
-
-    return table_text(value)
 
 
 def _object(value: Any, encoder: Encoder) -> str:
@@ -267,21 +192,21 @@ _ENCODERS: dict[type, Encode] = {
     datetime.time: _datetime,
     datetime.timedelta: _ascii,
     re.Pattern: lambda value, _: f"pattern:{value.pattern!a}:{value.flags}",
-    types.FunctionType: _function,
+    types.FunctionType: function_text,
     types.BuiltinFunctionType: _builtin,
     types.MethodType: _method,
     types.ModuleType: _module,
     functools.partial: _partial,
 }
 _BY_MODULE: dict[tuple[str, str], Encode] = {
-    ("numpy", "ndarray"): _array,
-    ("pandas", "DataFrame"): _frame,
-    ("pandas", "Series"): _frame,
-    ("pandas", "Index"): _frame,
-    ("pyarrow", "Table"): _table,
-    ("pyarrow", "RecordBatch"): _table,
-    ("pyarrow", "ChunkedArray"): _table,
-    ("pyarrow", "Array"): _table,
+    ("numpy", "ndarray"): array_text,
+    ("pandas", "DataFrame"): frame_text,
+    ("pandas", "Series"): frame_text,
+    ("pandas", "Index"): frame_text,
+    ("pyarrow", "Table"): table_text,
+    ("pyarrow", "RecordBatch"): table_text,
+    ("pyarrow", "ChunkedArray"): table_text,
+    ("pyarrow", "Array"): table_text,
 }
 
 
@@ -301,7 +226,7 @@ _BY_BASE: tuple[tuple[type, Encode], ...] = (
 )
 
 
-def _choose(kind: type) -> Encode:  # noqa: PLR0911
+def _choose(kind: type) -> Encode:
     for base in kind.__mro__:
         found = _BY_MODULE.get((base.__module__.partition(".")[0], base.__name__))
         if found is not None:

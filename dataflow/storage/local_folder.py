@@ -44,10 +44,10 @@ class LocalFolder:
         beside = f"{path}.{os.getpid()}-{next(_numbers)}.part"
         try:
             self._write(beside, parts)
-            os.replace(beside, path)  # noqa: PTH105 - a Path costs more than the call
+            os.replace(beside, path)
         except OSError as error:
             with contextlib.suppress(OSError):
-                os.unlink(beside)  # noqa: PTH108
+                os.unlink(beside)
             raise self._refusal(_reason(error)) from error
 
     def _write(self, path: str, parts: Sequence[Any]) -> None:
@@ -67,7 +67,7 @@ class LocalFolder:
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """See :meth:`ResultStorage.read`."""
         try:
-            with open(f"{self.url}/{name}", "rb") as file:  # noqa: PTH123
+            with open(f"{self.url}/{name}", "rb") as file:
                 if start:
                     file.seek(start)
                 return file.read() if length is None else file.read(length)
@@ -79,7 +79,7 @@ class LocalFolder:
     def size(self, name: str) -> int:
         """See :meth:`ResultStorage.size`."""
         try:
-            return os.stat(f"{self.url}/{name}").st_size  # noqa: PTH116
+            return os.stat(f"{self.url}/{name}").st_size
         except (FileNotFoundError, NotADirectoryError):
             raise self._missing(name) from None
         except OSError as error:

@@ -1,9 +1,9 @@
 """Packs: the results of a batch in one object, with an index and checksums.
 
-A pack is its *pieces* one after the other, an index (msgpack) and a footer. A piece is one value, or
-many small ones serialized as one list; it has one or more segments (a pickle, and the buffers of its
-arrays), each with its length and CRC-32. What was cut off, or has other bytes than were written, is
-found when it is read.
+A pack is its *pieces* one after the other, an index (msgpack) and a footer. A piece is one value,
+or many small ones serialized as one list; it has one or more segments (a pickle, and the buffers of
+its arrays), each with its length and CRC-32. What was cut off, or has other bytes than were
+written, is found when it is read.
 """
 
 from __future__ import annotations

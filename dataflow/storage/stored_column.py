@@ -46,7 +46,7 @@ def open_pack(place: PackPlace) -> Pack:
     pack = Pack(open_storage(place.storage), place.name)
     with _lock:
         _packs[key] = pack
-        while len(_packs) > _MOST_PACKS or _held_bytes() > _MOST_BYTES and len(_packs) > 1:
+        while len(_packs) > _MOST_PACKS or (_held_bytes() > _MOST_BYTES and len(_packs) > 1):
             _packs.popitem(last=False)
     return pack
 
@@ -112,7 +112,9 @@ class StoredColumn:
             at = pack.place_in(piece, number)
             if at is None:
                 return pack.load_piece(piece)
-            return self._load_joint(pack, (0 if self.which is None else self.which[position], piece), at)
+            return self._load_joint(
+                pack, (0 if self.which is None else self.which[position], piece), at
+            )
 
     def _load_joint(self, pack: Pack, key: tuple[int, int], at: int) -> Any:
         values = self._loaded.get(key)

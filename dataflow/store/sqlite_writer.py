@@ -138,9 +138,7 @@ def _put_results(records: list[ResultRecord], connection: sqlite3.Connection) ->
         sql["add_result"],
         [(number, run_key(each.run_id), *result_row(each)) for number, each in numbered],
     )
-    keys = [
-        row for number, each in numbered if each.cache_keys for row in key_rows(each, number)
-    ]
+    keys = [row for number, each in numbered if each.cache_keys for row in key_rows(each, number)]
     if keys:
         keys.sort()  # neighbours in the table are written together
         connection.executemany(sql["put_cache_key"], keys)

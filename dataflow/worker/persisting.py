@@ -83,17 +83,18 @@ class Persister:
         carrier = self.carrier
         body = carrier.batch.body
         codes = carrier.codes
+        each: list[tuple[int, Sequence[int]]]
         if isinstance(body, MapBody):
             width = len(body.stages)
-            each = (
+            each = [
                 (stage.task, _every(calls, number, width))
                 for number, stage in enumerate(body.stages)
-            )
+            ]
         else:
             by_task: dict[int, list[int]] = {}
             for position in calls:
                 by_task.setdefault(body.tasks[position], []).append(position)
-            each = iter(by_task.items())  # type: ignore[assignment]
+            each = list(by_task.items())
         for number, positions in each:
             keep = self.keeps.get(number)
             if keep is None:
@@ -181,5 +182,3 @@ def _every(calls: Sequence[int], number: int, width: int) -> Sequence[int]:
     if isinstance(calls, range):
         return range(calls.start + (number - calls.start) % width, calls.stop, width)
     return [at for at in calls if at % width == number]
-
-

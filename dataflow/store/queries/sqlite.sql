@@ -208,6 +208,6 @@ FROM results WHERE run = ? AND node = ? AND start <= ? AND stop > ? ORDER BY id 
 
 -- name: cached_results
 -- What cache keys lead to, as far as it may still be taken; the keys are put in.
-SELECT key, number, storage, object, serializer, coalesce(made_by, run_id)
+SELECT cache_keys.key, number, storage, object, serializer, coalesce(made_by, run_id)
 FROM cache_keys JOIN results ON results.id = cache_keys.result JOIN runs ON runs.key = results.run
 WHERE cache_keys.key IN (/*keys*/) AND (expires_ns IS NULL OR expires_ns > ?);

@@ -1,0 +1,123 @@
+"""Results that were there already, as the run state and the records see them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dataflow.execution.lookups import Answer
+from dataflow.graph.nodes import ENDED_CODES
+from dataflow.model.records import SINGLE_CALLS, BatchRecord, ResultRecord
+from dataflow.model.states import StateCode
+
+_CACHED = bytes((StateCode.CACHED,))
+
+
+def found_runs(answer: Answer, settled: bytearray) -> Iterator[tuple[int, int, bool]]:
+    """Positions in a row that are all there, or all have to be computed: start, stop, which.
+
+    Elements that have ended meanwhile, and those that fail, are in none.
+    """
+    elements, places, failures = answer.question.elements, answer.places, answer.failures
+    start, last = 0, None
+    count = len(places)
+    for at in range(count + 1):
+        kind: Any = None
+        if at < count and at not in failures and settled[elements[at]] not in ENDED_CODES:
+            kind = places[at] is not None
+        if at == count or kind is not last:
+            if last is not None:
+                yield start, at, last
+            start, last = at, kind
+
+
+def records_of_answer(answer: Answer, now_ns: int) -> list[Any]:
+    """The records of calls that were not made: that they are Cached, and where their results are.
+
+    What this run had recorded itself, before it was resumed, is there already.
+    """
+    question = answer.question
+    taken = [
+        at
+        for at, place in enumerate(answer.places)
+        if place is not None and not answer.is_own[at] and at not in answer.failures
+    ]
+    if not taken:
+        return []
+    if question.node is None:
+        numbers = array("q", [question.nodes[at].id for at in taken])
+        states = [_batch_record(question, None, 0, numbers, len(taken), now_ns)]
+        elements: Sequence[int] = numbers
+        node = SINGLE_CALLS
+    else:
+        elements = [question.elements[at] for at in taken]
+        node = question.node.id
+        states = [
+            _batch_record(question, (node,), start, None, stop - start, now_ns)
+            for start, stop in _runs(elements)
+        ]
+    return [*states, *_result_records(answer, taken, node, elements, now_ns)]
+
+
+def _runs(elements: Sequence[int]) -> Iterator[tuple[int, int]]:
+    start = 0
+    for at in range(1, len(elements) + 1):
+        if at == len(elements) or elements[at] != elements[at - 1] + 1:
+            yield elements[start], elements[at - 1] + 1
+            start = at
+
+
+def _batch_record(
+    question: Any,
+    stages: tuple[int, ...] | None,
+    start: int,
+    nodes: array[int] | None,
+    count: int,
+    now_ns: int,
+) -> BatchRecord:
+    times = (array("q", (now_ns,)) * count).tobytes()
+    return BatchRecord(
+        run_id=question.graph.run_id,
+        stages=stages,
+        start=start,
+        nodes=None if nodes is None else nodes.tobytes(),
+        count=count,
+        states=_CACHED * count,
+        clock_offset_ns=0,
+        first_started_ns=now_ns,
+        started=None,
+        ended=times,
+        attempts=None,
+        worker="",
+    )
+
+
+def _result_records(
+    answer: Answer, taken: list[int], node: int, elements: Sequence[int], now_ns: int
+) -> list[ResultRecord]:
+    """For each object that has some of the results, which it has."""
+    groups: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+    firsts: dict[tuple[str, str], Any] = {}
+    for at, element in zip(taken, elements, strict=True):
+        place = answer.places[at]
+        assert place is not None
+        key = place.storage, place.name
+        firsts.setdefault(key, place)
+        mine, numbers = groups.setdefault(key, ([], []))
+        mine.append(element)
+        numbers.append(place.number)
+    return [
+        ResultRecord(
+            run_id=answer.question.graph.run_id,
+            node=node,
+            elements=mine,
+            numbers=numbers,
+            storage=firsts[key].storage,
+            name=firsts[key].name,
+            serializer=firsts[key].serializer,
+            created_ns=now_ns,
+            made_by=firsts[key].run_id,
+        )
+        for key, (mine, numbers) in groups.items()
+    ]
