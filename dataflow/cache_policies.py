@@ -5,8 +5,9 @@
     @task(cache_policy=TASK_SOURCE + INPUTS - "session")
     def fetch(session, day): ...
 
-Results with the same key are the same result: it is made once, and taken ever after. The task's name
-is part of every key but those of key functions, so that two tasks never share a result by accident.
+Results with the same key are the same result: it is made once, and taken ever after. The task's
+name is part of every key but those of key functions, so that two tasks never share a result by
+accident.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class Call:
 
     def look_up(self) -> bool:
         """Take an earlier result, if there is one; whether the call is done with."""
-        question = Question(self.scope.graph, self.batch, nodes=[self.node])
+        question = Question(self.scope.graph, self.batch, nodes=[self.node])  # type: ignore[list-item]
         answer = self.scope.loop.lookups.answer(question)
         place, failure = answer.places[0], answer.failures.get(0)
         if place is None and failure is None:

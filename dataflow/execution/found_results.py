@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from dataflow.execution.earlier_run import BY_KEY
 from dataflow.execution.lookups import Answer
 from dataflow.graph.nodes import ENDED_CODES
 from dataflow.model.records import SINGLE_CALLS, BatchRecord, ResultRecord
@@ -97,16 +98,20 @@ def _result_records(
     answer: Answer, taken: list[int], node: int, elements: Sequence[int], now_ns: int
 ) -> list[ResultRecord]:
     """For each object that has some of the results, which it has."""
-    groups: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+    groups: dict[tuple[str, str], tuple[list[int], list[int], list[bytes]]] = {}
     firsts: dict[tuple[str, str], Any] = {}
     for at, element in zip(taken, elements, strict=True):
         place = answer.places[at]
         assert place is not None
         key = place.storage, place.name
         firsts.setdefault(key, place)
-        mine, numbers = groups.setdefault(key, ([], []))
+        mine, numbers, digests = groups.setdefault(key, ([], [], []))
         mine.append(element)
         numbers.append(place.number)
+        digests.append(answer.digests[at])
+    results = answer.question.graph.results
+    by_key = results.earlier is None
+    source = BY_KEY if by_key else results.of(answer.question.batch.tasks[0]).source
     return [
         ResultRecord(
             run_id=answer.question.graph.run_id,
@@ -118,6 +123,8 @@ def _result_records(
             serializer=firsts[key].serializer,
             created_ns=now_ns,
             made_by=firsts[key].run_id,
+            source=source,
+            digests=b"".join(digests),
         )
-        for key, (mine, numbers) in groups.items()
+        for key, (mine, numbers, digests) in groups.items()
     ]

@@ -66,7 +66,7 @@ class Answer:
         is_own: whether that is what this very call came to before, in this run.
         failures: of calls that cannot have a key.
         column: the results that there are; ``numbers[p]`` is where that of call ``p`` is in it.
-        digests: the hashes of what calls get, as far as they were made.
+        digests: by which a resumed run finds these results again.
     """
 
     question: Question
@@ -157,7 +157,7 @@ class Finder:
     def find(self) -> Answer:
         """The answer."""
         keys = self._keys()
-        self._find_own()
+        self._find_own(keys)
         self._put_keys(keys)
         wanted = [
             key
@@ -175,6 +175,8 @@ class Finder:
                     self.answer.places[at] = found[key]
         self._drop_damaged()
         self._make_column()
+        if self.results.earlier is None:
+            self.answer.digests = keys
         return self.answer
 
     def _about(self, at: int) -> _About:
@@ -238,7 +240,7 @@ class Finder:
         )
         return SimpleNamespace(task=about.task, task_run=task_run, parameters=parameters)
 
-    def _find_own(self) -> None:
+    def _find_own(self, keys: list[bytes]) -> None:
         """What these very calls came to before, in this run."""
         earlier = self.results.earlier
         if earlier is None:
@@ -248,7 +250,7 @@ class Finder:
             node = question.node or question.nodes[at]
             element = question.elements[at] if question.node is not None else 0
             source = self._about(at).results.source
-            place = earlier.take(node.key, element, digest, source)
+            place = earlier.take(node.key, element, digest, source, keys[at])
             if place is not None:
                 answer.places[at] = place
                 answer.is_own[at] = place.run_id == question.graph.run_id

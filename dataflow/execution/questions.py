@@ -16,12 +16,12 @@ _MOST_CALLS = 5000
 
 def questions_of(lookups: list[Lookup]) -> Iterator[Question]:
     """The questions that some lookups come to, none of them large."""
-    calls: dict[int, list[TaskNode]] = {}
+    calls: dict[tuple[int, int], list[TaskNode]] = {}
     maps: dict[int, tuple[MapNode, list[Lookup]]] = {}
     for lookup in lookups:
         node = lookup.node
         if isinstance(node, TaskNode):
-            calls.setdefault(id(node.graph), []).append(node)
+            calls.setdefault((id(node.graph), id(node.task)), []).append(node)
         else:
             maps.setdefault(id(node), (node, []))[1].append(lookup)
     for nodes in calls.values():
@@ -45,7 +45,7 @@ def _joined(parts: list[Lookup]) -> list[tuple[int, int]]:
 
 
 def question_of_calls(nodes: list[TaskNode]) -> Question:
-    """The question of some single calls of one graph."""
+    """The question of some single calls of one task."""
     builder = BodyBuilder()
     graph = nodes[0].graph
     return Question(graph, _batch(graph, builder, builder.calls(nodes)), nodes=nodes)

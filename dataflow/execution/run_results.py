@@ -84,6 +84,12 @@ class RunResults:
             self.persists = self.persists or known[1] is not None
         return known[1]
 
+    @property
+    def persists_by_itself(self) -> bool:
+        """Whether the flow's own result is kept, and those of tasks that say nothing."""
+        persist = self.options.persist
+        return get_settings().results_persist_by_default if persist is None else persist
+
     def looks_up(self, task: Any) -> bool:
         """Whether calls of a task wait until it is known what earlier results there are.
 
@@ -98,9 +104,7 @@ class RunResults:
 
     def _decide(self, task: Any) -> TaskResults | None:
         said: ResultOptions = getattr(task, "results", NOTHING_SAID)
-        persist = self.options.persist if said.persist is None else said.persist
-        if persist is None:
-            persist = get_settings().results_persist_by_default
+        persist = self.persists_by_itself if said.persist is None else said.persist
         if not persist:
             return None
         return TaskResults(task, self.keep_of(said), said)

@@ -17,10 +17,11 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dataflow.clock import now_ns
+from dataflow.execution.earlier_run import EarlierRun, resumed_ids
 from dataflow.execution.garbage import sparing_collector
 from dataflow.execution.results import wait_for_all
 from dataflow.execution.run_loop import RunLoop, run_loop
@@ -131,6 +132,9 @@ def open_scope(
     graph = FlowGraph(info.run_id, info.flow_name, copies_arguments=not runner.shares_objects)
     graph.info = info
     graph.results = results or RunResults(shares_objects=runner.shares_objects)
+    ids = resumed_ids(graph.results.earlier, info.run_id)
+    if ids is not None:
+        graph.line_up(ids)
     loop.open_graph(graph, runner)
     written = loop.writer.busy_ns
     scope = RunScope(info, graph, runner, loop, parent, log_prints, written)
@@ -138,6 +142,26 @@ def open_scope(
     _scopes[info.run_id] = scope
     sparing_collector.begin(info.run_id)
     return scope
+
+
+def is_under_way(run_id: str) -> bool:
+    """Whether a run of this process has not ended."""
+    return run_id in _scopes
+
+
+def begin_attempt(scope: RunScope, earlier: EarlierRun) -> None:
+    """The body runs again: its nodes line up with those of before, whose results count."""
+    before = scope.graph
+    graph = FlowGraph(before.run_id, before.flow_name, before.copies_arguments)
+    graph.info, graph.say, graph.times = scope.info, scope.say, before.times
+    graph.results = replace(before.results, earlier=earlier)
+    graph.line_up(earlier.ids)
+    before.closed = True
+    scope.loop.close_graph(before)
+    scope.loop.open_graph(graph, scope.runner)
+    scope.graph = graph
+    scope.results.clear()
+    scope.recent.clear()
 
 
 def close_scope(scope: RunScope) -> None:
@@ -198,8 +222,14 @@ def begin_run(
     log_prints: bool = False,
     code_path: str | None = None,
     results: RunResults | None = None,
+    created_ns: int | None = None,
+    states: Sequence[RunStateRecord] = (),
 ) -> RunScope:
     """Record that a run begins, and open it.
+
+    Args:
+        created_ns: when it was made, if it goes on where it stopped.
+        states: those that it enters then, before it is running again.
 
     Raises:
         StoreError: it cannot be recorded; then nothing runs.
@@ -219,12 +249,12 @@ def begin_run(
                 parent_node,
                 runner.name,
                 version,
-                now,
+                created_ns or now,
                 os.getpid(),
                 socket.gethostname(),
                 code_path or (sys.argv[0] if sys.argv else None),
             ),
-            RunStateRecord(info.run_id, StateCode.PENDING, "Pending", None, now),
+            *(states or [RunStateRecord(info.run_id, StateCode.PENDING, "Pending", None, now)]),
             RunStateRecord(info.run_id, StateCode.RUNNING, "Running", None, now, info.run_count),
         ]
     )

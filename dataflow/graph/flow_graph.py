@@ -50,6 +50,8 @@ class FlowGraph:
         self._sent: tuple[Any, Any, PackedColumn | None] = (None, None, None)
         self.lock = threading.Lock()
         self._numbers: dict[str, int] = {}
+        self._ids: dict[tuple[str, str], int] | None = None
+        self._next_id = 0
 
     def sent_info(self) -> tuple[Any, PackedColumn | None]:
         """What workers are told of the run; its parameters apart from that, if they are large."""
@@ -96,11 +98,30 @@ class FlowGraph:
         for, and the run loop does not know yet that this node needs them.
         """
         with self.lock:
-            node.id = len(self.nodes)
+            node.id = len(self.nodes) if self._ids is None else self._known_id(node)
             self.nodes.append(node)
             if not isinstance(node, CallNode):  # calls in place are never planned
                 self.fresh.append(node)
                 self.held.extend(held)
+
+    def line_up(self, ids: dict[tuple[str, str], int]) -> None:
+        """Give nodes the numbers that those of the same key and kind had before."""
+        self._ids = dict(ids)
+        self._next_id = max(ids.values(), default=-1) + 1
+
+    def _known_id(self, node: Node) -> int:
+        assert self._ids is not None
+        known = self._ids.pop((node.key, node.kind), None)
+        if known is None:
+            known = self._next_id
+            self._next_id += 1
+        return known
+
+    def node_of(self, number: int) -> Node:
+        """The node with a number."""
+        if self._ids is None:
+            return self.nodes[number]
+        return next(node for node in reversed(self.nodes) if node.id == number)
 
     def take_fresh(self) -> tuple[list[Node], list[Any]]:
         """The nodes that were added since the last call, and what is held for them."""

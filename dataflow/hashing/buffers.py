@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b, sha256
 from typing import Any
 
@@ -19,6 +18,8 @@ def buffer_digest(buffer: Any) -> str:
         return blake2b(view, digest_size=16).hexdigest()
     if view.nbytes <= _BLOCK_BYTES:
         return sha256(view).hexdigest()[:32]
+    from concurrent.futures import ThreadPoolExecutor
+
     blocks = [view[at : at + _BLOCK_BYTES] for at in range(0, view.nbytes, _BLOCK_BYTES)]
     threads = min(len(blocks), os.cpu_count() or 1, _MOST_THREADS)
     with ThreadPoolExecutor(threads) as pool:

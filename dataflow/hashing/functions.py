@@ -48,9 +48,10 @@ def _callable_text(fn: Any, encoder: Encoder) -> str:
         return ";".join(_values_text("partial", used, encoder))
     if isinstance(fn, type):
         return f"class:{fn.__module__}.{fn.__qualname__}:{_class_source(fn)}"
-    call = getattr(type(fn), "__call__", None)
+    call = getattr(type(fn), "__call__", None)  # noqa: B004
     if call is None or not hasattr(call, "__code__"):
-        return f"callable:{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', type(fn).__qualname__)}"
+        name = getattr(fn, "__qualname__", type(fn).__qualname__)
+        return f"callable:{getattr(fn, '__module__', '')}.{name}"
     state = _values_text("state", getattr(fn, "__dict__", {}).items(), encoder)
     return ";".join([function_text(call, encoder), *state])
 

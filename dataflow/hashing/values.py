@@ -116,7 +116,8 @@ def _module(value: Any, _encoder: Encoder) -> str:
 
 
 def _partial(value: Any, encoder: Encoder) -> str:
-    return f"partial({encoder.text(value.func)},{encoder.text(value.args)},{encoder.text(value.keywords)})"
+    parts = map(encoder.text, (value.func, value.args, value.keywords))
+    return f"partial({','.join(parts)})"
 
 
 def _method(value: Any, encoder: Encoder) -> str:
