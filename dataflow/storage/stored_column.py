@@ -62,17 +62,16 @@ def forget_pack(place: PackPlace) -> None:
 
 
 class StoredColumn:
-    """Values of packs.
+    """Values of packs; nobody gets an object that somebody else has.
 
     Args:
         places: the packs.
         which: for each value its pack (None: all are in the first).
         numbers: for each value its number in the pack.
         nbytes: about how many bytes they take.
-        lends: whether each reader is given values that nobody else has.
     """
 
-    __slots__ = ("__weakref__", "_lends", "_loaded", "nbytes", "numbers", "places", "which")
+    __slots__ = ("__weakref__", "_loaded", "_lock", "nbytes", "numbers", "places", "which")
 
     def __init__(
         self,
@@ -80,13 +79,12 @@ class StoredColumn:
         which: array[int] | None,
         numbers: Sequence[int],
         nbytes: int = 0,
-        lends: bool = False,
     ) -> None:
         self.places = places
         self.which = which
         self.numbers = numbers
         self.nbytes = nbytes
-        self._lends = lends
+        self._lock = threading.Lock()
         self._loaded: OrderedDict[tuple[int, int], list[Any]] = OrderedDict()
 
     @property
@@ -117,15 +115,16 @@ class StoredColumn:
             )
 
     def _load_joint(self, pack: Pack, key: tuple[int, int], at: int) -> Any:
-        values = self._loaded.get(key)
-        if values is None or values[at] is _TAKEN:
-            values = self._loaded[key] = pack.load_piece(key[1])
-            while len(self._loaded) > _MOST_PIECES:
-                self._loaded.popitem(last=False)
-        value = values[at]
-        if self._lends and not is_fixed(value):
-            values[at] = _TAKEN
-        return value
+        with self._lock:
+            values = self._loaded.get(key)
+            if values is None or values[at] is _TAKEN:
+                values = self._loaded[key] = pack.load_piece(key[1])
+                while len(self._loaded) > _MOST_PIECES:
+                    self._loaded.popitem(last=False)
+            value = values[at]
+            if not is_fixed(value):
+                values[at] = _TAKEN
+            return value
 
     def load_range(self, start: int, stop: int) -> list[Any]:
         """The values from ``start`` to ``stop``."""
@@ -135,12 +134,8 @@ class StoredColumn:
         """All values."""
         return self.load_range(0, self.count)
 
-    def lent(self) -> StoredColumn:
-        """The same for one batch: nobody gets an object that somebody else has."""
-        return StoredColumn(self.places, self.which, self.numbers, self.nbytes, lends=True)
-
     def __sizeof__(self) -> int:
         return 200 + 12 * len(self.numbers)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return StoredColumn, (self.places, self.which, self.numbers, self.nbytes, self._lends)
+        return StoredColumn, (self.places, self.which, self.numbers, self.nbytes)

@@ -144,5 +144,4 @@ def lender_of(column: Column) -> Column:
         return Lender(pack(column.values, exact=False))
     if isinstance(column, PackedColumn) and not column.exact and not column.shared:
         return Lender(column)
-    lent = getattr(column, "lent", None)
-    return column if lent is None else lent()
+    return column
