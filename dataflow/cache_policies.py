@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 KeyFn = Callable[[Any, dict[str, Any]], str | None]
-KeyOf = Callable[[Sequence[Any], Mapping[str, Any], Callable[[], Any]], bytes]
+KeyOf = Callable[[Sequence[Any], Mapping[str, Any], int], bytes]
 _WAYS_OUT = (
     "Leave it out of the key (cache_policy=INPUTS - {name!r}), give a cache_key_fn, or make the "
     "object inside the task."
@@ -43,12 +43,18 @@ _WAYS_OUT = (
 
 @dataclass(frozen=True)
 class KeySubject:
-    """What keys are made for: one task in one run."""
+    """What keys are made for: some calls of one task in one run.
+
+    Attributes:
+        source: gives the hash of the task's source.
+        context_of: what key functions are told of a call, by its number and arguments.
+    """
 
     task: Any
     run_id: str
     parameters: Mapping[str, Any]
     source: Callable[[], bytes]
+    context_of: Callable[[int, Any, Any], Any]
 
 
 class CachePolicy:
@@ -125,28 +131,32 @@ class CachePolicy:
             prefix = f"{subject.task.name}|{_qualified_name(subject.task)}|{prefix}"
         hasher = CallHasher(subject.task, self.leave_out)
         with_inputs = "inputs" in names
+        digest = hasher.digest
 
-        def key_of(
-            args: Sequence[Any], kwargs: Mapping[str, Any], context: Callable[[], Any]
-        ) -> bytes:
-            text = prefix
+        def key_of_parts(args: Sequence[Any], kwargs: Mapping[str, Any], at: int) -> bytes:
+            return digest(args, kwargs, prefix)
+
+        def key_of(args: Sequence[Any], kwargs: Mapping[str, Any], at: int) -> bytes:
+            keys = ""
             if own:
-                keys = _own_keys(own, context(), hasher.arguments(args, kwargs), subject)
-                if keys is None:
+                context = subject.context_of(at, args, kwargs)
+                found = _own_keys(own, context, hasher.arguments(args, kwargs), subject)
+                if found is None:
                     return NO_DIGEST
-                text += keys
-            return hasher.digest(args, kwargs, text) if with_inputs else digest_of(text)
+                keys = found
+            return digest(args, kwargs, prefix + keys) if with_inputs else digest_of(prefix + keys)
 
-        return key_of if not self.is_lenient else _lenient(key_of)
+        maker = key_of_parts if with_inputs and not own else key_of
+        return _lenient(maker) if self.is_lenient else maker
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
 
 def _lenient(key_of: KeyOf) -> KeyOf:
-    def key_or_none(args: Any, kwargs: Any, context: Any) -> bytes:
+    def key_or_none(args: Any, kwargs: Any, at: int) -> bytes:
         try:
-            return key_of(args, kwargs, context)
+            return key_of(args, kwargs, at)
         except UnhashableArgument:
             return NO_DIGEST
 

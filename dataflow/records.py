@@ -25,7 +25,7 @@ from typing import Any
 from dataflow.errors import StoreError
 from dataflow.model.records import FLOW_RESULT, SINGLE_CALLS
 from dataflow.model.states import State, cached_message
-from dataflow.storage.stored_result import ResultNotKept, StoredResult
+from dataflow.storage.stored_result import ResultNotKept, StoredResult, stored_result
 from dataflow.store.run_store import RunStore, open_store, store_path
 from dataflow.store.summaries import (
     AttemptDetail,
@@ -162,7 +162,7 @@ class Run:
         if not state.is_completed():
             return state
         place = self._store.result_at(self.id, FLOW_RESULT)
-        kept = ResultNotKept(f"flow run {self.name!r}") if place is None else StoredResult(*place)
+        kept = ResultNotKept(f"flow run {self.name!r}") if place is None else stored_result(place)
         return State(state.type, state.name, state.message, kept, state.timestamp)
 
     @property
@@ -249,10 +249,9 @@ class Run:
                 own = [(0, row.numbers[row.elements.index(found.node)])]
             else:
                 continue
-            made_by = row.made_by or self.id
+            result_object = row.object_of(self.id)
             for element, number in own:
-                where = (row.storage, row.name, row.serializer, number, made_by)
-                places[element] = StoredResult(*where)
+                places[element] = stored_result((result_object, number))
         return [
             places.get(at, ResultNotKept(f"task run {found.element_name(at)!r}")).load()
             for at in range(count or 0)
@@ -320,9 +319,9 @@ def with_result(element: ElementDetail, store: RunStore) -> ElementDetail:
     message = state.message
     kept: Any = ResultNotKept(f"task run {element.name!r}")
     if place is not None:
-        kept = StoredResult(*place)
+        kept = stored_result(place)
         if state.name == "Cached":
-            message = message or cached_message(place.run_id)
+            message = message or cached_message(kept.run_id)
     with_data: State[Any] = State(state.type, state.name, message, kept, state.timestamp)
     return replace(element, state=with_data)
 

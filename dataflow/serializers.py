@@ -1,9 +1,9 @@
 """How results become bytes: give ``result_serializer=`` one of these, or its name.
 
-    class Shouting(Serializer):
-        name = "shouting"
-        def dumps(self, value): return str(value).upper().encode()
-        def loads(self, data): return data.decode()
+class Shouting(Serializer):
+name = "shouting"
+def dumps(self, value): return str(value).upper().encode()
+def loads(self, data): return data.decode()
 """
 
 from __future__ import annotations

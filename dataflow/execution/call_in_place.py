@@ -169,7 +169,7 @@ class Call:
         if failure is not None:
             report.failures[0] = failure
         elif place is not None and not answer.is_own[0]:
-            report.notes[0] = Note(code.state_name, cached_message(place.run_id))
+            report.notes[0] = Note(code.state_name, cached_message(place[0].run_id))
         self.take(report, records_of_answer(answer, now) if failure is None else None)
         return True
 

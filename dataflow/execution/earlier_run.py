@@ -12,7 +12,7 @@ from typing import Any
 
 from dataflow.hashing.calls import NO_DIGEST
 from dataflow.store.run_store import RunStore
-from dataflow.store.stored_results import ResultPlace, ResultsSummary
+from dataflow.store.stored_results import ResultObject, ResultPlace, ResultsSummary
 
 BY_KEY = b"by its cache key"
 """Stands for the source of results whose digests are their cache keys."""
@@ -47,6 +47,7 @@ class EarlierRun:
         self._rows: dict[int, list[ResultsSummary]] = {}
         self._calls: dict[int, _Place] = {}
         self._elements: dict[int, dict[int, _Place]] = {}
+        self._objects: dict[int, ResultObject] = {}  # by id() of a row
         for row in store.results(run_id):
             if row.node >= 0:
                 self._rows.setdefault(row.node, []).append(row)
@@ -73,8 +74,10 @@ class EarlierRun:
             self.reused += 1
         assert found is not None
         row, at = found
-        made_by = row.made_by or self.run_id
-        return ResultPlace(row.storage, row.name, row.serializer, row.numbers[at], made_by)
+        result_object = self._objects.get(id(row))
+        if result_object is None:
+            result_object = self._objects[id(row)] = row.object_of(self.run_id)
+        return result_object, row.numbers[at]
 
     def _find(self, key: str, element: int) -> _Place | None:
         node = self._numbers.get(key)

@@ -11,6 +11,7 @@ from dataflow.execution.lookups import Answer
 from dataflow.graph.nodes import ENDED_CODES
 from dataflow.model.records import SINGLE_CALLS, BatchRecord, ResultRecord
 from dataflow.model.states import StateCode
+from dataflow.store.stored_results import ResultObject
 
 _CACHED = bytes((StateCode.CACHED,))
 
@@ -23,6 +24,10 @@ def found_runs(answer: Answer, settled: bytearray) -> Iterator[tuple[int, int, b
     elements, places, failures = answer.question.elements, answer.places, answer.failures
     start, last = 0, None
     count = len(places)
+    all_there = None not in places and not failures and isinstance(elements, range)
+    if all_there and ENDED_CODES.isdisjoint(settled[elements[0] : elements[-1] + 1]):
+        yield 0, count, True
+        return
     for at in range(count + 1):
         kind: Any = None
         if at < count and at not in failures and settled[elements[at]] not in ENDED_CODES:
@@ -39,7 +44,7 @@ def records_of_answer(answer: Answer, now_ns: int) -> list[Any]:
     What this run had recorded itself, before it was resumed, is there already.
     """
     question = answer.question
-    taken = [
+    taken: Sequence[int] = [
         at
         for at, place in enumerate(answer.places)
         if place is not None and not answer.is_own[at] and at not in answer.failures
@@ -61,8 +66,17 @@ def records_of_answer(answer: Answer, now_ns: int) -> list[Any]:
     return [*states, *_result_records(answer, taken, node, elements, now_ns)]
 
 
+def in_a_row(numbers: list[int]) -> Sequence[int]:
+    """The same as a range, if that is what they are."""
+    span = range(numbers[0], numbers[-1] + 1)
+    return span if len(span) == len(numbers) and numbers == list(span) else numbers
+
+
 def _runs(elements: Sequence[int]) -> Iterator[tuple[int, int]]:
     start = 0
+    if elements[-1] - elements[0] + 1 == len(elements):
+        yield elements[0], elements[-1] + 1
+        return
     for at in range(1, len(elements) + 1):
         if at == len(elements) or elements[at] != elements[at - 1] + 1:
             yield elements[start], elements[at - 1] + 1
@@ -95,20 +109,20 @@ def _batch_record(
 
 
 def _result_records(
-    answer: Answer, taken: list[int], node: int, elements: Sequence[int], now_ns: int
+    answer: Answer, taken: Sequence[int], node: int, elements: Sequence[int], now_ns: int
 ) -> list[ResultRecord]:
     """For each object that has some of the results, which it has."""
-    groups: dict[tuple[str, str], tuple[list[int], list[int], list[bytes]]] = {}
-    firsts: dict[tuple[str, str], Any] = {}
+    groups: dict[int, tuple[ResultObject, list[int], list[int], list[bytes]]] = {}
+    places, all_digests = answer.places, answer.digests
     for at, element in zip(taken, elements, strict=True):
-        place = answer.places[at]
+        place = places[at]
         assert place is not None
-        key = place.storage, place.name
-        firsts.setdefault(key, place)
-        mine, numbers, digests = groups.setdefault(key, ([], [], []))
-        mine.append(element)
-        numbers.append(place.number)
-        digests.append(answer.digests[at])
+        group = groups.get(id(place[0]))
+        if group is None:
+            group = groups[id(place[0])] = (place[0], [], [], [])
+        group[1].append(element)
+        group[2].append(place[1])
+        group[3].append(all_digests[at])
     results = answer.question.graph.results
     by_key = results.earlier is None
     source = BY_KEY if by_key else results.of(answer.question.batch.tasks[0]).source
@@ -116,15 +130,15 @@ def _result_records(
         ResultRecord(
             run_id=answer.question.graph.run_id,
             node=node,
-            elements=mine,
-            numbers=numbers,
-            storage=firsts[key].storage,
-            name=firsts[key].name,
-            serializer=firsts[key].serializer,
+            elements=in_a_row(mine),
+            numbers=in_a_row(numbers),
+            storage=found.storage,
+            name=found.name,
+            serializer=found.serializer,
             created_ns=now_ns,
-            made_by=firsts[key].run_id,
+            made_by=found.run_id,
             source=source,
             digests=b"".join(digests),
         )
-        for key, (mine, numbers, digests) in groups.items()
+        for found, mine, numbers, digests in groups.values()
     ]

@@ -13,6 +13,7 @@ import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,10 +24,10 @@ from dataflow.execution.run_results import RunResults, TaskResults
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.hashing.calls import NO_DIGEST, CallHasher, UnhashableArgument
 from dataflow.ids import task_run_id
-from dataflow.model.batches import Batch, CallBody, Failure
-from dataflow.storage.stored_column import PackPlace, StoredColumn, forget_pack, open_pack
+from dataflow.model.batches import Batch, Failure
+from dataflow.storage.stored_column import StoredColumn, forget_pack, open_pack, pack_place
 from dataflow.store.run_store import RunStore
-from dataflow.store.stored_results import ResultPlace
+from dataflow.store.stored_results import ResultObject, ResultPlace
 from dataflow.worker.call_context import place_of
 from dataflow.worker.expand import Inputs, expand
 from dataflow.worker.failures import describe
@@ -37,7 +38,7 @@ Calls = Iterator[tuple[Any, Any, Any]]
 
 @dataclass(eq=False)
 class Question:
-    """Some calls of one graph that can begin: elements of a map, or single calls.
+    """Some calls of one task that can begin: elements of a map, or single calls.
 
     Attributes:
         batch: the calls as a worker would get them.
@@ -74,7 +75,7 @@ class Answer:
     is_own: bytearray
     failures: dict[int, Failure] = field(default_factory=dict)
     column: StoredColumn | None = None
-    numbers: list[int] = field(default_factory=list)
+    numbers: Sequence[int] = ()
     digests: list[bytes] = field(default_factory=list)
 
 
@@ -152,79 +153,62 @@ class Finder:
         self.results: RunResults = question.graph.results
         count = question.count
         self.answer = Answer(question, [None] * count, bytearray(count))
-        self._abouts: dict[int, _About] = {}
+        self.about = _About(self, self.batch.tasks[0])
 
     def find(self) -> Answer:
         """The answer."""
         keys = self._keys()
         self._find_own(keys)
         self._put_keys(keys)
-        wanted = [
-            key
-            for at, key in enumerate(keys)
-            if key != NO_DIGEST and self.answer.places[at] is None and not self._about(at).refreshes
-        ]
-        if wanted and self.store is not None:
-            found = self.store.cached_results(wanted, now_ns())
-            for at, key in enumerate(keys):
-                if (
-                    key in found
-                    and self.answer.places[at] is None
-                    and not self._about(at).refreshes
-                ):
-                    self.answer.places[at] = found[key]
+        self._find_cached(keys)
         self._drop_damaged()
         self._make_column()
         if self.results.earlier is None:
             self.answer.digests = keys
         return self.answer
 
-    def _about(self, at: int) -> _About:
-        body = self.batch.body
-        number = body.tasks[at] if isinstance(body, CallBody) else 0
-        about = self._abouts.get(number)
-        if about is None:
-            about = self._abouts[number] = _About(self, self.batch.tasks[number])
-        return about
-
     def _keys(self) -> list[bytes]:
         """The key of each call, and beside it the hash of what it gets, where that is asked for."""
-        keys, digests = [], self.answer.digests
+        keys: list[bytes] = []
+        digests = self.answer.digests
         is_later = self.results.earlier is not None
+        about = self.about
+        key_of, mark = about.key_of, about.mark
         for at, (function, args, kwargs) in enumerate(self._calls()):
-            about = self._about(at)
-            if function is not about.mark:  # its arguments are not there: let it fail where it runs
+            if function is not mark:  # its arguments are not there: let it fail where it runs
                 keys.append(NO_DIGEST)
                 digests.append(NO_DIGEST)
                 continue
             if is_later:
                 digests.append(about.hasher.digest_or_none(args, kwargs))
-            keys.append(self._key(about, at, args, kwargs))
+            try:
+                keys.append(NO_DIGEST if key_of is None else key_of(args, kwargs, at))
+            except Exception as error:  # of the user's own function as well
+                keys.append(NO_DIGEST)
+                refused = isinstance(error, UnhashableArgument)
+                found = unhashable_input(about.task, error) if refused else error  # type: ignore[arg-type]
+                self.answer.failures[at] = describe(found)
         return keys
 
-    def _key(self, about: _About, at: int, args: Any, kwargs: Any) -> bytes:
-        if about.key_of is None:
-            return NO_DIGEST
-        try:
-            key: bytes = about.key_of(args, kwargs, lambda: self._context(about, at, args, kwargs))
-            return key
-        except UnhashableArgument as error:
-            self.answer.failures[at] = describe(unhashable_input(about.task, error))
-        except Exception as error:  # the user's own function
-            self.answer.failures[at] = describe(error)
-        return NO_DIGEST
+    def _find_cached(self, keys: list[bytes]) -> None:
+        """What other calls with the same keys came to."""
+        about, places = self.about, self.answer.places
+        if about.key_of is None or about.results.options.refresh or self.store is None:
+            return
+        wanted = [
+            key for key, place in zip(keys, places, strict=True) if place is None and any(key)
+        ]
+        if wanted:
+            found = self.store.cached_results(wanted, now_ns())
+            places[:] = [place or found.get(key) for key, place in zip(keys, places, strict=True)]
 
     def _calls(self) -> Calls:
-        marks = [self._about_task(number).mark for number in range(len(self.batch.tasks))]
         inputs = Inputs(self.batch.inputs, [], {}, lambda _: "", threading.Lock(), None)
-        yield from expand(self.batch, marks, inputs)
+        return expand(self.batch, [self.about.mark], inputs)
 
-    def _about_task(self, number: int) -> _About:
-        if number not in self._abouts:
-            self._abouts[number] = _About(self, self.batch.tasks[number])
-        return self._abouts[number]
-
-    def _context(self, about: _About, at: int, args: Any, kwargs: Any) -> Any:
+    def context_of(self, at: int, args: Any, kwargs: Any) -> Any:
+        """What key functions are told of a call."""
+        about = self.about
         place = place_of(self.batch.tasks, self.batch.body, at)
         run = self.batch.run
         parameters = about.hasher.arguments(args, kwargs)
@@ -246,14 +230,14 @@ class Finder:
         if earlier is None:
             return
         question, answer = self.question, self.answer
+        source, run_id = self.about.results.source, question.graph.run_id
         for at, digest in enumerate(answer.digests):
             node = question.node or question.nodes[at]
             element = question.elements[at] if question.node is not None else 0
-            source = self._about(at).results.source
             place = earlier.take(node.key, element, digest, source, keys[at])
             if place is not None:
                 answer.places[at] = place
-                answer.is_own[at] = place.run_id == question.graph.run_id
+                answer.is_own[at] = place[0].run_id == run_id
 
     def _put_keys(self, keys: list[bytes]) -> None:
         """Note the keys: what is computed now is to be found by them."""
@@ -263,7 +247,7 @@ class Finder:
                 if key != NO_DIGEST:
                     self.results.put_keys(node.id, 1, 0, key)
             return
-        if self._about_task(0).key_of is None:
+        if self.about.key_of is None:
             return
         assert question.node.length is not None
         elements = question.elements
@@ -276,22 +260,20 @@ class Finder:
 
     def _drop_damaged(self) -> None:
         """Read what was found; forget what is gone or damaged, and say so."""
-        fine: dict[tuple[str, str], bool] = {}
         places = self.answer.places
+        objects = {id(place[0]): place[0] for place in places if place is not None}
+        damaged = {key for key, found in objects.items() if not self._is_fine(found)}
+        if not damaged:
+            return
         for at, place in enumerate(places):
-            if place is None:
-                continue
-            key = place.storage, place.name
-            if key not in fine:
-                fine[key] = self._is_fine(place)
-            if not fine[key]:
+            if place is not None and id(place[0]) in damaged:
                 places[at] = None
                 self.answer.is_own[at] = 0
                 if self.results.earlier is not None:
                     self.results.earlier.lost()
 
-    def _is_fine(self, place: ResultPlace) -> bool:
-        where = PackPlace(place.storage, place.name, place.run_id)
+    def _is_fine(self, found: ResultObject) -> bool:
+        where = pack_place(found)
         try:
             forget_pack(where)
             open_pack(where).verify()
@@ -303,22 +285,19 @@ class Finder:
 
     def _make_column(self) -> None:
         """A column of all that was found."""
-        objects: dict[tuple[str, str], int] = {}
-        places: list[PackPlace] = []
-        which, numbers = array("i"), array("q")
-        for place in self.answer.places:
-            if place is None:
-                self.answer.numbers.append(-1)
-                continue
-            key = place.storage, place.name
-            if key not in objects:
-                objects[key] = len(places)
-                places.append(PackPlace(place.storage, place.name, place.run_id))
-            self.answer.numbers.append(len(numbers))
-            which.append(objects[key])
-            numbers.append(place.number)
-        if places:
-            self.answer.column = StoredColumn(places, which, numbers)
+        answer = self.answer
+        found = [place for place in answer.places if place is not None]
+        answer.numbers = range(len(found))
+        if len(found) < len(answer.places):
+            ahead = accumulate((place is not None for place in answer.places), initial=0)
+            answer.numbers = list(ahead)
+        if found:
+            objects = {id(each): each for each, _ in found}
+            order = {key: number for number, key in enumerate(objects)}
+            which = array("i", [order[id(each)] for each, _ in found])
+            numbers = array("q", [number for _, number in found])
+            places = list(map(pack_place, objects.values()))
+            answer.column = StoredColumn(places, which if len(places) > 1 else None, numbers)
 
 
 class _About:
@@ -332,10 +311,11 @@ class _About:
         self.results: TaskResults = found
         self.hasher = CallHasher(task)
         policy = found.options.policy
-        self.refreshes = found.options.refresh
         self.mark: Any = object()  # stands for the task among the calls
         self.key_of = None
         if policy is not None:
             parameters = finder.question.graph.info.parameters
-            subject = KeySubject(task, run.run_id, parameters, lambda: found.source)
+            subject = KeySubject(
+                task, run.run_id, parameters, lambda: found.source, finder.context_of
+            )
             self.key_of = policy.key_maker(subject)

@@ -20,7 +20,7 @@ from dataflow.model.arguments import ATOMS
 from dataflow.model.records import FLOW_RESULT, RunStateRecord
 from dataflow.model.states import State, StateCode
 from dataflow.storage.result_storage import open_storage
-from dataflow.storage.stored_result import StoredResult
+from dataflow.storage.stored_result import stored_result
 from dataflow.store.run_store import RunStore, open_store
 from dataflow.store.summaries import RunSummary
 from dataflow.worker import pickling
@@ -158,7 +158,7 @@ def earlier_subflow(
     for row in store.results(run_id):
         is_same = row.source == source or reuse_changed
         if row.node == FLOW_RESULT and row.digest(0) == digest != NO_DIGEST and is_same:
-            kept = StoredResult(row.storage, row.name, row.serializer, row.numbers[0], run_id)
+            kept = stored_result((row.object_of(run_id), row.numbers[0]))
             try:
                 return going_on, State.of_code(StateCode.COMPLETED, data=kept.load())
             except ResultMissing:

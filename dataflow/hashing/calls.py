@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from dataflow.hashing.encoding import DIGEST_BYTES, Unhashable, digest_of
+from dataflow.hashing.encoding import DIGEST_BYTES, PLAIN, Unhashable, digest_of, plain_text
 from dataflow.hashing.values import text_of
 
 NO_DIGEST = bytes(DIGEST_BYTES)
@@ -43,6 +43,7 @@ class CallHasher:
         self._defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         self._last: dict[str, tuple[Any, str]] = {}
         self._is_plain = not self.leave_out and not self._defaults
+        self._only = self._names[0] if self._is_plain and len(self._names) == 1 else None
 
     def digest(self, args: Sequence[Any], kwargs: Mapping[str, Any], prefix: str = "") -> bytes:
         """The digest of a prefix and the arguments of a call.
@@ -50,6 +51,10 @@ class CallHasher:
         Raises:
             UnhashableArgument: with the name of the argument.
         """
+        if self._only is not None and not kwargs and len(args) == 1:
+            value = args[0]
+            text = plain_text(value) if type(value) in PLAIN else self._text(self._only, value)
+            return digest_of(f"{prefix}({self._only}={text})")
         if self._is_plain and not kwargs and len(args) == len(self._names):
             texts = [
                 f"{name}={self._text(name, value)}"

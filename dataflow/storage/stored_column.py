@@ -29,6 +29,11 @@ class PackPlace(NamedTuple):
     run_id: str = ""
 
 
+def pack_place(result_object: Any) -> PackPlace:
+    """The place of an object, as stores tell it."""
+    return PackPlace(result_object.storage, result_object.name, result_object.run_id)
+
+
 def open_pack(place: PackPlace) -> Pack:
     """A pack, its index read; small ones stay in memory for a while.
 

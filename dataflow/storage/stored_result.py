@@ -36,6 +36,12 @@ class StoredResult(Deferred):
         return open_pack(PackPlace(self.storage, self.name, self.run_id)).load(self.number)
 
 
+def stored_result(place: tuple[Any, int]) -> StoredResult:
+    """The result at a place, as stores tell it."""
+    (storage, name, serializer, run_id), number = place
+    return StoredResult(storage, name, serializer, number, run_id)
+
+
 @dataclass(frozen=True, slots=True)
 class ResultNotKept(Deferred):
     """A result that was not persisted; ``owner`` says whose."""

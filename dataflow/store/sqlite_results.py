@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from dataflow.model.records import SINGLE_CALLS
 from dataflow.store.named_sql import load_statements
 from dataflow.store.run_keys import run_key
-from dataflow.store.stored_results import ResultPlace, ResultsSummary, read_results
+from dataflow.store.stored_results import (
+    ResultObject,
+    ResultPlace,
+    ResultsSummary,
+    read_results,
+)
 
 _KEYS_AT_ONCE = 500
 
@@ -32,8 +37,7 @@ def result_at(
             found = read_results(row)
             if element in found.elements:
                 at = found.numbers[found.elements.index(element)]
-                made_by = found.made_by or run_id
-                return ResultPlace(found.storage, found.name, found.serializer, at, made_by)
+                return found.object_of(run_id), at
     return None
 
 
@@ -41,13 +45,20 @@ def cached_results(
     connection: sqlite3.Connection, keys: Sequence[bytes], now_ns: int
 ) -> dict[bytes, ResultPlace]:
     """What cache keys lead to; those that lead nowhere are not in it."""
-    statement = load_statements("sqlite")["cached_results"]
-    found = {}
+    sql = load_statements("sqlite")
+    places: dict[bytes, tuple[int, int]] = {}
     for at in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[at : at + _KEYS_AT_ONCE]
-        sql = statement.replace("/*keys*/", ",".join("?" * len(some)))
-        for key, number, storage, name, serializer, run_id in connection.execute(
-            sql, (*some, now_ns)
-        ):
-            found[key] = ResultPlace(storage, name, serializer, number, run_id)
-    return found
+        statement = sql["cached_results"].replace("/*keys*/", ",".join("?" * len(some)))
+        for key, result, number in connection.execute(statement, (*some, now_ns)):
+            places[key] = result, number
+    objects: dict[int, ResultObject] = {}
+    for result in {result for result, _ in places.values()}:
+        row = connection.execute(sql["result_object"], (result,)).fetchone()
+        if row is not None:
+            objects[result] = ResultObject(*row)
+    return {
+        key: (objects[result], number)
+        for key, (result, number) in places.items()
+        if result in objects
+    }

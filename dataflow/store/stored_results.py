@@ -12,17 +12,17 @@ from dataflow.model.records import ResultRecord
 DIGEST_BYTES = 16
 
 
-class ResultPlace(NamedTuple):
-    """Where one result is: in which object of which storage, and at which place in it.
-
-    ``run_id`` is the run that made it.
-    """
+class ResultObject(NamedTuple):
+    """An object of a storage that has results; ``run_id`` is the run that made them."""
 
     storage: str
     name: str
     serializer: str
-    number: int
     run_id: str
+
+
+ResultPlace = tuple[ResultObject, int]
+"""Where one result is: in which object, and at which place in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,10 @@ class ResultsSummary:
     made_by: str | None
     source: bytes
     digests: bytes
+
+    def object_of(self, run_id: str) -> ResultObject:
+        """The object; ``run_id`` is the run whose row this is."""
+        return ResultObject(self.storage, self.name, self.serializer, self.made_by or run_id)
 
     def digest(self, at: int) -> bytes:
         """The hash of what a call was given, by its place in ``elements``."""

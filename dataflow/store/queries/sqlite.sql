@@ -207,7 +207,11 @@ SELECT node, start, stop, first, storage, object, serializer, made_by, source, e
 FROM results WHERE run = ? AND node = ? AND start <= ? AND stop > ? ORDER BY id DESC;
 
 -- name: cached_results
--- What cache keys lead to, as far as it may still be taken; the keys are put in.
-SELECT cache_keys.key, number, storage, object, serializer, coalesce(made_by, run_id)
-FROM cache_keys JOIN results ON results.id = cache_keys.result JOIN runs ON runs.key = results.run
-WHERE cache_keys.key IN (/*keys*/) AND (expires_ns IS NULL OR expires_ns > ?);
+-- Which results cache keys lead to, as far as they may still be taken; the keys are put in.
+SELECT key, result, number FROM cache_keys
+WHERE key IN (/*keys*/) AND (expires_ns IS NULL OR expires_ns > ?);
+
+-- name: result_object
+-- The object that a row of results is about, and the run that made it.
+SELECT storage, object, serializer, coalesce(made_by, run_id)
+FROM results JOIN runs ON runs.key = results.run WHERE id = ?;
