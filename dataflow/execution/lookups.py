@@ -29,7 +29,7 @@ from dataflow.storage.stored_column import StoredColumn, forget_pack, open_pack,
 from dataflow.store.run_store import RunStore
 from dataflow.store.stored_results import ResultObject, ResultPlace
 from dataflow.worker.call_context import place_of
-from dataflow.worker.expand import Inputs, expand
+from dataflow.worker.expand import Chain, Inputs, expand
 from dataflow.worker.failures import describe
 from dataflow.worker.task_run import TaskRun
 
@@ -204,7 +204,9 @@ class Finder:
 
     def _calls(self) -> Calls:
         inputs = Inputs(self.batch.inputs, [], {}, lambda _: "", threading.Lock(), None)
-        return expand(self.batch, [self.about.mark], inputs)
+        calls = expand(self.batch, [self.about.mark], inputs)
+        assert not isinstance(calls, Chain)  # there is one stage
+        return calls
 
     def context_of(self, at: int, args: Any, kwargs: Any) -> Any:
         """What key functions are told of a call."""

@@ -606,7 +606,7 @@ class RunState:
         else:
             code = _COMPLETED if answer.is_own[position] else _CACHED
             node.column, node.position = answer.column, answer.numbers[position]
-            self.outbox.announcements.append(TaskEnded(node, code, self.now_ns()))
+            self._announce_call(node, code)
             self._has_ended(node, code)
             node.drop_if_unneeded()
             if node.dependents:
