@@ -68,7 +68,7 @@ def _index_text(index: Any, encoder: Encoder) -> str:
 def _values_text(values: Any, encoder: Encoder) -> str:
     dtype = values.dtype
     if hasattr(dtype, "categories"):
-        codes = array_text(_categorical(values).codes, encoder)
+        codes = array_text(_array_of(_categorical(values).codes), encoder)
         return f"category:{dtype.ordered}:{_index_text(dtype.categories, encoder)}:{codes}"
     if hasattr(dtype, "na_value") and not hasattr(dtype, "tz"):
         missing = array_text(_array_of(values.isna()), encoder)
