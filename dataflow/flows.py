@@ -288,6 +288,8 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
         fail_on_unhandled: whether failed tasks that nobody looked at make the flow fail.
         on_running, on_completion, on_failure, on_cancellation, on_crashed: hooks
             ``hook(flow, flow_run, state)``.
+        persist_result: whether its result, and those of tasks that say nothing, are kept.
+        result_storage, result_serializer, cache_result_in_memory: where and how (see ``task``).
 
     Raises:
         DefinitionError: ``fn`` is no function, or an option cannot be used.

@@ -7,6 +7,7 @@ is the environment's affair. Of other objects that they use (clients, loggers) o
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
 import site
@@ -32,7 +33,8 @@ def function_text(fn: Any, encoder: Encoder) -> str:
     parts = [_code_text(inner)]
     parts += _values_text("default", enumerate(inner.__defaults__ or ()), encoder)
     parts += _values_text("default", (inner.__kwdefaults__ or {}).items(), encoder)
-    parts += _values_text("uses", _used(inner), encoder)
+    parts += _values_text("closes over", _closed_over(inner), encoder)
+    parts += _values_text("uses", _globals_used(inner), encoder)
     return f"function:{';'.join(parts)}"
 
 
@@ -83,18 +85,52 @@ def _bare_code(code: types.CodeType) -> str:
     return f"{code.co_code.hex()}:{code.co_names}:{code.co_varnames}:{constants}"
 
 
-def _used(fn: Any) -> list[tuple[str, Any]]:
-    """What a function uses from outside itself: by name, in order."""
-    found: dict[str, Any] = {}
+def _closed_over(fn: Any) -> list[tuple[str, Any]]:
+    """What a function uses of the functions that it was defined in: by name."""
+    found: list[tuple[str, Any]] = []
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
         try:
-            found[name] = cell.cell_contents
+            found.append((name, cell.cell_contents))
         except ValueError:  # not set yet
             continue
-    for name in _names(fn.__code__):
-        if name in fn.__globals__ and name not in found:
-            found[name] = fn.__globals__[name]
-    return sorted(found.items())
+    return found
+
+
+def _globals_used(fn: Any) -> list[tuple[str, Any]]:
+    """What a function uses of its module: by name, in order.
+
+    Of lists, dicts and sets, which may grow while a program runs, the lines that make them count.
+    """
+    names = sorted(name for name in _names(fn.__code__) if name in fn.__globals__)
+    found = []
+    for name in names:
+        value = fn.__globals__[name]
+        if isinstance(value, (list, dict, set)):
+            value = _assignments(fn.__globals__.get("__file__") or "").get(name, "")
+        found.append((name, value))
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _assignments(file: str) -> dict[str, str]:
+    """The statements of a file that give its names their values."""
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+        tree = ast.parse(text)
+    except (OSError, ValueError, SyntaxError):
+        return {}
+    found: dict[str, str] = {}
+    for statement in tree.body:
+        if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            targets = getattr(statement, "targets", None) or [statement.target]  # type: ignore[union-attr]
+            for target in targets:
+                if isinstance(target, ast.Name):
+                    found[target.id] = found.get(target.id, "") + _lines(text, statement)
+    return found
+
+
+def _lines(text: str, statement: ast.stmt) -> str:
+    return ast.get_source_segment(text, statement) or ""
 
 
 def _names(code: types.CodeType) -> set[str]:

@@ -8,7 +8,7 @@ state as a result, a value that can change and so must not be shared) goes on ca
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dataflow.clock import ticks_ns
 from dataflow.model.states import State
@@ -16,13 +16,10 @@ from dataflow.worker.board import POSITION
 from dataflow.worker.expand import Chain
 from dataflow.worker.pickling import ATOMS
 
-if TYPE_CHECKING:
-    from dataflow.worker.carry_out import BatchCarrier
-
 _NO_KWARGS: dict[str, Any] = {}
 
 
-def make_chained_calls(carrier: BatchCarrier, chain: Chain) -> None:
+def make_chained_calls(carrier: Any, chain: Chain) -> None:
     """Make the calls of one element after the other, until the budget is spent."""
     board, context, deadline = carrier.board, carrier.context, carrier.deadline
     keep, ended, read_clock = carrier.values.append, carrier.ended.append, ticks_ns
@@ -62,9 +59,7 @@ def make_chained_calls(carrier: BatchCarrier, chain: Chain) -> None:
         carrier.fail_rest(position, error)
 
 
-def _go_on(
-    carrier: BatchCarrier, chain: Chain, start: int, value: Any, args: Sequence[Any]
-) -> None:
+def _go_on(carrier: Any, chain: Chain, start: int, value: Any, args: Sequence[Any]) -> None:
     """Take the value of the call that has just ended, and make the rest of an element's calls."""
     position = len(carrier.ended)
     if isinstance(value, State):
