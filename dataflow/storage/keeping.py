@@ -78,8 +78,13 @@ class Keep:
         return name
 
     def column(
-        self, objects: Sequence[tuple[str, str]], which: Sequence[int], numbers: Sequence[int]
+        self,
+        objects: Sequence[tuple[str, str]],
+        which: Sequence[int],
+        numbers: Sequence[int],
+        nbytes: int,
     ) -> StoredColumn:
         """A column of results that are in objects ``(storage, name)``."""
         places = [PackPlace(*each) for each in objects]
-        return StoredColumn(places, array("i", which) if len(places) > 1 else None, numbers)
+        several = array("i", which) if len(places) > 1 else None
+        return StoredColumn(places, several, array("q", numbers), nbytes)

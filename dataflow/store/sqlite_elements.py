@@ -116,6 +116,8 @@ def batch_times(connection: sqlite3.Connection, key: int) -> dict[int, tuple[int
     times: dict[int, tuple[int, int, int, int]] = {}
     for row in connection.execute(load_statements("sqlite")["batches"], (key,)):
         batch = read_calls(row)
+        if batch.states.count(StateCode.CACHED) == len(batch.states):
+            continue  # nothing was called
         for node, *mine in _node_times(batch):
             calls, busy, first, last = mine
             if node in times:

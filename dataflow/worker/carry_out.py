@@ -28,7 +28,6 @@ from dataflow.model.batches import (
     LogLine,
     MapBody,
     Note,
-    ResultPack,
     TaskLike,
 )
 from dataflow.model.states import State, StateCode
@@ -413,12 +412,15 @@ class BatchCarrier:
         first, stop = (calls[0], calls[-1] + 1) if calls else (self.told, self.told)
         among = calls if isinstance(calls, range) else frozenset(calls)
         packing = clock()
-        values = self._pack(first, stop, among, pack)
-        results: Sequence[ResultPack] = ()
-        if self.persister is not None and calls:
-            results = self.persister.persist(calls)
-            positions = list(chain.from_iterable(self.kept_positions(first, stop)))
-            values = self.persister.stored(results, positions) or values
+        persister = self.persister
+        values, results = None, []
+        if persister is None or not persister.drops_values:
+            values = self._pack(first, stop, among, pack)
+        if persister is not None and calls:
+            results = persister.persist(calls)
+            if persister.drops_values:
+                kept = list(chain.from_iterable(self.kept_positions(first, stop)))
+                values = persister.stored(results, kept)
         packed = clock()
         self.mark_told(calls)
         started = self.started_between(first, stop)

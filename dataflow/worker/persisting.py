@@ -26,11 +26,17 @@ _NO_DIGEST = bytes(16)
 
 
 class Persister:
-    """Persists the results of one batch."""
+    """Persists the results of one batch.
+
+    Attributes:
+        drops_values: whether these do not stay in memory, but are read again when they are needed.
+    """
 
     def __init__(self, carrier: Any) -> None:
         self.carrier = carrier
         self.keeps = carrier.batch.keeps
+        keeps = [self.keeps.get(number) for number in range(len(carrier.batch.tasks))]
+        self.drops_values = all(keep is not None and not keep.in_memory for keep in keeps)
         self._digests: dict[int, bytes] = {}
         self._names: dict[int, str] = {}
 
@@ -162,19 +168,20 @@ class Persister:
         carrier.failures[position] = replace(failure, source=name)
 
     def stored(self, packs: Sequence[ResultPack], positions: Sequence[int]) -> Any:
-        """A column of persisted results instead of one of values; None: some have to stay."""
-        keeps = [self.keeps.get(number) for number in range(len(self.carrier.batch.tasks))]
-        if any(keep is None or keep.in_memory for keep in keeps):
-            return None
+        """A column of persisted results instead of one of values."""
         places = {
             position: (number, at)
             for number, pack in enumerate(packs)
             for at, position in enumerate(pack.calls)
         }
+        if not places:
+            return None
         found = [places.get(position, (0, -1)) for position in positions]
         objects = [(pack.storage, pack.name) for pack in packs]
-        assert keeps[0] is not None
-        return keeps[0].column(objects, [which for which, _ in found], [at for _, at in found])
+        nbytes = sum(pack.nbytes for pack in packs)
+        keep = next(iter(self.keeps.values()))
+        which, numbers = [number for number, _ in found], [at for _, at in found]
+        return keep.column(objects, which, numbers, nbytes)
 
 
 def _every(calls: Sequence[int], number: int, width: int) -> Sequence[int]:
