@@ -35,6 +35,7 @@ from dataflow.execution.results import (
     wait_ended,
     wait_length,
 )
+from dataflow.execution.run_loop import HELD_SECONDS
 from dataflow.execution.scope import RunScope, active_scope
 from dataflow.graph.dry_run import Placeholder
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode
@@ -150,6 +151,9 @@ class Call:
         """Take an earlier result, if there is one; whether the call is done with."""
         question = Question(self.scope.graph, self.batch, nodes=[self.node])  # type: ignore[list-item]
         answer = self.scope.loop.lookups.answer(question)
+        while answer.held:
+            time.sleep(HELD_SECONDS)
+            answer = self.scope.loop.lookups.answer(question)
         place, failure = answer.places[0], answer.failures.get(0)
         if place is None and failure is None:
             return False

@@ -19,9 +19,10 @@ _CACHED = bytes((StateCode.CACHED,))
 def found_runs(answer: Answer, settled: bytearray) -> Iterator[tuple[int, int, bool]]:
     """Positions in a row that are all there, or all have to be computed: start, stop, which.
 
-    Elements that have ended meanwhile, and those that fail, are in none.
+    Elements that have ended meanwhile, those that fail and those that wait are in none.
     """
-    elements, places, failures = answer.question.elements, answer.places, answer.failures
+    elements, places = answer.question.elements, answer.places
+    failures = {*answer.failures, *answer.held}
     start, last = 0, None
     count = len(places)
     all_there = None not in places and not failures and isinstance(elements, range)

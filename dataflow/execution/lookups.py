@@ -7,6 +7,7 @@ relied on: what is damaged or gone is said, and computed again.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -33,6 +34,7 @@ from dataflow.worker.expand import Chain, Inputs, expand
 from dataflow.worker.failures import describe
 from dataflow.worker.task_run import TaskRun
 
+LEASE_NS = 30_000_000_000
 Calls = Iterator[tuple[Any, Any, Any]]
 
 
@@ -68,6 +70,8 @@ class Answer:
         failures: of calls that cannot have a key.
         column: the results that there are; ``numbers[p]`` is where that of call ``p`` is in it.
         digests: by which a resumed run finds these results again.
+        held: calls that wait, because another run is about to make them.
+        leased: the keys of calls that this run makes while others wait for them, by position.
     """
 
     question: Question
@@ -77,6 +81,8 @@ class Answer:
     column: StoredColumn | None = None
     numbers: Sequence[int] = ()
     digests: list[bytes] = field(default_factory=list)
+    held: set[int] = field(default_factory=set)
+    leased: dict[int, bytes] = field(default_factory=dict)
 
 
 class Lookups:
@@ -89,18 +95,37 @@ class Lookups:
     def __init__(self, open_store: Callable[[], RunStore] | None) -> None:
         self._open_store = open_store
         self._store: RunStore | None = None
-        self._questions: queue.SimpleQueue[tuple[Question, Callable[[Answer], None]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._errands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def ask(self, question: Question, done: Callable[[Answer], None]) -> None:
         """Have a question answered; ``done`` gets the answer, in another thread."""
+        self._begin(lambda: done(self.answer(question)))
+
+    def renew(self, run_id: str, done: Sequence[bytes]) -> None:
+        """Keep the leases of a run, but for those of keys that it is done with."""
+
+        def renew() -> None:
+            if self.store is not None:
+                self.store.renew_leases(run_id, now_ns() + LEASE_NS, done)
+
+        self._begin(renew)
+
+    def release(self, run_id: str) -> None:
+        """Let go of all leases of a run."""
+
+        def release() -> None:
+            if self.store is not None:
+                self.store.drop_leases(run_id)
+
+        self._begin(release)
+
+    def _begin(self, errand: Callable[[], None]) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="dataflow lookups", daemon=True)
             self._thread.start()
-        self._questions.put((question, done))
+        self._errands.put(errand)
 
     def answer(self, question: Question) -> Answer:
         """The answer to a question, here and now; never raises."""
@@ -125,7 +150,7 @@ class Lookups:
     def close(self) -> None:
         """End the thread."""
         if self._thread is not None:
-            self._questions.put(None)
+            self._errands.put(None)
             self._thread.join()
         if self._store is not None:
             self._store.close()
@@ -135,11 +160,11 @@ class Lookups:
             pass
 
     def _turn(self) -> bool:
-        item = self._questions.get()
-        if item is None:
+        errand = self._errands.get()
+        if errand is None:
             return False
-        question, done = item
-        done(self.answer(question))
+        with contextlib.suppress(StoreError):  # leases end by themselves; an answer never raises
+            errand()
         return True
 
 
@@ -192,15 +217,42 @@ class Finder:
 
     def _find_cached(self, keys: list[bytes]) -> None:
         """What other calls with the same keys came to."""
-        about, places = self.about, self.answer.places
+        about = self.about
         if about.key_of is None or about.results.options.refresh or self.store is None:
             return
-        wanted = [
-            key for key, place in zip(keys, places, strict=True) if place is None and any(key)
-        ]
+        wanted = self._missing(keys)
         if wanted:
-            found = self.store.cached_results(wanted, now_ns())
-            places[:] = [place or found.get(key) for key, place in zip(keys, places, strict=True)]
+            self._take(keys, self.store.cached_results(wanted, now_ns()))
+            if about.results.options.policy.isolation is not None:
+                self._hold(keys, self.store)
+
+    def _take(self, keys: list[bytes], found: dict[bytes, ResultPlace]) -> None:
+        places = self.answer.places
+        places[:] = [place or found.get(key) for key, place in zip(keys, places, strict=True)]
+
+    def _hold(self, keys: list[bytes], store: RunStore) -> None:
+        """Of calls that are to be made once only, let those wait that somebody else makes."""
+        self.results.has_leased = True
+        missing = list(dict.fromkeys(self._missing(keys)))
+        now = now_ns()
+        run_id = self.question.graph.run_id
+        granted = store.take_leases(missing, run_id, now, now + LEASE_NS)
+        found = store.cached_results(missing, now)  # it may have come meanwhile
+        self._take(keys, found)
+        if granted & found.keys():
+            store.renew_leases(run_id, now + LEASE_NS, list(granted & found.keys()))
+        for at, key in enumerate(keys):
+            if self.answer.places[at] is not None or not any(key):
+                continue
+            if key in granted:
+                granted.discard(key)
+                self.answer.leased[at] = key
+            else:
+                self.answer.held.add(at)
+
+    def _missing(self, keys: list[bytes]) -> list[bytes]:
+        places = self.answer.places
+        return [key for key, place in zip(keys, places, strict=True) if place is None and any(key)]
 
     def _calls(self) -> Calls:
         inputs = Inputs(self.batch.inputs, [], {}, lambda _: "", threading.Lock(), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dataflow.execution.lookups import Question
+from dataflow.execution.lookups import Answer, Question
 from dataflow.execution.run_state import Lookup
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.model.batches import Batch
@@ -31,6 +31,23 @@ def questions_of(lookups: list[Lookup]) -> Iterator[Question]:
         for start, stop in _joined(parts):
             for at in range(start, stop, _MOST_CALLS):
                 yield _of_elements(node, range(at, min(at + _MOST_CALLS, stop)))
+
+
+def held_lookups(answer: Answer) -> list[Lookup]:
+    """The calls that wait for another run, to be looked up again."""
+    question = answer.question
+    if question.node is None:
+        return [Lookup(question.nodes[at]) for at in sorted(answer.held)]
+    elements = [question.elements[at] for at in sorted(answer.held)]
+    return [Lookup(question.node, each, each + 1) for each in elements]
+
+
+def leased_calls(answer: Answer) -> dict[bytes, tuple[Any, int | None]]:
+    """By key, the calls that others wait for."""
+    question = answer.question
+    if question.node is None:
+        return {key: (question.nodes[at], None) for at, key in answer.leased.items()}
+    return {key: (question.node, question.elements[at]) for at, key in answer.leased.items()}
 
 
 def _joined(parts: list[Lookup]) -> list[tuple[int, int]]:

@@ -22,7 +22,7 @@ from dataflow.clock import ticks_ns
 from dataflow.errors import InternalError
 from dataflow.execution.announcements import wake_all
 from dataflow.execution.lookups import Answer, Lookups
-from dataflow.execution.questions import questions_of
+from dataflow.execution.questions import held_lookups, leased_calls, questions_of
 from dataflow.execution.queues import Flight, RunnerQueue
 from dataflow.execution.record_writer import RecordWriter
 from dataflow.execution.records_of import log_records
@@ -45,6 +45,8 @@ from dataflow.worker.failures import describe
 SEGMENT_SECONDS = 0.05
 SEGMENT_NODES = 5000
 _TELL_SECONDS = 0.25
+HELD_SECONDS = 0.1
+RENEW_SECONDS = 5.0
 Message = Callable[[], None]
 
 
@@ -161,6 +163,8 @@ class RunLoop:
     def close_graph(self, graph: FlowGraph) -> None:
         """Its run has ended."""
         self.graphs.discard(graph)
+        if graph.results is not None and graph.results.has_leased:
+            self.lookups.release(graph.run_id)
         self.post(lambda: self.state.failure_log.forget(graph))
 
     def blocked(self, runner: Runner, change: int) -> None:
@@ -228,10 +232,33 @@ class RunLoop:
         """Have the thread of lookups find out what need not be computed."""
 
         def done(answer: Answer) -> None:
-            self.post(lambda: self.state.answered(answer))
+            self.post(lambda: self._answered(answer))
 
         for question in questions_of(lookups):
             self.lookups.ask(question, done)
+
+    def _answered(self, answer: Answer) -> None:
+        """It is known what need not be computed; what another run computes is asked for again."""
+        self.state.answered(answer)
+        graph = answer.question.graph
+        if answer.held:
+            self._after(HELD_SECONDS, partial(self._ask, held_lookups(answer)))
+        if answer.leased:
+            is_first = not graph.results.leased
+            graph.results.leased.update(leased_calls(answer))
+            if is_first:
+                self._after(RENEW_SECONDS, partial(self._renew_leases, graph))
+
+    def _renew_leases(self, graph: FlowGraph) -> None:
+        if graph not in self.graphs:
+            return
+        leased = graph.results.leased
+        done = [key for key, (node, element) in leased.items() if node.ended(element)]
+        for key in done:
+            del leased[key]
+        self.lookups.renew(graph.run_id, done)
+        if leased:
+            self._after(RENEW_SECONDS, partial(self._renew_leases, graph))
 
     def _tell_remaining(self, found: RunnerQueue) -> None:
         """Tell a runner what remains, now and until it is nothing."""

@@ -49,12 +49,16 @@ class RunResults:
         shares_objects: whether its tasks run in this process.
         earlier: what an earlier attempt at this run, or an earlier process, left; None: nothing.
         persists: whether any task has been seen whose results are kept.
+        leased: by cache key, the calls that other runs may be waiting for.
+        has_leased: whether there were any.
     """
 
     options: ResultOptions = NOTHING_SAID
     shares_objects: bool = True
     earlier: Any = None
     persists: bool = False
+    leased: dict[bytes, Any] = field(default_factory=dict)
+    has_leased: bool = False
     _known: dict[int, tuple[Any, TaskResults | None]] = field(default_factory=dict)
     _keys: dict[int, bytearray] = field(default_factory=dict)
 

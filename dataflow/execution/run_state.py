@@ -596,7 +596,7 @@ class RunState:
         self._settle()
 
     def _call_answered(self, node: TaskNode, answer: Answer, position: int) -> None:
-        if node.code in ENDED_CODES:
+        if node.code in ENDED_CODES or position in answer.held:
             return
         failure = answer.failures.get(position)
         if failure is not None:

@@ -154,6 +154,20 @@ class RunStore(Protocol):
     def cached_results(self, keys: Sequence[bytes], now_ns: int) -> dict[bytes, ResultPlace]:
         """What cache keys lead to, as far as it may be taken at that time (epoch nanoseconds)."""
 
+    def take_leases(
+        self, keys: Sequence[bytes], holder: str, now_ns: int, expires_ns: int
+    ) -> set[bytes]:
+        """Begin to compute what cache keys lead to; those that nobody else is computing.
+
+        A lease ends when a result with its key is written, when it is let go of, or at its time.
+        """
+
+    def renew_leases(self, holder: str, expires_ns: int, done: Sequence[bytes] = ()) -> None:
+        """Keep the leases of a run until another time, and let go of those of keys ``done``."""
+
+    def drop_leases(self, holder: str) -> None:
+        """Let go of all leases of a run."""
+
 
 def open_store(place: str | Path | None = None) -> RunStore:
     """The store at a path or URL (``sqlite:///path``), by default the one that settings name.

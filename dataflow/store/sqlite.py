@@ -177,3 +177,25 @@ class SqliteStore:
         from dataflow.store import sqlite_results
 
         return self._connections.read(lambda c: sqlite_results.cached_results(c, keys, now_ns))
+
+    def take_leases(
+        self, keys: Sequence[bytes], holder: str, now_ns: int, expires_ns: int
+    ) -> set[bytes]:
+        """See :meth:`RunStore.take_leases`."""
+        from dataflow.store import sqlite_results
+
+        return self._connections.write(
+            lambda c: sqlite_results.take_leases(c, keys, holder, now_ns, expires_ns)
+        )
+
+    def renew_leases(self, holder: str, expires_ns: int, done: Sequence[bytes] = ()) -> None:
+        """See :meth:`RunStore.renew_leases`."""
+        from dataflow.store import sqlite_results
+
+        self._connections.write(lambda c: sqlite_results.renew_leases(c, holder, expires_ns, done))
+
+    def drop_leases(self, holder: str) -> None:
+        """See :meth:`RunStore.drop_leases`."""
+        from dataflow.store import sqlite_results
+
+        self._connections.write(lambda c: sqlite_results.drop_leases(c, holder))

@@ -62,3 +62,30 @@ def cached_results(
         for key, (result, number) in places.items()
         if result in objects
     }
+
+
+def take_leases(
+    connection: sqlite3.Connection,
+    keys: Sequence[bytes],
+    holder: str,
+    now_ns: int,
+    expires_ns: int,
+) -> set[bytes]:
+    """The keys that this run may compute now; a write transaction is open."""
+    statement = load_statements("sqlite")["take_lease"]
+    values = {"holder": holder, "now_ns": now_ns, "expires_ns": expires_ns}
+    return {key for key in keys if connection.execute(statement, {**values, "key": key}).rowcount}
+
+
+def renew_leases(
+    connection: sqlite3.Connection, holder: str, expires_ns: int, done: Sequence[bytes]
+) -> None:
+    """Keep the leases of a run, but for those of keys that it is done with."""
+    sql = load_statements("sqlite")
+    connection.executemany(sql["drop_lease"], [(key,) for key in done])
+    connection.execute(sql["renew_leases"], (expires_ns, holder))
+
+
+def drop_leases(connection: sqlite3.Connection, holder: str) -> None:
+    """Let go of all leases of a run."""
+    connection.execute(load_statements("sqlite")["drop_leases"], (holder,))

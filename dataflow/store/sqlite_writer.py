@@ -140,6 +140,8 @@ def _put_results(records: list[ResultRecord], connection: sqlite3.Connection) ->
     )
     keys = [row for number, each in numbered if each.cache_keys for row in key_rows(each, number)]
     if keys:
+        if connection.execute(sql["any_lease"]).fetchone():
+            connection.executemany(sql["drop_lease"], [(key,) for key, *_ in keys])
         keys.sort()  # neighbours in the table are written together
         connection.executemany(sql["put_cache_key"], keys)
 

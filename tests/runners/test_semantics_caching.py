@@ -474,3 +474,43 @@ def test_hooks_of_completion_are_called_for_hits(runner, place):
 
     hooked_flow(), hooked_flow()
     assert sorted(seen) == ["Cached"] * 3 + ["Completed"] * 3
+
+
+# --- at once --------------------------------------------------------------------------------------
+
+
+def test_runs_that_want_a_key_at_once_make_it_once(runner, place):
+    once = double.with_options(cache_policy=INPUTS.configure(isolation="serializable"))
+
+    @flow
+    def wanting():
+        futures = once.map([1, 2, 3, 1, 2, 3], unmapped(place))
+        return futures.result(), once.submit(1, place).result(), once(4, place)
+
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(wanting())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [([2, 4, 6, 2, 4, 6], 2, 8)] * 3
+    assert done(place) == {"1": 1, "2": 1, "3": 1, "4": 1}
+
+
+def test_who_waits_for_a_call_that_fails_makes_it_itself(runner, place, monkeypatch):
+    monkeypatch.setattr("dataflow.execution.run_loop.RENEW_SECONDS", 0.05)
+
+    @task(cache_policy=INPUTS.configure(isolation="serializable"))
+    def fails_first(x, place):
+        note(place, x)
+        if done(place)[str(x)] == 1:
+            raise ValueError(x)
+        return x
+
+    @flow(fail_on_unhandled=False)
+    def twice():
+        futures = fails_first.map([1, 1], unmapped(place))
+        futures.wait()
+        return [future.state.name for future in futures]
+
+    assert sorted(twice()) == ["Completed", "Failed"]

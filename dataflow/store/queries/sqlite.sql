@@ -215,3 +215,25 @@ WHERE key IN (/*keys*/) AND (expires_ns IS NULL OR expires_ns > ?);
 -- The object that a row of results is about, and the run that made it.
 SELECT storage, object, serializer, coalesce(made_by, run_id)
 FROM results JOIN runs ON runs.key = results.run WHERE id = ?;
+
+-- name: take_lease
+-- A run begins to compute what a key leads to, if nobody else does.
+INSERT INTO key_leases (key, holder, expires_ns) VALUES (:key, :holder, :expires_ns)
+ON CONFLICT (key) DO UPDATE SET holder = :holder, expires_ns = :expires_ns
+WHERE key_leases.expires_ns < :now_ns;
+
+-- name: renew_leases
+-- A run goes on with what it computes.
+UPDATE key_leases SET expires_ns = ? WHERE holder = ?;
+
+-- name: drop_lease
+-- Nobody computes what a key leads to any more.
+DELETE FROM key_leases WHERE key = ?;
+
+-- name: drop_leases
+-- A run computes nothing any more.
+DELETE FROM key_leases WHERE holder = ?;
+
+-- name: any_lease
+-- Whether anyone has a lease.
+SELECT 1 FROM key_leases LIMIT 1;
