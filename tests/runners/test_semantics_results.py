@@ -325,3 +325,35 @@ def test_a_removed_result_is_missing(runner, home):
             path.unlink()
     with pytest.raises(ResultMissing, match="not there any more"):
         records.get_run(run.id).results("increment-0")
+
+
+@task(persist_result=True)
+def breaks(x):
+    raise ValueError(x)
+
+
+@flow(fail_on_unhandled=False)
+def sends_futures():
+    futures = [double.submit(4), *double.map(range(3)), breaks.submit(5)]
+    for future in futures:
+        future.wait()
+    return pickle.dumps(futures)
+
+
+def test_futures_are_asked_in_another_process(runner, home):
+    program = (
+        "import pickle, sys\n"
+        "futures = pickle.load(sys.stdin.buffer)\n"
+        "print([future.result() for future in futures[:-1]], futures[1].state.name)\n"
+        "print(repr(futures[-1].result(raise_on_failure=False)), futures[0].task_run_name)\n"
+    )
+    environment = {**os.environ, "DATAFLOW_HOME": str(home / "elsewhere")}
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        input=sends_futures(),
+        capture_output=True,
+        check=True,
+    )
+    lines = shown.stdout.decode().splitlines()
+    assert lines == ["[8, 0, 2, 4] Completed", "ValueError(5) double-0"]
