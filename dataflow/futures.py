@@ -110,12 +110,6 @@ class TaskFuture(Reference, Generic[R]):
         await _ended([self])
         return self.result()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """In another process it is a future that asks the store."""
-        from dataflow.recorded_futures import RecordedFuture
-
-        return RecordedFuture, (self.task_run_id, str(self._node.graph.queue.loop.store_path))
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TaskFuture):
             return NotImplemented

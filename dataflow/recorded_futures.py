@@ -1,4 +1,7 @@
-"""Futures of task runs that the store knows: what becomes of a future in another process."""
+"""Futures of task runs that the store knows, for another process, or another day.
+
+RecordedFuture(future.task_run_id).result()
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _LONGEST_PAUSE_SECONDS = 0.5
 
 
 class RecordedFuture:
-    """A task run as the store has it; a ``TaskFuture`` that is pickled is loaded as one.
+    """A task run as the store has it.
 
     Its result is read from where it was persisted (``persist_result=True``).
 

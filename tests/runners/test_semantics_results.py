@@ -333,27 +333,26 @@ def breaks(x):
 
 
 @flow(fail_on_unhandled=False)
-def sends_futures():
+def tells_its_futures():
     futures = [double.submit(4), *double.map(range(3)), breaks.submit(5)]
     for future in futures:
         future.wait()
-    return pickle.dumps(futures)
+    return " ".join(future.task_run_id for future in futures)
 
 
 def test_futures_are_asked_in_another_process(runner, home):
     program = (
-        "import pickle, sys\n"
-        "futures = pickle.load(sys.stdin.buffer)\n"
+        "import sys\n"
+        "from dataflow.recorded_futures import RecordedFuture\n"
+        "futures = list(map(RecordedFuture, sys.argv[1:]))\n"
         "print([future.result() for future in futures[:-1]], futures[1].state.name)\n"
         "print(repr(futures[-1].result(raise_on_failure=False)), futures[0].task_run_name)\n"
     )
-    environment = {**os.environ, "DATAFLOW_HOME": str(home / "elsewhere")}
     shown = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment,
-        input=sends_futures(),
+        [sys.executable, "-c", program, *tells_its_futures().split()],
+        env={**os.environ, "DATAFLOW_HOME": str(home)},
         capture_output=True,
+        text=True,
         check=True,
     )
-    lines = shown.stdout.decode().splitlines()
-    assert lines == ["[8, 0, 2, 4] Completed", "ValueError(5) double-0"]
+    assert shown.stdout.splitlines() == ["[8, 0, 2, 4] Completed", "ValueError(5) double-0"]
