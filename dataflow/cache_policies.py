@@ -18,7 +18,7 @@ from typing import Any
 
 from dataflow.errors import DefinitionError, UnhashableInputError
 from dataflow.hashing.calls import NO_DIGEST, CallHasher, UnhashableArgument
-from dataflow.hashing.encoding import digest_of
+from dataflow.hashing.encoding import Unhashable, digest_of
 from dataflow.hashing.values import source_of, text_of
 
 __all__ = [
@@ -218,12 +218,26 @@ class _Part(CachePolicy):
         if self.name == "run":
             return f"run={subject.run_id}"
         if self.name == "parameters":
-            return f"parameters={digest_of(text_of(dict(subject.parameters))).hex()}"
+            return f"parameters={_parameters_digest(subject.parameters).hex()}"
         return self.name
 
     def __repr__(self) -> str:
         names = {"source": "TASK_SOURCE", "run": "RUN_ID", "parameters": "FLOW_PARAMETERS"}
         return names.get(self.name, self.name.upper())
+
+
+def _parameters_digest(parameters: Mapping[str, Any]) -> bytes:
+    texts = []
+    for name in sorted(parameters):
+        try:
+            texts.append(f"{name}={text_of(parameters[name])}")
+        except Unhashable as error:
+            raise UnhashableInputError(
+                f"Parameter {name!r} of the flow cannot be part of a cache key: {error}.",
+                hint="Leave FLOW_PARAMETERS out of the policy, or give a cache_key_fn.",
+                argument=name,
+            ) from error
+    return digest_of(";".join(texts))
 
 
 class _NoCache(CachePolicy):

@@ -20,7 +20,7 @@ from typing import Any
 
 from dataflow.cache_policies import KeySubject, unhashable_input
 from dataflow.clock import now_ns
-from dataflow.errors import ResultMissing, StorageError, StoreError
+from dataflow.errors import DefinitionError, ResultMissing, StorageError, StoreError
 from dataflow.execution.run_results import RunResults, TaskResults
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.hashing.calls import NO_DIGEST, CallHasher, UnhashableArgument
@@ -331,7 +331,7 @@ class Finder:
         try:
             forget_pack(where)
             open_pack(where).verify()
-        except (ResultMissing, StorageError) as error:
+        except (ResultMissing, StorageError, DefinitionError) as error:
             text = f"An earlier result cannot be taken and is computed again: {error.message}"
             self.question.graph.say(logging.WARNING, text)
             return False

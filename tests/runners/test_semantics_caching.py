@@ -376,6 +376,18 @@ def test_an_argument_that_cannot_be_hashed_is_named_with_the_ways_out(shares_obj
     assert caught.value.argument == "client"
 
 
+def test_a_parameter_of_the_flow_that_cannot_be_hashed_is_named(runner, place):
+    by_parameters = double.with_options(cache_policy=FLOW_PARAMETERS)
+
+    @flow(fail_on_unhandled=False)
+    def parametrized(client):
+        by_parameters.submit(1, place)
+
+    parametrized(threading.Lock())
+    (failure,) = newest(parametrized).failures()
+    assert "'client' of the flow" in str(failure.exception)
+
+
 def test_by_default_such_an_argument_fails_no_task(shares_objects, runner):
     if not shares_objects:
         return
