@@ -349,7 +349,9 @@ def _open_in_worker(call: Any) -> RunScope:
     loop = RunLoop(lambda: store, show=lambda lines: None)  # type: ignore[arg-type,return-value]
     runner = load_inline()
     if submitted_call() is not None:  # it has a run of its own, right below that of the call
-        return _Door(call.run, FlowGraph(call.run.run_id, ""), runner, loop, None)
+        graph = FlowGraph(call.run.run_id, "")
+        graph.results = RunResults()
+        return _Door(call.run, graph, runner, loop, None)
     scope = open_scope(info, runner, None, loop=loop)
     now = now_ns()
     loop.writer.write_now(

@@ -73,8 +73,8 @@ def take_leases(
 ) -> set[bytes]:
     """The keys that this run may compute now; a write transaction is open."""
     statement = load_statements("sqlite")["take_lease"]
-    values = {"holder": holder, "now_ns": now_ns, "expires_ns": expires_ns}
-    return {key for key in keys if connection.execute(statement, {**values, "key": key}).rowcount}
+    rows = ((key, (key, holder, expires_ns, now_ns)) for key in keys)
+    return {key for key, row in rows if connection.execute(statement, row).rowcount}
 
 
 def renew_leases(

@@ -218,9 +218,9 @@ FROM results JOIN runs ON runs.key = results.run WHERE id = ?;
 
 -- name: take_lease
 -- A run begins to compute what a key leads to, if nobody else does.
-INSERT INTO key_leases (key, holder, expires_ns) VALUES (:key, :holder, :expires_ns)
-ON CONFLICT (key) DO UPDATE SET holder = :holder, expires_ns = :expires_ns
-WHERE key_leases.expires_ns < :now_ns;
+INSERT INTO key_leases (key, holder, expires_ns) VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, expires_ns = excluded.expires_ns
+WHERE key_leases.expires_ns < ?;
 
 -- name: renew_leases
 -- A run goes on with what it computes.
