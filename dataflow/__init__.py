@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         TimedOut,
     )
     from dataflow.tasks import Task, task
+    from dataflow.variables import Variable
     from dataflow.worker.run_logs import get_run_logger
 
 _STATES = (
@@ -65,6 +66,7 @@ _HOMES = {
     "Parameter": "dataflow.model.parameters",
     "Task": "dataflow.tasks",
     "TaskFuture": "dataflow.futures",
+    "Variable": "dataflow.variables",
     "allow_failure": "dataflow.model.annotations",
     "as_completed": "dataflow.futures",
     "exponential_backoff": "dataflow.model.retry_policy",
@@ -106,6 +108,7 @@ __all__ = [
     "TaskFuture",
     "ThreadPoolTaskRunner",
     "TimedOut",
+    "Variable",
     "__version__",
     "allow_failure",
     "as_completed",

@@ -9,7 +9,9 @@
     │   ├── MappingMissingIterable     also ValueError
     │   ├── TraceError                 the body needs a value while nothing runs
     │   ├── CycleError                 also ValueError
-    │   └── SettingsError              also ValueError
+    │   ├── SettingsError              also ValueError
+    │   └── ArtifactError · VariableError  also ValueError
+    │       └── VariableExists
     ├── RunError                 a run did not end well
     │   ├── UpstreamTaskError          what this one needs has failed
     │   ├── FailedRun · CrashedRun · CancelledRun · PausedRun
@@ -28,7 +30,8 @@
     │   ├── RunnerNotFound · RunnerUnavailable · VersionMismatch · MissingExtra
     │   ├── StorageError               results cannot be written or read
     │   └── StoreError
-    │       └── StoreTooNew · StoreNotADatabase · StoreUnwritable · RunNotFound
+    │       ├── StoreTooNew · StoreNotADatabase · StoreUnwritable · StoreUnreachable
+    │       └── RunNotFound · ArtifactNotFound · VariableNotFound
     └── InternalError            a mistake of ours
 
 ``UnhandledTaskFailure`` stands beside the tree: it is an ``ExceptionGroup`` of the causes.
@@ -116,6 +119,18 @@ class CycleError(DefinitionError, ValueError):
 
 class SettingsError(DefinitionError, ValueError):
     """A setting has a value that cannot be used."""
+
+
+class ArtifactError(DefinitionError, ValueError):
+    """An artifact has a key or a content that cannot be used."""
+
+
+class VariableError(DefinitionError, ValueError):
+    """A variable has a name or a value that cannot be used."""
+
+
+class VariableExists(VariableError):
+    """A variable is there already, and was not to be overwritten."""
 
 
 class RunError(DataflowError):
@@ -228,6 +243,21 @@ class StoreNotADatabase(StoreError):
 
 class StoreUnwritable(StoreError):
     """The store cannot be written: no rights, a read-only file system, or no room."""
+
+
+class StoreUnreachable(StoreError, ConnectionError):
+    """The database of the store does not answer, lets nobody in, or has been away for too long.
+
+    Also: a task needs the store of its run, and runs where that is not.
+    """
+
+
+class ArtifactNotFound(StoreError, LookupError):
+    """No artifact goes by that key or id."""
+
+
+class VariableNotFound(StoreError, LookupError):
+    """No variable goes by that name."""
 
 
 class RunNotFound(StoreError, LookupError):

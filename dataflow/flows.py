@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
+from dataflow.errors import TransferError
 from dataflow.model.declared import Declared
 from dataflow.model.functions import name_of_function
 from dataflow.model.options import FlowOptions, Hook
@@ -229,17 +230,15 @@ class Flow(Declared, Generic[P, R]):
         """
         return Flow(self.fn, **{**self.options(), **options})
 
-    def on_cancellation(self, hook: Hook) -> Hook:
-        """Decorate a hook that is called when a run was cancelled."""
-        return self.add_hook("on_cancellation", hook)
-
-    def on_crashed(self, hook: Hook) -> Hook:
-        """Decorate a hook that is called when a run has crashed."""
-        return self.add_hook("on_crashed", hook)
-
     def state_to_send(self) -> dict[str, Any]:
-        """What a worker needs; a runner object stays where it is."""
+        """What a worker needs; a runner object stays where it is.
+
+        Hooks go along: those of a flow are called where it runs.
+        """
         state = super().state_to_send()
+        state["hooks"] = {
+            kind: [_sendable(hook) for hook in self.hooks[kind]] for kind in self.hooks
+        }
         if not isinstance(self.task_runner, str):
             state["task_runner"] = None
             state["_options"] = {**self._options, "task_runner": None}
@@ -247,6 +246,27 @@ class Flow(Declared, Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<Flow {self.name!r}{self.signature}>"
+
+
+class _HookLeftBehind:
+    """Stands in for a hook that cannot be pickled: the log says so when it should be called."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.__name__ = name
+        self._why = why
+
+    def __call__(self, *_args: Any) -> None:
+        raise TransferError(f"it cannot be sent to the worker that its flow ran on: {self._why}")
+
+
+def _sendable(hook: Hook) -> Hook:
+    from dataflow.worker.pickling import dumps
+
+    try:
+        dumps(hook)
+    except Exception as error:
+        return _HookLeftBehind(getattr(hook, "__name__", repr(hook)), str(error))
+    return hook
 
 
 class _Subflow:

@@ -2,7 +2,8 @@
 
 A run id is 32 hexadecimal digits of which the first 12 are the milliseconds since the epoch, so
 that ids sort by the time at which they were made (the layout of UUID version 7, RFC 9562).
-Everything inside a run is named by the run's id and a number: no further random ids exist.
+Everything inside a run is named by the run's id and a number; only artifacts, which may be made
+outside runs, have ids of their own.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ def new_run_id() -> str:
     """A new run id: 32 hexadecimal digits, later ids sort after earlier ones."""
     milliseconds = time.time_ns() // 1_000_000
     return f"{milliseconds:012x}7{os.urandom(10).hex()[:19]}"
+
+
+def new_artifact_id() -> str:
+    """A new id of an artifact; it looks like that of a run."""
+    return new_run_id()
 
 
 def new_run_name() -> str:

@@ -29,10 +29,24 @@ def load_plugin(group: str, name: str) -> Any:
         if point.name == name:
             _refuse_shadow(point.module)
             return point.load()
-    known = ", ".join(plugin_names(group)) or "none are installed"
-    raise RunnerNotFound(
+    raise _not_found(group, name, plugin_names(group))
+
+
+def check_plugin(group: str, name: str) -> None:
+    """Refuse a name that an entry-point group does not have; nothing is loaded.
+
+    Raises:
+        RunnerNotFound: as for :func:`load_plugin`.
+    """
+    known = plugin_names(group)
+    if name not in known:
+        raise _not_found(group, name, known)
+
+
+def _not_found(group: str, name: str, known: list[str]) -> RunnerNotFound:
+    return RunnerNotFound(
         f"There is no {group.removeprefix('dataflow.').removesuffix('s')} {name!r}.",
-        hint=f"Known names: {known}.",
+        hint=f"Known names: {', '.join(known) or 'none are installed'}.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Reading what runs left behind: runs, their nodes, elements, failures and logs.
+"""Reading what runs left behind: runs, their nodes, elements, failures, logs and artifacts.
 
     from dataflow.records import get_run, runs
 
@@ -22,12 +22,14 @@ from pathlib import Path
 from types import EllipsisType
 from typing import Any
 
-from dataflow.errors import StoreError
+from dataflow.errors import ArtifactNotFound, StoreError
 from dataflow.model.records import FLOW_RESULT, SINGLE_CALLS
 from dataflow.model.states import State, cached_message
 from dataflow.storage.stored_result import ResultNotKept, StoredResult, stored_result
-from dataflow.store.run_store import RunStore, open_store, store_path
+from dataflow.store.run_store import RunStore, open_store
+from dataflow.store.store_places import StorePlace, find_place
 from dataflow.store.summaries import (
+    ArtifactSummary,
     AttemptDetail,
     ElementDetail,
     FailureSummary,
@@ -36,13 +38,19 @@ from dataflow.store.summaries import (
     NodeTiming,
     PhaseSeconds,
     RunSummary,
+    VariableSummary,
 )
 
 __all__ = [
     "runs",
     "get_run",
+    "artifacts",
+    "get_artifact",
+    "delete_artifacts",
+    "variables",
     "Run",
     "RunTiming",
+    "ArtifactSummary",
     "AttemptDetail",
     "ElementDetail",
     "FailureSummary",
@@ -50,10 +58,11 @@ __all__ = [
     "NodeSummary",
     "NodeTiming",
     "PhaseSeconds",
+    "VariableSummary",
 ]
 
 _ELEMENT = re.compile(r"(.+)\[(\d+)\]")
-_stores: weakref.WeakValueDictionary[Path, RunStore] = weakref.WeakValueDictionary()
+_stores: weakref.WeakValueDictionary[StorePlace, RunStore] = weakref.WeakValueDictionary()
 
 
 def runs(
@@ -107,6 +116,75 @@ def get_run(wanted: str, *, store: str | Path | None = None) -> Run:
     """
     source = _store(store)
     return Run(source.run(wanted), source)
+
+
+def artifacts(
+    key: str | None = None,
+    *,
+    type: str | None = None,
+    run: Run | str | None = None,
+    latest: bool = False,
+    limit: int | None = 100,
+    offset: int = 0,
+    store: str | Path | None = None,
+) -> list[ArtifactSummary]:
+    """Artifacts that fulfil all conditions, newest first.
+
+    Args:
+        key: versions of that key only; the first one found is the last one made.
+        type: ``"markdown"``, ``"table"``, ``"link"``, ``"progress"`` or ``"image"``.
+        run: made in that run (an object, an id or a name).
+        latest: of each key only the last version; those without a key all.
+        limit: at most so many; None for all.
+        offset: so many are left out at the front.
+        store: path or URL of the store.
+
+    Raises:
+        RunNotFound: there is no such run.
+    """
+    source = _store(store)
+    if isinstance(run, Run):
+        run = run.id
+    run_id = None if run is None else source.run(run).run_id
+    return source.artifacts(
+        key=key, type=type, run_id=run_id, latest=latest, limit=limit, offset=offset
+    )
+
+
+def get_artifact(
+    wanted: str, *, version: int | None = None, store: str | Path | None = None
+) -> ArtifactSummary:
+    """The last version of a key, or another one, or the artifact with an id.
+
+    Raises:
+        ArtifactNotFound: there is none.
+    """
+    source = _store(store)
+    found = source.artifacts(key=wanted, limit=None if version is not None else 1)
+    found = found or source.artifacts(artifact_id=wanted)
+    for each in found:
+        if version in (None, each.version):
+            return each
+    which = f"version {version} of " if version is not None and found else ""
+    raise ArtifactNotFound(
+        f"There is no {which}artifact with the key or id {wanted!r}.",
+        hint="`dataflow artifacts ls` lists them.",
+        wanted=wanted,
+    )
+
+
+def delete_artifacts(wanted: str, *, store: str | Path | None = None) -> int:
+    """Delete all versions of a key, or the artifact with an id; returns how many those were."""
+    source = _store(store)
+    return source.delete_artifacts(key=wanted) or source.delete_artifacts(artifact_id=wanted)
+
+
+def variables(
+    *, tags: Collection[str] = (), store: str | Path | None = None
+) -> list[VariableSummary]:
+    """The variables that have each of these tags, by name (``Variable`` gets and sets them)."""
+    wanted = {tags} if isinstance(tags, str) else set(tags)
+    return [each for each in _store(store).variables() if wanted <= set(each.tags)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +370,10 @@ class Run:
         found = self._store.find_runs(parent_run_id=self.id, limit=None)
         return [Run(summary, self._store) for summary in found]
 
+    def artifacts(self, key: str | None = None) -> list[ArtifactSummary]:
+        """What it showed, newest first; with a key only versions of that."""
+        return self._store.artifacts(key=key, run_id=self.id, limit=None)
+
     def timing(self) -> RunTiming:
         """Where its time went, in sums."""
         nodes = tuple(self._store.timing(self.id))
@@ -327,13 +409,13 @@ def with_result(element: ElementDetail, store: RunStore) -> ElementDetail:
 
 
 def _store(place: str | Path | None) -> RunStore:
-    path = store_path(place)
-    store = _stores.get(path)
+    found = find_place(place)
+    store = _stores.get(found)
     if store is None:
-        if place is not None and not path.exists():
+        if place is not None and found.path is not None and not found.path.exists():
             hint = "Check the path, or leave it out to read the store of the settings."
-            raise StoreError(f"There is no store at {path}.", hint=hint, path=str(path))
-        store = _stores[path] = open_store(path)
+            raise StoreError(f"There is no store at {found}.", hint=hint, path=str(found))
+        store = _stores[found] = open_store(found)
     return store
 
 

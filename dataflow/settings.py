@@ -6,7 +6,7 @@ Every setting is a field of :class:`Settings`; ``DATAFLOW_<FIELD>`` sets it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,11 @@ class Settings:
 
     home: Path = Path("~/.dataflow")
     """Where the store and the files of dataflow live."""
-    store_url: str = ""
-    """The store: a path or ``sqlite:///path``; empty means ``<home>/dataflow.db``."""
+    store_url: str = field(default="", repr=False)  # it may have a password in it
+    """The store: a path, ``sqlite:///path`` or ``postgresql://user:password@host/database``; empty
+    means ``<home>/dataflow.db``."""
+    store_retry_seconds: float = 60.0
+    """How long a store that cannot be reached is tried again, in the middle of a run."""
     runner: str = "processes"
     """The runner of flows that name none."""
     workers: int = 0
@@ -46,19 +49,12 @@ class Settings:
     debug: bool = False
     """Show whole tracebacks, with dataflow's own frames."""
 
-    @property
-    def store_path(self) -> Path:
-        """The file of the SQLite store."""
-        if self.store_url:
-            return Path(self.store_url.removeprefix("sqlite:///")).expanduser()
-        return self.home / "dataflow.db"
-
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 _CHOICES = {"progress": ("auto", "bars", "plain", "off")}
 _cache: tuple[tuple[str | None, ...], Settings] | None = None
-_NAMES = tuple("DATAFLOW_" + field.name.upper() for field in fields(Settings))
+_NAMES = tuple("DATAFLOW_" + each.name.upper() for each in fields(Settings))
 
 
 def get_settings() -> Settings:
@@ -76,8 +72,8 @@ def get_settings() -> Settings:
 
 def _read(values: tuple[str | None, ...]) -> Settings:
     given = {
-        field.name: _convert(name, field.name, field.default, text)
-        for field, name, text in zip(fields(Settings), _NAMES, values, strict=True)
+        each.name: _convert(name, each.name, each.default, text)
+        for each, name, text in zip(fields(Settings), _NAMES, values, strict=True)
         if text is not None
     }
     settings = Settings(**given)

@@ -195,7 +195,8 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         timeout_seconds: how long one attempt may take; then it is TimedOut.
         task_run_name: a template such as ``"{day:%Y-%m}"``, or a callable.
         log_prints: whether prints become log lines (None: as the flow says).
-        on_running, on_completion, on_failure: hooks ``hook(task, task_run, state)``.
+        on_running, on_completion, on_failure, on_cancellation, on_crashed: hooks
+            ``hook(task, task_run, state)``; ``on_cancellation`` of runs that have begun.
         resources: what a worker must have free for a run, such as ``{"GPU": 1}``.
         batch_size: the most elements that may share a batch.
         persist_result: whether results are kept (None: as the flow says).

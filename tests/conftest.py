@@ -1,4 +1,4 @@
-"""What tests of several folders need."""
+"""What tests of every kind need: a home of their own, where a flow may run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dataflow.execution.run_loop import close_run_loop
+from dataflow.testing import dataflow_test_harness
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A store of its own for a test; what the test began in it is ended afterwards."""
-    place = tmp_path / "home"
-    monkeypatch.setenv("DATAFLOW_HOME", str(place))
-    monkeypatch.setenv("DATAFLOW_WORKERS", "2")
-    monkeypatch.setenv("DATAFLOW_LOG_TO_TERMINAL", "0")
-    monkeypatch.setenv("DATAFLOW_PROGRESS", "off")
-    yield place
-    close_run_loop()
+def home(tmp_path: Path, dataflow_pools: None) -> Iterator[Path]:
+    """A store for this test, and warm pools; what the test began in it is ended afterwards."""
+    with dataflow_test_harness(None, home=tmp_path / "home", log_to_terminal=False) as harness:
+        yield harness.home

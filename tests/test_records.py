@@ -13,6 +13,7 @@ from dataflow.errors import RunNotFound, StoreError
 from dataflow.model.states import StateCode
 from dataflow.records import get_run, runs
 from dataflow.store.run_store import open_store
+from dataflow.store.store_places import find_place
 from tests.store.samples import (
     T0,
     attempt_record,
@@ -195,17 +196,17 @@ def test_the_store_of_the_settings(monkeypatch, tmp_path, path):
 
 def test_a_store_is_closed_when_nobody_uses_it(path):
     found = runs(store=path)
-    assert path in records._stores
+    assert find_place(path) in records._stores
     del found
     gc.collect()
-    assert path not in records._stores
+    assert find_place(path) not in records._stores
     assert [file.name for file in path.parent.iterdir()] == ["runs.db"]
 
 
 def test_reading_imports_nothing_heavy():
     heavy = "pydantic networkx distributed rich asyncio pandas numpy cloudpickle".split()
     program = (
-        "import sys; import dataflow.records, dataflow.store.sqlite; "
+        "import sys; import dataflow.records, dataflow.store.sqlite_store; "
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run(

@@ -59,6 +59,9 @@ class LazyGroup(click.Group):
     lazy={
         "run": ("dataflow.cli.run:run", "Run a flow from a file or a module."),
         "runs": ("dataflow.cli.commands:runs", "Look at what ran, and let it go on."),
+        "artifacts": ("dataflow.cli.commands:artifacts", "Look at what runs have shown."),
+        "variables": ("dataflow.cli.commands:variables", "Look at and set shared variables."),
+        "store": ("dataflow.cli.commands:store", "Look after the store: info, prune, export ..."),
         "version": ("dataflow.cli.version:version", "Versions of all that matters; the store."),
     },
 )
@@ -89,4 +92,53 @@ def runs() -> None:
     """Look at what ran, and let it go on where it stopped.
 
     RUN is a run's name, its id, or the beginning of its id.
+    """
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings=CONTEXT,
+    lazy={
+        "ls": ("dataflow.cli.artifacts:list_artifacts", "List artifacts, newest first."),
+        "show": ("dataflow.cli.artifacts:show_artifact", "Print an artifact."),
+        "rm": ("dataflow.cli.artifacts:remove_artifact", "Delete an artifact."),
+    },
+)
+def artifacts() -> None:
+    """Look at what runs have shown: Markdown, tables, links, images, progress."""
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings=CONTEXT,
+    lazy={
+        "ls": ("dataflow.cli.variables:list_variables", "List variables by name."),
+        "get": ("dataflow.cli.variables:get_variable", "Print what a variable is set to."),
+        "set": ("dataflow.cli.variables:set_variable", "Set a variable."),
+        "unset": ("dataflow.cli.variables:unset_variable", "Delete a variable."),
+    },
+)
+def variables() -> None:
+    """Look at and set variables: values that programs share by name."""
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings=CONTEXT,
+    lazy={
+        "info": ("dataflow.cli.store:show_info", "Where the store is, what is in it, its size."),
+        "vacuum": ("dataflow.cli.store:vacuum", "Give back the room that removed runs have left."),
+        "prune": ("dataflow.cli.store:prune", "Remove old runs."),
+        "export": ("dataflow.cli.store:export_runs", "Write all runs to a file."),
+        "import": ("dataflow.cli.store:import_runs", "Take in the runs of a file."),
+    },
+)
+def store() -> None:
+    r"""Look after the store of runs.
+
+    It is the one that DATAFLOW_STORE_URL names, or the file dataflow.db in DATAFLOW_HOME.
+
+    \b
+      dataflow store prune --older-than 30d
+      dataflow store export - | DATAFLOW_STORE_URL=postgresql://... dataflow store import -
     """

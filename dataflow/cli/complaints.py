@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 
 from dataflow.cli import FAILED, MISUSE
-from dataflow.errors import DataflowError, DefinitionError, RunnerNotFound, RunNotFound
+from dataflow.errors import (
+    ArtifactNotFound,
+    DataflowError,
+    DefinitionError,
+    RunnerNotFound,
+    RunNotFound,
+    VariableNotFound,
+)
 
 
 def complain(error: BaseException) -> None:
@@ -19,7 +26,8 @@ def complain(error: BaseException) -> None:
 
 def status_of(error: BaseException) -> int:
     """What to exit with when nothing could be run because of an error."""
-    misuse = (DefinitionError, RunNotFound, RunnerNotFound, Misuse)
+    missing = (RunNotFound, RunnerNotFound, ArtifactNotFound, VariableNotFound)
+    misuse = (DefinitionError, Misuse, *missing)
     return MISUSE if isinstance(error, misuse) else FAILED
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
 from dataflow.cli.complaints import Misuse
+from dataflow.cli.moments import parse_moment
 from dataflow.cli.output import (
     ID_DIGITS,
     ago_text,
@@ -18,13 +17,9 @@ from dataflow.cli.output import (
     run_as_dict,
     state_text,
 )
-from dataflow.clock import utc_now
 from dataflow.display.quantities import duration_text
 from dataflow.model.states import StateCode
 from dataflow.records import Run, runs
-
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)")
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 @click.command("ls")
@@ -52,7 +47,7 @@ def list_runs(
         flow_name=flow_name,
         name=name,
         tags=tags,
-        started_after=parse_since(since) if since else None,
+        started_after=parse_moment(since, "--since") if since else None,
         parent_run_id=... if subflows else None,
         limit=limit,
     )
@@ -99,19 +94,3 @@ def known_states(states: tuple[str, ...]) -> list[str]:
             )
         found.append(name)
     return found
-
-
-def parse_since(text: str) -> datetime:
-    """``2h`` is two hours ago; else a date, or a date and time, in local time unless it says.
-
-    Raises:
-        Misuse: it is neither.
-    """
-    span = _SPAN.fullmatch(text.strip().lower())
-    if span is not None:
-        return utc_now() - timedelta(seconds=float(span[1]) * _SECONDS[span[2]])
-    try:
-        return datetime.fromisoformat(text.strip()).astimezone()
-    except ValueError:
-        hint = "Write 30m, 2h, 7d, or 2013-01-31, or 2013-01-31T08:00."
-        raise Misuse(f"--since {text!r} is no time.", hint=hint) from None

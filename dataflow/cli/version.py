@@ -16,7 +16,7 @@ import click
 from dataflow.cli.output import echo_json
 from dataflow.display.quantities import bytes_text
 from dataflow.settings import get_settings
-from dataflow.store.run_store import store_path
+from dataflow.store.store_places import find_place
 
 _DISTRIBUTIONS = {
     "dask": "dask",
@@ -25,6 +25,7 @@ _DISTRIBUTIONS = {
     "cloudpickle": "cloudpickle",
     "msgpack": "msgpack",
     "pydantic": "pydantic",
+    "psycopg": "psycopg",
     "click": "click",
     "rich": "rich",
 }
@@ -55,14 +56,16 @@ def versions() -> dict[str, Any]:
 
 def places() -> dict[str, Any]:
     """The interpreter, the home folder and the store."""
-    path = store_path()
+    place = find_place()
+    path = place.path
+    there = path is not None and path.exists()
     return {
         "executable": sys.executable,
         "platform": platform.platform(),
         "home": str(get_settings().home),
-        "store": str(path),
-        "store_bytes": path.stat().st_size if path.exists() else None,
-        "store_schema": _schema_version(path),
+        "store": str(place),
+        "store_bytes": path.stat().st_size if path is not None and there else None,
+        "store_schema": _schema_version(path) if path is not None and there else None,
     }
 
 
@@ -77,8 +80,6 @@ def _schema_version(path: Path) -> int | None:
     """The schema of the store as it is: looking makes none, and upgrades none."""
     from dataflow.store.sqlite_schema import schema_version
 
-    if not path.exists():
-        return None
     with contextlib.suppress(sqlite3.Error):
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         with contextlib.closing(connection):

@@ -36,13 +36,19 @@ def _must_wait(args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> 
 
 async def _carry_out(call: Call) -> None:
     """Make the call, again after each delay while it is to be retried."""
-    if call.looks_up and await asyncio.to_thread(call.look_up):
-        return
-    while True:
-        call.begin()
-        carrier = AsyncBatchCarrier(call.batch, as_objects, call.log)
-        report = await carrier.carry_out_here()
-        delay = call.take(report)
-        if delay is None:
+    try:
+        if call.looks_up and await asyncio.to_thread(call.look_up):
             return
-        await asyncio.sleep(delay)
+        while True:
+            call.begin()
+            carrier = AsyncBatchCarrier(call.batch, as_objects, call.log)
+            report = await carrier.carry_out_here()
+            if not report.states:  # it was cancelled, and says no more than that
+                raise asyncio.CancelledError
+            delay = call.take(report)
+            if delay is None:
+                return
+            await asyncio.sleep(delay)
+    except BaseException as error:
+        call.interrupted(error)
+        raise

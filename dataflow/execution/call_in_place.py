@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from dataflow.clock import now_ns
-from dataflow.errors import UpstreamTaskError
+from dataflow.errors import CancelledRun, CrashedRun, UpstreamTaskError
 from dataflow.execution.announcements import CallEnded
 from dataflow.execution.found_results import records_of_answer
 from dataflow.execution.hooks import run_task_hooks
+from dataflow.execution.interruptions import code_of_interruption, message_of_interruption
 from dataflow.execution.lookups import Question
 from dataflow.execution.queues import batch_ids, keeps_of
 from dataflow.execution.records_of import (
@@ -98,6 +99,8 @@ class Call:
         self.error: UpstreamTaskError | None = None
         self.report: BatchReport | None = None
         self.logged = 0
+        self.told = 0  # attempts that hooks were told of
+        self.is_over = False
         resolver = Resolver(scope)
         order = tuple(find_refs(wait_for)) if wait_for is not None else ()
         if not (_are_atoms(args) and _are_atoms(kwargs.values())):
@@ -132,15 +135,19 @@ class Call:
 
     def carry_out(self) -> None:
         """Make the call, again after each delay while it is to be retried."""
-        if self.looks_up and self.look_up():
-            return
-        while True:
-            self.begin()
-            report = BatchCarrier(self.batch, as_objects, self.log).carry_out()
-            delay = self.take(report)
-            if delay is None:
+        try:
+            if self.looks_up and self.look_up():
                 return
-            time.sleep(delay)
+            while True:
+                self.begin()
+                report = BatchCarrier(self.batch, as_objects, self.log).carry_out()
+                delay = self.take(report)
+                if delay is None:
+                    return
+                time.sleep(delay)
+        except BaseException as error:
+            self.interrupted(error)
+            raise
 
     @property
     def looks_up(self) -> bool:
@@ -195,6 +202,9 @@ class Call:
                 except Exception as failure:
                     error = failure
                     break
+                except BaseException as failure:
+                    self.interrupted(failure)
+                    raise
             try:
                 yield item
             except GeneratorExit:  # nobody wants the rest
@@ -204,8 +214,40 @@ class Call:
 
     def begin(self) -> None:
         """An attempt begins."""
+        self._tell_begun(self._attempt())
+
+    def _attempt(self) -> int:
+        """The attempt that is under way, or was reported last."""
+        tried = self.report.attempts if self.report is not None else {}
+        return max(tried.get(0, 1), self.batch.attempts.get(0, 1))
+
+    def _tell_begun(self, attempt: int) -> None:
+        """Call hooks for the attempts up to this one that they have not been called for."""
+        if not self.task.has_hooks:
+            return
+        for number in range(self.told + 1, attempt + 1):
+            code = StateCode.RUNNING if number == 1 else StateCode.RETRYING
+            run_task_hooks(self.task, self.node, None, code, run_count=number)
+        self.told = max(self.told, attempt)
+
+    def interrupted(self, error: BaseException) -> None:
+        """Record that something ended the call that is not for the call to handle."""
+        if self.is_over:
+            return
+        code = code_of_interruption(error)
+        told = CancelledRun if code is StateCode.CANCELLED else CrashedRun
+        failure = describe(told(message_of_interruption("Task run", error)))
+        records = unbegun_records(self.node, range(1), code, failure)
+        if self.report is None:
+            records.insert(0, node_record(self.node))
+        self._end(records, code, State.of_code(code, message=failure.message, data=error))
+
+    def _end(self, records: list[Any], code: int, state: State[Any] | None) -> None:
+        """Record how it ended, and call the hooks."""
+        self.is_over = True
+        self.scope.loop.writer.write(records, [CallEnded(self.node, code)])
         if self.task.has_hooks:
-            run_task_hooks(self.task, self.node, None, StateCode.RUNNING)
+            run_task_hooks(self.task, self.node, None, code, state or self.state(), self._attempt())
 
     def log(self, line: LogLine) -> None:
         """Record a line that the call logged."""
@@ -230,13 +272,13 @@ class Call:
         self.report = report
         self.scope.graph.times.reported(report)
         code = report.states[0]
-        self.scope.loop.writer.write(records, [CallEnded(self.node, code)])
+        attempt = report.attempts.get(0, self.batch.attempts.get(0, 1))
+        self._tell_begun(attempt)
         if report.delays:
-            attempt = report.attempts.get(0, self.batch.attempts.get(0, 1))
+            self.scope.loop.writer.write(records, [CallEnded(self.node, code)])
             self.batch.attempts[0] = attempt + 1
             return report.delays[0]
-        if self.task.has_hooks:
-            run_task_hooks(self.task, self.node, None, code, self.state())
+        self._end(records, code, None)
         return None
 
     def state(self) -> State[Any]:

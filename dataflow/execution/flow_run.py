@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +27,11 @@ from dataflow.execution.displays import offer_display
 from dataflow.execution.earlier_run import EarlierRun
 from dataflow.execution.flow_ending import state_of_exception, state_of_result
 from dataflow.execution.hooks import call_hooks, hooks_for
+from dataflow.execution.interruptions import (
+    Terminated,
+    code_of_interruption,
+    message_of_interruption,
+)
 from dataflow.execution.records_of import node_record, subflow_record
 from dataflow.execution.results import wait_for_all
 from dataflow.execution.resuming import Resumption, earlier_subflow, keep_parameters
@@ -43,7 +47,7 @@ from dataflow.execution.scope import (
     record_state,
     submitted_call,
 )
-from dataflow.execution.task_hooks import hook_thread
+from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.tags import current_tags
 from dataflow.graph.trace import find_refs, trace_call
 from dataflow.hashing.calls import CallHasher
@@ -287,6 +291,7 @@ class FlowRun:
             store = self.scope.loop.lookups.store
             if store is not None:
                 begin_attempt(self.scope, EarlierRun(store, self.scope.info.run_id))
+        self._hooks(retrying)
 
     def state_after(self, result: Any) -> State[Any]:
         """Wait for all that was submitted; the state for what the body returned."""
@@ -303,18 +308,22 @@ class FlowRun:
 
     def _interrupted(self, error: BaseException) -> State[Any]:
         """Ctrl-C, SIGTERM or sys.exit: end what is under way, say so."""
-        asked = isinstance(error, (KeyboardInterrupt, Terminated)) or _is_cancellation(error)
-        code = StateCode.CANCELLED if asked else StateCode.CRASHED
+        code = code_of_interruption(error)
         self.scope.loop.cancel(self.scope.graph, int(code))
         with contextlib.suppress(Exception):
             wait_for_all(self.scope.graph)
-        what = {KeyboardInterrupt: "Ctrl-C", Terminated: "SIGTERM"}.get(type(error), repr(error))
-        verb = "cancelled" if asked else "ended"
-        return State.of_code(code, message=f"Flow run was {verb} by {what}.", data=error)
+        return State.of_code(code, message=message_of_interruption("Flow run", error), data=error)
 
     def end(self, state: State[Any]) -> None:
         """Record how it ended; call the hooks."""
-        hook_thread.drain()
+        try:
+            wait_for_hooks(self.scope.graph)
+        finally:  # also when Ctrl-C ends the wait
+            self._record_end(state)
+        self._announce_end(state)
+        self._hooks(state)
+
+    def _record_end(self, state: State[Any]) -> None:
         level = logging.INFO if state.is_completed() else logging.ERROR
         level = logging.WARNING if state.is_cancelled() else level
         said = f": {state.message}" if state.message else ""
@@ -330,8 +339,6 @@ class FlowRun:
             if self.parent is not None and self.node is not None:
                 record = subflow_record(self.node, int(state.code), self.node_begun, now_ns())
                 self.parent.loop.writer.write(*record)
-        self._announce_end(state)
-        self._hooks(state)
 
     def _keep_result(self, results: RunResults, value: Any) -> None:
         """Keep what the flow returned; that it cannot be kept harms nothing else."""
@@ -375,6 +382,7 @@ class FlowRun:
         if hooks:
             run = FlowRunInfo(self.scope.info, state)
             call_hooks(hooks, (self.flow, run, state), self.scope.say)
+            self.scope.loop.writer.write_now([])  # what they logged is there when the flow returns
 
 
 def _parent() -> RunScope | None:
@@ -391,16 +399,6 @@ def _as_json(parameters: dict[str, Any]) -> str:
     from dataflow.model.parameters import parameters_to_json
 
     return parameters_to_json(parameters)
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    """Whether this is how an event loop cancels a coroutine (asyncio may not even be loaded)."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and isinstance(error, asyncio.CancelledError)
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived while a flow ran."""
 
 
 @contextlib.contextmanager

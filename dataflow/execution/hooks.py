@@ -1,6 +1,7 @@
 """State hooks: the user's functions that are called when a run enters a state.
 
-An error in a hook is logged and harms nothing.
+Whatever a hook raises is logged and harms nothing, ``SystemExit`` too; only a signal that arrives
+while a hook runs in the main thread goes on its way.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from dataflow.execution.interruptions import is_signal
 from dataflow.execution.results import name_of
 from dataflow.ids import task_run_id
 from dataflow.model.states import State, StateCode, StateType
@@ -28,6 +30,8 @@ _KIND_OF_HOOK = {
 
 def hooks_for(owner: Any, code: int) -> list[Callable[..., Any]]:
     """The hooks of a task or flow for a state."""
+    if code == StateCode.ROLLED_BACK:  # it has completed before
+        return []
     kind = _KIND_OF_HOOK.get(StateCode(code).type)
     return list(owner.hooks.get(kind, ())) if kind else []
 
@@ -38,8 +42,16 @@ def run_task_hooks(
     element: int | None,
     code: int,
     state: State[Any] | None = None,
+    run_count: int = 1,
 ) -> None:
-    """Call the hooks of a task for the state that a run of it has entered."""
+    """Call the hooks of a task for the state that a run of it has entered.
+
+    Args:
+        task, node, element: whose run it is.
+        code: the state.
+        state: the same with its data; None: there is no more to it.
+        run_count: which attempt it is about.
+    """
     hooks = hooks_for(task, code)
     if not hooks:
         return
@@ -50,7 +62,7 @@ def run_task_hooks(
         task_name=task.name,
         flow_run_id=info.run_id,
         map_index=element,
-        run_count=1,
+        run_count=run_count,
         tags=info.tags,
     )
     run.state = state or State.of_code(StateCode(code))
@@ -67,7 +79,9 @@ def call_hooks(hooks: Iterable[Callable[..., Any]], args: tuple[Any, ...], say: 
                 from dataflow.worker.async_calls import run_coroutine
 
                 run_coroutine(_await(found))
-        except Exception as error:
+        except BaseException as error:
+            if is_signal(error):
+                raise
             say(logging.ERROR, f"Hook {name!r} raised {type(error).__name__}: {error}")
 
 

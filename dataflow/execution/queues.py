@@ -54,6 +54,7 @@ class Flight:
     is_concurrent: bool = False
     ended: set[int] = field(default_factory=set)  # calls that parts of its report have told of
     handed_ns: int = 0  # when the runner had taken it; 0 again once its first report is there
+    has_hooks: bool | None = None  # whether any of its tasks has; None: nobody has looked
 
     @property
     def graph(self) -> FlowGraph:

@@ -30,6 +30,7 @@ class _Write:
     announcements: list[Announcement]
     done: threading.Event | None = None
     error: BaseException | None = None
+    is_last: bool = False
 
 
 class RecordWriter:
@@ -52,6 +53,7 @@ class RecordWriter:
         self._show_logs = show_logs
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._store: RunStore | None = None
+        self._owed: list[Sequence[Record]] = []
         self.busy_ns = 0  # so far
         self._thread = threading.Thread(target=self._work, name="dataflow records", daemon=True)
         self._thread.start()
@@ -60,13 +62,18 @@ class RecordWriter:
         """Have records written and announcements made after that; returns at once."""
         self._queue.put(_Write(records, announcements))
 
-    def write_now(self, records: Sequence[Record]) -> None:
+    def write_now(self, records: Sequence[Record], *, is_last: bool = False) -> None:
         """Write records, and everything that was handed over before; returns when it is done.
+
+        Args:
+            records: what to write.
+            is_last: it is how a run ended. If it cannot be written now, it is tried once more when
+                this writer is closed: the disk may have room then, the database may be back.
 
         Raises:
             StoreError: the store cannot be opened or written.
         """
-        item = _Write(records, [], threading.Event())
+        item = _Write(records, [], threading.Event(), is_last=is_last)
         self._queue.put(item)
         assert item.done is not None
         item.done.wait()
@@ -81,6 +88,8 @@ class RecordWriter:
     def _work(self) -> None:
         while self._turn():  # no variable here, so that nothing is held while it waits
             pass
+        for records in self._owed:
+            self._try(list(records))
         if self._store is not None:
             self._store.close()
 
@@ -106,6 +115,7 @@ class RecordWriter:
             if error is None:
                 self._tell(records, [one for item in items for one in item.announcements])
             else:
+                self._owed += [item.records for item in items if item.is_last]
                 self._on_failure(error)
         finally:  # whoever waits goes on when all of it has been announced and shown
             for item in items:
@@ -160,6 +170,7 @@ def _key(record: RunStateRecord) -> tuple[str, int, int]:
 
 def _refused(record: Record, error: InvalidTransition) -> LogRecord:
     """A line that tells of a state that a run could not enter."""
+    assert isinstance(record, RunStateRecord)
     text = f"A state was not recorded. {error.message}"
     name = "dataflow.flow_runs"
     return LogRecord(record.run_id, None, None, 1, now_ns(), logging.ERROR, name, text, None, 0)

@@ -21,6 +21,12 @@ from typing import Any
 from dataflow.clock import ticks_ns
 from dataflow.errors import InternalError
 from dataflow.execution.announcements import wake_all
+from dataflow.execution.beginnings import (
+    begun_before_loss,
+    begun_by,
+    begun_when_handed_over,
+    has_hooks,
+)
 from dataflow.execution.lookups import Answer, Lookups
 from dataflow.execution.questions import held_lookups, leased_calls, questions_of
 from dataflow.execution.queues import Flight, RunnerQueue
@@ -29,7 +35,7 @@ from dataflow.execution.records_of import log_records
 from dataflow.execution.remaining import remaining_work
 from dataflow.execution.run_state import Lookup, RunState
 from dataflow.execution.runner_protocol import Runner
-from dataflow.execution.task_hooks import call_running_hooks, tasks_with_hooks
+from dataflow.execution.task_hooks import call_running_hooks
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import Node
 from dataflow.logs import show_logs
@@ -37,9 +43,9 @@ from dataflow.model.batches import BatchReport, LogLine
 from dataflow.model.records import LogRecord
 from dataflow.model.states import StateCode
 from dataflow.planner.cost_book import CostBook
-from dataflow.settings import get_settings
 from dataflow.store.run_store import RunStore
 from dataflow.store.run_store import open_store as open_run_store
+from dataflow.store.store_places import find_place
 from dataflow.worker.failures import describe
 
 SEGMENT_SECONDS = 0.05
@@ -67,7 +73,7 @@ class _Listener:
     def lost(self, batch_id: int, position: int | None, cause: str, timed_out: bool) -> None:
         """A worker is gone."""
         self._loop.post(
-            lambda: self._loop.state.lost(self._queue(), batch_id, position, cause, timed_out)
+            lambda: self._loop.take_loss(self._queue(), batch_id, position, cause, timed_out)
         )
 
     def logged(self, batch_id: int, lines: list[LogLine]) -> None:
@@ -96,16 +102,16 @@ class RunLoop:
         open_store: Callable[[], RunStore] | None = None,
         show: Callable[[list[LogRecord]], None] = show_logs,
     ) -> None:
-        self.store_path = get_settings().store_path
+        self.store_place = find_place()
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.state = RunState(time.time_ns)
         self.queues: dict[int, RunnerQueue] = {}
         self.graphs: set[FlowGraph] = set()
         self.book = CostBook()
         self.writer = RecordWriter(
-            open_store or (lambda: open_run_store(self.store_path)), self._store_failed, show
+            open_store or (lambda: open_run_store(self.store_place)), self._store_failed, show
         )
-        reads = partial(open_run_store, self.store_path) if open_store is None else None
+        reads = partial(open_run_store, self.store_place) if open_store is None else None
         self.lookups = Lookups(reads)
         self.error: BaseException | None = None
         self._timers: list[tuple[float, int, Message]] = []
@@ -221,7 +227,8 @@ class RunLoop:
         for found in list(self.queues.values()):
             if found.waiting:
                 for flight in _next_flights(found):
-                    _tell_hooks(flight)
+                    if has_hooks(flight):
+                        call_running_hooks(begun_when_handed_over(flight))
                     _hand_over(flight, found.runner)
                 if found.elastic is not None and not found.tells_remaining:
                     self._tell_remaining(found)
@@ -308,6 +315,17 @@ class RunLoop:
         times.planning_ns += ticks_ns() - begun
         if report.final:
             times.dispatch_ns += flight.batch.dispatch_ns
+        if has_hooks(flight):
+            call_running_hooks(begun_by(flight, report))
+
+    def take_loss(
+        self, found: RunnerQueue, batch_id: int, position: int | None, cause: str, timed_out: bool
+    ) -> None:
+        """The worker of a batch is gone."""
+        flight = found.flights.get(batch_id)
+        if flight is not None and has_hooks(flight):
+            call_running_hooks(begun_before_loss(flight, position))
+        self.state.lost(found, batch_id, position, cause, timed_out)
 
     def record_logs(self, found: RunnerQueue, batch_id: int, lines: list[LogLine]) -> None:
         """Log lines of a batch that is under way."""
@@ -364,19 +382,6 @@ def _hand_over(flight: Flight, runner: Runner) -> None:
     flight.handed_ns = time.time_ns()
 
 
-def _tell_hooks(flight: Flight) -> None:
-    """Call the on_running hooks of what is about to begin."""
-    if flight.stages is not None:
-        for stage in flight.stages:
-            if stage.task.has_hooks:
-                call_running_hooks(stage, flight.elements)
-        return
-    hooked = tasks_with_hooks(flight.calls)
-    for node in flight.calls if hooked else ():
-        if node.task in hooked:
-            call_running_hooks(node, (None,))
-
-
 _loop: RunLoop | None = None
 _loop_pid = 0
 _loop_lock = threading.Lock()
@@ -399,7 +404,7 @@ def run_loop() -> RunLoop:
 def _is_stale(loop: RunLoop) -> bool:
     if loop.closed or loop.error is not None:
         return True
-    return not loop.graphs and loop.store_path != get_settings().store_path
+    return not loop.graphs and loop.store_place != find_place()
 
 
 def close_run_loop() -> None:
@@ -410,3 +415,20 @@ def close_run_loop() -> None:
             _loop.close()
             atexit.unregister(_loop.close)
         _loop = None
+
+
+def set_aside_loop() -> RunLoop | None:
+    """Take the loop of this process away, as it is: the next use makes another (for tests)."""
+    global _loop
+    with _loop_lock:
+        loop, _loop = (_loop if _loop_pid == os.getpid() else None), None
+        return loop
+
+
+def put_back_loop(loop: RunLoop | None) -> None:
+    """Have a loop again that was set aside."""
+    global _loop, _loop_pid
+    with _loop_lock:
+        _loop, _loop_pid = loop, os.getpid()
+        for found in loop.queues.values() if loop is not None else ():
+            found.started = False  # its runner may have listened to another loop meanwhile

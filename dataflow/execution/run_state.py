@@ -798,7 +798,7 @@ class RunState:
             work.nodes.clear()
             work.nodes.extend(kept)
         queue.drop_maps(graphs)
-        for node in nodes:
+        for node in reversed(nodes):  # so that none is NotReady because of one before it
             if isinstance(node, TaskNode) and node.code not in ENDED_CODES:
                 self._not_ready(node, failure, code)
             elif isinstance(node, MapNode) and node.left != 0:

@@ -10,7 +10,10 @@ from dataflow.execution.runner_protocol import Runner
 from dataflow.plugins import load_plugin
 from dataflow.settings import get_settings
 
-_by_name: dict[tuple[int, str], Runner] = {}
+runners_by_name: dict[tuple[int, str], Runner] = {}
+"""Those that were made by their names, by process."""
+
+_only: str | None = None
 
 
 def choose_runner(choice: Any) -> Runner:
@@ -21,13 +24,14 @@ def choose_runner(choice: Any) -> Runner:
     Raises:
         RunnerNotFound: there is no runner of that name, or the object is none.
     """
+    choice = _only or choice
     if choice is None:
         choice = get_settings().runner
     if isinstance(choice, str):
         key = (os.getpid(), choice)
-        if key not in _by_name:
-            _by_name[key] = load_plugin("dataflow.runners", choice)()
-        return _by_name[key]
+        if key not in runners_by_name:
+            runners_by_name[key] = load_plugin("dataflow.runners", choice)()
+        return runners_by_name[key]
     if isinstance(choice, type):
         choice = choice()
     if not isinstance(choice, Runner):
@@ -36,3 +40,17 @@ def choose_runner(choice: Any) -> Runner:
             hint='Use "inline", "threads", "processes" or "dask", or a runner object.',
         )
     return choice
+
+
+def run_everything_on(name: str | None) -> str | None:
+    """Have every run use the runner of that name, whatever flows and settings say (for tests).
+
+    Args:
+        name: the runner; None: flows and settings say.
+
+    Returns:
+        What it was before.
+    """
+    global _only
+    before, _only = _only, name
+    return before

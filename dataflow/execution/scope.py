@@ -16,8 +16,9 @@ import socket
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from dataflow.clock import now_ns
@@ -28,9 +29,10 @@ from dataflow.execution.run_loop import RunLoop, run_loop
 from dataflow.execution.run_results import RunResults
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.runner_protocol import Runner
+from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.ids import new_run_id, new_run_name
-from dataflow.model.batches import RunInfo
+from dataflow.model.batches import RunInfo, StoreAddress
 from dataflow.model.records import LogRecord, Record, RunRecord, RunStateRecord, RunTimingRecord
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
@@ -91,6 +93,7 @@ class RunScope:
     def close(self) -> None:
         """End a run inside a worker, when the call that it belongs to has ended."""
         wait_for_all(self.graph)
+        wait_for_hooks(self.graph)
         end_run(self, State.of_code(StateCode.COMPLETED))
         self.loop.close()
 
@@ -110,7 +113,8 @@ class _Door(RunScope):
 
 _scopes: dict[str, RunScope] = {}
 _lock = threading.Lock()
-_implicit: tuple[int, RunScope] | None = None
+_Implicit = tuple[int, RunScope, Callable[[], None]]
+_implicit: _Implicit | None = None
 
 
 def log_level() -> int:
@@ -142,6 +146,11 @@ def open_scope(
     _scopes[info.run_id] = scope
     sparing_collector.begin(info.run_id)
     return scope
+
+
+def scope_of(run_id: str) -> RunScope | None:
+    """The run of that id, if it is going on in this process."""
+    return _scopes.get(run_id)
 
 
 def is_under_way(run_id: str) -> bool:
@@ -183,7 +192,7 @@ def active_scope() -> RunScope:
     call = current_call.get()
     if call is None:
         return _implicit_scope()
-    found = _scopes.get(call.run.run_id)
+    found = scope_of(call.run.run_id)
     return found if found is not None else _scope_in_worker(call)
 
 
@@ -199,8 +208,9 @@ def _implicit_scope() -> RunScope:
             choose_runner(None),
             None,
         )
-        _implicit = os.getpid(), scope
-        atexit.register(_end_implicit, scope)
+        end = partial(_end_implicit, scope)
+        _implicit = os.getpid(), scope, end
+        atexit.register(end)
         return scope
 
 
@@ -208,7 +218,38 @@ def _end_implicit(scope: RunScope) -> None:
     if scope.graph.closed or scope.loop.closed:
         return
     wait_for_all(scope.graph)
+    wait_for_hooks(scope.graph)
     end_run(scope, State.of_code(StateCode.COMPLETED))
+
+
+def end_implicit_run(cancel: bool = False) -> None:
+    """End the implicit run, if there is one (for tests).
+
+    Args:
+        cancel: end what has not ended instead of waiting for it.
+    """
+    global _implicit
+    found, _implicit = _implicit, None
+    if found is None or found[0] != os.getpid():
+        return
+    _, scope, end = found
+    atexit.unregister(end)
+    if cancel and not (scope.graph.closed or scope.loop.closed):
+        scope.loop.cancel(scope.graph)
+    end()
+
+
+def set_aside_implicit() -> _Implicit | None:
+    """Take the implicit run away, as it is: the next call outside runs makes another."""
+    global _implicit
+    found, _implicit = _implicit, None
+    return found
+
+
+def put_back_implicit(found: _Implicit | None) -> None:
+    """Have an implicit run again that was set aside."""
+    global _implicit
+    _implicit = found
 
 
 def begin_run(
@@ -234,8 +275,10 @@ def begin_run(
     Raises:
         StoreError: it cannot be recorded; then nothing runs.
     """
-    loop = parent.loop if parent is not None else None  # in a worker: the one that reports
-    scope = open_scope(info, runner, parent, log_prints, loop, results)
+    loop = parent.loop if parent is not None else run_loop()  # in a worker: the one that reports
+    store = parent.info.store if parent is not None else None
+    store = store or StoreAddress(loop.store_place.address, info.run_id)
+    scope = open_scope(replace(info, store=store), runner, parent, log_prints, loop, results)
     now = now_ns()
     scope.loop.writer.write_now(
         [
@@ -294,7 +337,7 @@ def end_run(scope: RunScope, state: State[Any], run_count: int = 1) -> None:
     """Record how a run ended, and close it."""
     try:
         ending: list[Record] = [state_record(scope, state, run_count), timing_record(scope)]
-        scope.loop.writer.write_now(ending)
+        scope.loop.writer.write_now(ending, is_last=True)
     finally:
         close_scope(scope)
 
@@ -344,6 +387,7 @@ def _open_in_worker(call: Any) -> RunScope:
         tags=call.run.tags,
         parent_run_id=call.run.run_id,
         log_level=call.run.log_level,
+        store=call.run.store,
     )
     store = _ReportStore(call.records)
     loop = RunLoop(lambda: store, show=lambda lines: None)  # type: ignore[arg-type,return-value]

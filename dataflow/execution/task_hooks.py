@@ -1,17 +1,31 @@
-"""Hooks of task runs on a runner: called after the announcement, in a thread of their own."""
+"""Hooks of task runs on a runner: called after the announcement, in a thread of their own.
+
+Each state of each attempt is told of once; of runs that are cancelled before they have begun,
+nothing. A map that could not begin as a whole is told of as one run, since it has no elements.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from dataflow.execution.announcements import Announcement, CallsEnded, ElementsEnded
-from dataflow.execution.hooks import run_task_hooks
+from dataflow.errors import StoreError
+from dataflow.execution.announcements import (
+    Announcement,
+    CallsEnded,
+    ElementsEnded,
+    MapFailed,
+)
+from dataflow.execution.beginnings import Beginning
+from dataflow.execution.hooks import hooks_for, run_task_hooks
 from dataflow.execution.results import state_of
-from dataflow.graph.nodes import ENDED_CODES
-from dataflow.model.states import StateCode
+from dataflow.graph.flow_graph import FlowGraph
+from dataflow.graph.nodes import ENDED_CODES, MapNode
+from dataflow.model.states import State, StateCode
 
 Call = Callable[[], None]
 
@@ -40,7 +54,8 @@ class HookThread:
 
     def _work(self) -> None:
         while True:
-            self._queue.get()()
+            with contextlib.suppress(BaseException):  # they log what they raise
+                self._queue.get()()
 
 
 hook_thread = HookThread()
@@ -57,6 +72,8 @@ def call_hooks_of(announcements: Iterable[Announcement]) -> None:
         elif isinstance(announcement, ElementsEnded) and announcement.node.task.has_hooks:
             for at, code in enumerate(announcement.codes):
                 _put(announcement.node, announcement.start + at, code)
+        elif isinstance(announcement, MapFailed) and announcement.node.task.has_hooks:
+            _put(announcement.node, None, announcement.node.failed_code)
 
 
 def tasks_with_hooks(nodes: Iterable[Any]) -> set[Any]:
@@ -64,15 +81,54 @@ def tasks_with_hooks(nodes: Iterable[Any]) -> set[Any]:
     return {task for task in {node.task for node in nodes} if task.has_hooks}
 
 
-def call_running_hooks(node: Any, elements: Iterable[int | None]) -> None:
-    """Have the hooks called for task runs that are about to begin."""
-    for element in elements:
-        _put(node, element, int(StateCode.RUNNING))
+def call_running_hooks(beginnings: Iterable[Beginning]) -> None:
+    """Have the hooks called for attempts that have begun, but for those that were told of before.
+
+    It is called by the run loop's thread alone.
+    """
+    for node, element, attempt in beginnings:
+        if not node.task.has_hooks:
+            continue
+        told, place = node.graph.begun, (node.id, element)
+        for number in range(told.get(place, 0) + 1, attempt + 1):
+            code = StateCode.RUNNING if number == 1 else StateCode.RETRYING
+            _put(node, element, int(code), number)
+            told[place] = number
 
 
-def _put(node: Any, element: int | None, code: int) -> None:
+def wait_for_hooks(graph: FlowGraph) -> None:
+    """Wait until the hooks of all task runs of a graph, which have ended, have been called."""
+    if tasks_with_hooks(graph.nodes):
+        with contextlib.suppress(StoreError):  # whoever has something to write is told
+            graph.queue.loop.writer.write_now([])  # it hands them over after it has announced
+        hook_thread.drain()
+
+
+def _put(node: Any, element: int | None, code: int, attempt: int | None = None) -> None:
+    if not hooks_for(node.task, code):
+        return
+    if code == StateCode.CANCELLED and (node.id, element) not in node.graph.begun:
+        return  # nobody has heard of it, so there is nothing to clean up
+
     def call() -> None:
-        state = state_of(node, element) if code in ENDED_CODES else None
-        run_task_hooks(node.task, node, element, code, state)
+        state = _state_of(node, element, code) if code in ENDED_CODES else None
+        number = _attempt_of(node, element) if attempt is None else attempt
+        run_task_hooks(node.task, node, element, code, state, number)
 
     hook_thread.put(call)
+
+
+def _state_of(node: Any, element: int | None, code: int) -> State[Any]:
+    """The state with its data; without it where that cannot be had any more."""
+    try:
+        return state_of(node, element)
+    except Exception as error:
+        node.graph.say(logging.WARNING, f"A hook gets a state without its value: {error}")
+        return State.of_code(StateCode(code))
+
+
+def _attempt_of(node: Any, element: int | None) -> int:
+    if isinstance(node, MapNode):
+        return 1 if element is None else node.attempts.get(element, 1)
+    attempt: int = node.attempt
+    return attempt

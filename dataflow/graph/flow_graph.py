@@ -45,6 +45,7 @@ class FlowGraph:
         self.info: Any = None  # what tasks may ask about the run
         self.results: Any = None  # what becomes of its results (``execution.run_results``)
         self.say: Callable[[int, str], None] = lambda level, message: None  # logs for the run
+        self.begun: dict[tuple[int, int | None], int] = {}  # attempts that hooks were told of
         self.large = LargeValues()
         self.times = PhaseTimes()
         self._sent: tuple[Any, Any, PackedColumn | None] = (None, None, None)

@@ -222,6 +222,20 @@ Body = MapBody | CallBody
 
 
 @dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """Where a run is recorded, for those who are elsewhere.
+
+    Attributes:
+        place: a path, or a URL, perhaps with a password in it.
+        run_id: a run that the store has: by it one knows whether what is found at that place is the
+            store, or one of the same name on another machine.
+    """
+
+    place: str = field(repr=False)
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunInfo:
     """What a task may ask about the flow run that it belongs to."""
 
@@ -236,6 +250,7 @@ class RunInfo:
     deployment: dict[str, Any] | None = None
     log_level: int = 20
     log_prints: bool = False
+    store: StoreAddress | None = None
 
 
 @dataclass(slots=True)
@@ -375,7 +390,7 @@ class BatchReport:
         delays: seconds until the next attempt, by position, of calls that await one.
         lengths: by position, of values whose length was asked for (None: it has none).
         names: by position, of task runs that have a name of their own.
-        records: what runs inside these calls recorded.
+        records: what these calls have shown, and what runs inside them recorded.
         dropped: calls whose values nobody needs any more, in order: ``values`` has none of them.
         results: where results are persisted.
         large: by position, the bytes of large values, wherever tasks of several kinds took turns.

@@ -124,6 +124,14 @@ class Declared:
         """Decorate a hook that is called when a run has failed for good."""
         return self.add_hook("on_failure", hook)
 
+    def on_cancellation(self, hook: Hook) -> Hook:
+        """Decorate a hook that is called when a run was cancelled."""
+        return self.add_hook("on_cancellation", hook)
+
+    def on_crashed(self, hook: Hook) -> Hook:
+        """Decorate a hook that is called when a run has crashed."""
+        return self.add_hook("on_crashed", hook)
+
     def __reduce_ex__(self, _protocol: Any) -> Any:
         """By name where another process can import it, else by value, without hooks."""
         module, name, found = importable_name(self.fn) or ("", "", None)

@@ -28,6 +28,8 @@ class TaskOptions(TypedDict, total=False):
     on_running: Iterable[Hook] | None
     on_completion: Iterable[Hook] | None
     on_failure: Iterable[Hook] | None
+    on_cancellation: Iterable[Hook] | None
+    on_crashed: Iterable[Hook] | None
     resources: dict[str, float] | None
     batch_size: int | None
     cache_policy: Any

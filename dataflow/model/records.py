@@ -199,6 +199,32 @@ class RunTimingRecord:
     tasks: tuple[tuple[str, int, int], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ArtifactRecord:
+    """Something to be shown to people; ``run_id``, ``node`` and ``index`` tell who made it."""
+
+    artifact_id: str
+    key: str | None
+    type: str
+    description: str | None
+    data_json: str
+    run_id: str | None
+    node: int | None
+    index: int | None
+    attempt: int
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactUpdateRecord:
+    """An artifact shows something else; without a description it keeps the one that it has."""
+
+    artifact_id: str
+    description: str | None
+    data_json: str
+    updated_ns: int
+
+
 Record = (
     RunRecord
     | RunStateRecord
@@ -209,4 +235,6 @@ Record = (
     | LogRecord
     | ResultRecord
     | RunTimingRecord
+    | ArtifactRecord
+    | ArtifactUpdateRecord
 )

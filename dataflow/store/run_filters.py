@@ -6,6 +6,7 @@ where no type is called so): ``FAILED`` finds TimedOut runs too, ``Failed`` only
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from types import EllipsisType
@@ -45,8 +46,7 @@ def run_conditions(
     elif parent_run_id is not ...:
         conditions.append(("parent_run_id = ?", (parent_run_id,)))
     for tag in [tags] if isinstance(tags, str) else tags:
-        has_tag = "EXISTS (SELECT 1 FROM json_each(runs.tags) WHERE value = ?)"
-        conditions.append((has_tag, (tag,)))
+        conditions.append(("/*has_tag*/", (json.dumps(tag),)))
     return conditions
 
 
@@ -57,7 +57,7 @@ def _state_condition(wanted: Collection[str]) -> tuple[str, Sequence[Any]]:
         for column, values in (("state_type", types), ("state_name", names))
         if values
     ]
-    return f"({' OR '.join(parts)})" if parts else "0", [*types, *names]
+    return f"({' OR '.join(parts)})" if parts else "1 = 0", [*types, *names]
 
 
 def split_states(wanted: Collection[str]) -> tuple[list[str], list[str]]:
@@ -78,7 +78,14 @@ def where(conditions: Conditions) -> tuple[str, list[Any]]:
     if not conditions:
         return "", []
     clause = "WHERE " + " AND ".join(text for text, _ in conditions)
-    return clause, [value for _, values in conditions for value in values]
+    return clause, [_askable(value) for _, values in conditions for value in values]
+
+
+def _askable(value: Any) -> Any:
+    """The value; text that no database can hold becomes text that is not there."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    return value
 
 
 def after_prefix(prefix: str) -> str:

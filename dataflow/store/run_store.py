@@ -10,10 +10,11 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from dataflow.errors import StoreError
-from dataflow.settings import get_settings
+from dataflow.store.artifact_store import ArtifactStore
+from dataflow.store.store_places import StorePlace, find_place
+from dataflow.store.variable_store import VariableStore
 
 if TYPE_CHECKING:
     from dataflow.model.records import Record
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
         PhaseSeconds,
         RunSummary,
     )
+    from dataflow.store.transfer import Imported
+    from dataflow.store.upkeep import StoreInfo
 
 
-class RunStore(Protocol):
-    """Where runs are recorded.
+class RunStore(ArtifactStore, VariableStore, Protocol):
+    """Where runs are recorded, and what they show and share.
 
     A run id that is not there has no states, nodes, failures or logs; only ``run`` and ``element``
     raise. Records may arrive in any order, those of a run before the run's own.
@@ -49,6 +52,7 @@ class RunStore(Protocol):
                 process may have cancelled it); ``run_id`` says which, ``refused`` is the record.
                 Nothing was stored.
             StoreUnwritable: there is no room, or no right to write. Nothing was stored.
+            StoreUnreachable: the database has been away for too long. Nothing was stored.
         """
 
     def close(self) -> None:
@@ -145,6 +149,9 @@ class RunStore(Protocol):
     def phases(self, run_id: str) -> PhaseSeconds | None:
         """Where the time of a run went; None if that was not written (see ``Run.timing``)."""
 
+    def info(self) -> StoreInfo:
+        """What is in the store, and what it takes."""
+
     def results(self, run_id: str) -> list[ResultsSummary]:
         """Where the results of a run are, in the order of writing: later rows count."""
 
@@ -168,38 +175,50 @@ class RunStore(Protocol):
     def drop_leases(self, holder: str) -> None:
         """Let go of all leases of a run."""
 
+    def vacuum(self) -> None:
+        """Give back the room that removed runs have left, and have the database learn.
 
-def open_store(place: str | Path | None = None) -> RunStore:
-    """The store at a path or URL (``sqlite:///path``), by default the one that settings name.
+        In SQLite it needs as much room again for a while, and whoever writes waits until it is
+        done. PostgreSQL keeps the room, for runs to come.
+        """
+
+    def prune(self, before: datetime, *, only_count: bool = False) -> int:
+        """Remove runs that ended before a moment, with all that was recorded of them.
+
+        Runs that have not ended stay, and so do the subflows of runs that stay.
+
+        Returns:
+            How many runs were removed; with ``only_count``, how many would have been.
+        """
+
+    def export_to(self, target: BinaryIO) -> int:
+        """Write all runs to a file, which any store can import; returns how many there were."""
+
+    def import_from(self, source: BinaryIO) -> Imported:
+        """Take in the runs of an exported file; those that are there as complete are left alone.
+
+        Raises:
+            StoreError: it is no such file, or damaged, or its end is missing. What was imported
+                before that stays, and importing again goes on there.
+        """
+
+
+def open_store(place: str | Path | StorePlace | None = None) -> RunStore:
+    """The store at a path or URL (see :mod:`store_places`), by default the one of the settings.
 
     Raises:
+        StoreError: the URL cannot be used.
         StoreTooNew: a newer version has written it.
-        StoreNotADatabase: the file is something else.
+        StoreNotADatabase: the file, or the schema of the database, is something else.
         StoreUnwritable: it, or its folder, cannot be written.
+        StoreUnreachable: the database does not answer, or lets nobody in.
+        MissingExtra: the library for this kind of database is not installed.
     """
-    from dataflow.store.sqlite import SqliteStore
+    found = find_place(place)
+    if found.path is not None:
+        from dataflow.store.sqlite_store import SqliteStore
 
-    return SqliteStore(store_path(place))
+        return SqliteStore(found.path)
+    from dataflow.store.postgres_store import PostgresStore
 
-
-def store_path(place: str | Path | None = None) -> Path:
-    """The file of the store at a path or URL, by default of the one that settings name.
-
-    Raises:
-        StoreError: the URL is of a kind that is not known.
-    """
-    if isinstance(place, Path):
-        return place.expanduser().absolute()
-    settings = get_settings()
-    text = place or settings.store_url or str(settings.store_path)
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return Path(text).expanduser().absolute()
-    path = rest.removeprefix("/")
-    if scheme != "sqlite" or path == rest or not path:
-        raise StoreError(
-            f"The store URL {text!r} cannot be used.",
-            hint="Give a path, or sqlite:///path (with four slashes for an absolute path).",
-            url=text,
-        )
-    return Path(path).expanduser().absolute()
+    return PostgresStore(found.url)

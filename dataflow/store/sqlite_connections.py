@@ -15,10 +15,12 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from operator import methodcaller
 from pathlib import Path
 from typing import TypeVar
 
 from dataflow.errors import DataflowError, StoreError
+from dataflow.store.database import Action, DatabaseFacts
 from dataflow.store.sqlite_errors import explain, is_busy
 from dataflow.store.sqlite_schema import (
     LATEST,
@@ -28,9 +30,9 @@ from dataflow.store.sqlite_schema import (
     schema_version,
     use_wal,
 )
+from dataflow.store.sqlite_transaction import SqliteTransaction
 
 T = TypeVar("T")
-Action = Callable[[sqlite3.Connection], T]
 
 _PATIENCE_SECONDS = 300.0
 _FORK_SECONDS = 10.0
@@ -46,6 +48,8 @@ class Connections:
         path: the file; it is made if it is not there.
         patience_seconds: how long the write lock may be held by others before this gives up.
     """
+
+    takes_nul = True
 
     def __init__(self, path: Path, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         self.path = path
@@ -66,18 +70,14 @@ class Connections:
         self._closed = False
 
     def write(self, action: Action[T]) -> T:
-        """Carry out ``action`` in one transaction: all of it is there afterwards, or nothing.
-
-        Raises:
-            StoreUnwritable: there is no room, or no right to write.
-        """
+        """See :meth:`dataflow.store.database.Database.write`; only the beginning has to wait."""
         with self._writing:
             connection = self._open_writer()
             try:
                 self._retry(lambda: connection.execute("BEGIN IMMEDIATE"))
                 if schema_version(connection) != LATEST:
                     is_current(connection, self.path)  # a newer version came while this one ran
-                result = action(connection)
+                result = action(SqliteTransaction(connection))
                 connection.execute("COMMIT")
                 return result
             except BaseException as error:
@@ -87,13 +87,13 @@ class Connections:
                     raise explain(error, self.path) from error
                 raise
 
-    def read(self, action: Action[T]) -> T:
-        """Carry out ``action`` on one consistent view of the store; it must not keep cursors."""
+    def read(self, action: Action[T], *, again: bool = True) -> T:
+        """See :meth:`dataflow.store.database.Database.read`; ``action`` must not keep cursors."""
         connection = self._take_reader()
         identity = self._identity
         usable = False
         try:
-            result = self._retry(lambda: _view(connection, action))
+            result = _look(connection, lambda: self._retry(lambda: _view(connection)), action)
             usable = True
             return result
         except DataflowError:
@@ -103,6 +103,32 @@ class Connections:
             raise explain(error, self.path) from error
         finally:
             self._put_back(connection, usable=usable and identity == self._identity)
+
+    def facts(self) -> DatabaseFacts:
+        """See :meth:`dataflow.store.database.Database.facts`."""
+        pages, free, page_bytes, version = self._on_writer(
+            lambda connection: [
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size", "user_version")
+            ]
+        )
+        beside = [self.path.with_name(f"{self.path.name}-{end}") for end in ("wal", "shm")]
+        size = pages * page_bytes + sum(file.stat().st_size for file in beside if file.exists())
+        kind = f"SQLite {sqlite3.sqlite_version}"
+        return DatabaseFacts(kind, str(self.path), version, size, free * page_bytes)
+
+    def vacuum(self) -> None:
+        """See :meth:`dataflow.store.database.Database.vacuum`."""
+        for statement in ("VACUUM", "PRAGMA optimize", "PRAGMA wal_checkpoint(TRUNCATE)"):
+            self._on_writer(methodcaller("execute", statement))
+
+    def _on_writer(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        with self._writing:
+            connection = self._open_writer()
+            try:
+                return self._retry(lambda: action(connection))
+            except sqlite3.Error as error:
+                raise explain(error, self.path) from error
 
     def close(self) -> None:
         """Close what is open; does nothing if that has been done."""
@@ -234,13 +260,20 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
 
 
-def _view(connection: sqlite3.Connection, action: Action[T]) -> T:
-    connection.execute("BEGIN")
+def _look(connection: sqlite3.Connection, begin: Callable[[], None], action: Action[T]) -> T:
     try:
-        return action(connection)
+        begin()
+        return action(SqliteTransaction(connection))
     finally:
         if connection.in_transaction:
             connection.execute("COMMIT")
+
+
+def _view(connection: sqlite3.Connection) -> None:
+    """Begin to see the store as it is now; only this may find another process in the way."""
+    if not connection.in_transaction:
+        connection.execute("BEGIN")
+    connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

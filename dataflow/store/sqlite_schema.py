@@ -86,9 +86,10 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     if is_current(connection, path):
         return
     version = schema_version(connection)
-    for migration in load_migrations("sqlite")[version:]:
-        for statement in split_statements(migration):
-            connection.execute(statement)
+    for number, migration in load_migrations("sqlite").items():
+        if number > version:
+            for statement in split_statements(migration):
+                connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {LATEST}")
 

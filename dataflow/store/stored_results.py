@@ -78,13 +78,15 @@ def result_row(record: ResultRecord) -> tuple[Any, ...]:
     )
 
 
-def key_rows(record: ResultRecord, result: int) -> Iterator[tuple[bytes, int, int, int | None]]:
+def key_rows(
+    record: ResultRecord, result: int, run: int
+) -> Iterator[tuple[bytes, int, int, int, int | None]]:
     """The rows of a record's cache keys; those that are zeros lead nowhere."""
     keys = record.cache_keys
     for at, number in enumerate(record.numbers):
         key = keys[DIGEST_BYTES * at : DIGEST_BYTES * (at + 1)]
         if any(key):
-            yield key, result, number, record.expires_ns
+            yield key, run, result, number, record.expires_ns
 
 
 def read_results(row: tuple[Any, ...]) -> ResultsSummary:

@@ -194,6 +194,72 @@ class LogEntry:
         return logging.getLevelName(self.level)
 
 
+@dataclass(frozen=True, slots=True)
+class ArtifactSummary:
+    """One version of an artifact: something that a program shows to people.
+
+    Attributes:
+        key: what its versions have in common; None: it stands alone.
+        version: 1 for the first one of its key.
+        type: ``markdown``, ``table``, ``link``, ``progress`` or ``image``.
+        run_id, node, index, attempt: who made it; None outside a run (or a task).
+    """
+
+    id: str
+    key: str | None
+    version: int
+    type: str
+    description: str | None
+    run_id: str | None
+    node: int | None
+    index: int | None
+    attempt: int
+    created_ns: int
+    updated_ns: int
+    data_json: str = field(repr=False)
+
+    @property
+    def data(self) -> Any:
+        """What it shows: text, a number, or the rows of a table."""
+        return json.loads(self.data_json)
+
+    @property
+    def created(self) -> datetime:
+        """When it was made."""
+        return datetime_of(self.created_ns)
+
+    @property
+    def updated(self) -> datetime:
+        """When it changed last."""
+        return datetime_of(self.updated_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class VariableSummary:
+    """A variable as the store has it."""
+
+    name: str
+    tags: tuple[str, ...]
+    created_ns: int
+    updated_ns: int
+    value_json: str = field(repr=False)
+
+    @property
+    def value(self) -> Any:
+        """What it is set to."""
+        return json.loads(self.value_json)
+
+    @property
+    def created(self) -> datetime:
+        """When it was set first."""
+        return datetime_of(self.created_ns)
+
+    @property
+    def updated(self) -> datetime:
+        """When it was set last."""
+        return datetime_of(self.updated_ns)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class ElementDetail:
     """One element of a node: its state, its attempts, what it logged."""

@@ -137,7 +137,8 @@ async def _call(carrier: BatchCarrier, position: int, call: Any) -> Any:
         carrier.context.log_line,
         position,
     )
-    context.records, context.nested = carrier.records, carrier.context.nested
+    context.records, context.shown = carrier.records, carrier.shown
+    context.nested = carrier.context.nested
     current_call.set(context)
     log_target.set(context)
     task = place_of(carrier.batch.tasks, carrier.batch.body, position).task

@@ -55,6 +55,7 @@ class CallContext:
         "names",
         "nested",
         "records",
+        "shown",
     )
 
     logger_name = TASK_RUNS
@@ -74,7 +75,8 @@ class CallContext:
         self.log_line = log_line
         self.args: Sequence[Any] = ()
         self.kwargs: dict[str, Any] = {}
-        self.records: list[Any] = []
+        self.records: list[Any] = []  # of runs inside this call
+        self.shown: list[Any] = []  # artifacts
         self.nested: dict[tuple[int, int], Any] = {}
         self._done = done
         self._position = position

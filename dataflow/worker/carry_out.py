@@ -99,6 +99,7 @@ class BatchCarrier:
         self.names: dict[int, str] = {}
         self.logs: list[LogLine] = []
         self.records: list[Any] = []
+        self.shown: list[Any] = []
         self.large: dict[int, int] = {}
         self.loading_ns = 0
         self.clock_offset = time.time_ns() - clock()
@@ -107,7 +108,7 @@ class BatchCarrier:
         self.context = CallContext(
             batch, self.values, self.attempts, self.names, log_line or self.logs.append
         )
-        self.context.records = self.records
+        self.context.records, self.context.shown = self.records, self.shown
         self.persister = persister_of(self) if batch.keeps else None
 
     def carry_out(self) -> BatchReport:
@@ -379,12 +380,13 @@ class BatchCarrier:
                 return
             calls = self._without_passing(self.untold())
             reaches = self.cut()
-            if not calls and reaches is None:
+            tells = reaches is not None or bool(self.shown)
+            if not calls and not tells:
                 return
             try:
                 report = self._report(calls, pack or self.pack, final=False)
             except NotNow:
-                if reaches is None:
+                if not tells:
                     return
                 report = self._report(calls[:0], pack or self.pack, final=False)
             report.reaches = reaches
@@ -443,7 +445,8 @@ class BatchCarrier:
             lengths=self._lengths(among),
             names=_of(self.names, among),
             logs=_taken(self.logs),
-            records=_taken(self.records),
+            # runs inside these calls are told of with them: their worker may die meanwhile
+            records=[*_taken(self.shown), *(_taken(self.records) if calls or final else ())],
             dropped=tuple(sorted(self.dropped(first, stop))),
             results=results,
             large=_of(self.large, among),

@@ -68,6 +68,12 @@ def test_the_entry_points_are_there_and_load(group: str) -> None:
     assert all(callable(point.load()) for point in ours.values())
 
 
+def test_pytest_finds_the_fixtures() -> None:
+    points = importlib.metadata.entry_points(group="pytest11", name="dataflow")
+    [ours] = [point for point in points if point.dist and point.dist.name == "dataflow-runtime"]
+    assert callable(ours.load().dataflow_harness)
+
+
 def test_the_command_is_installed() -> None:
     [script] = importlib.metadata.entry_points(group="console_scripts", name="dataflow")
     assert callable(script.load())

@@ -30,6 +30,9 @@ def test_each_group_lists_its_commands():
     assert [line.split()[0] for line in output.partition("Commands:\n")[2].splitlines()] == [
         "run",
         "runs",
+        "artifacts",
+        "variables",
+        "store",
         "version",
     ]
 

@@ -11,6 +11,12 @@ import pickle
 from collections.abc import Callable, Collection, Iterable
 
 from dataflow.execution.announcements import announce
+from dataflow.execution.beginnings import (
+    Beginning,
+    begun_before_loss,
+    begun_by,
+    begun_when_handed_over,
+)
 from dataflow.execution.queues import Flight, RunnerQueue
 from dataflow.execution.run_state import Retry, RunState
 from dataflow.graph.flow_graph import FlowGraph
@@ -52,6 +58,7 @@ class SimulatedRun:
         self.under_way: list[Flight] = []
         self.retries: list[Retry] = []
         self.records: list[Record] = []
+        self.begun: dict[tuple[int, int], int] = {}  # the last attempt of each that was told of
 
     def trace(self) -> None:
         """The run loop takes what was traced."""
@@ -66,7 +73,10 @@ class SimulatedRun:
         self.retries += outbox.retries
         self.records += outbox.records
         announce(outbox.announcements)
-        self.under_way += self.queue.next_flights()
+        flights = self.queue.next_flights()
+        for flight in flights:
+            self._have_begun(begun_when_handed_over(flight))
+        self.under_way += flights
         if self.state.outbox.records or self.state.outbox.announcements:
             self.turn()
 
@@ -90,6 +100,7 @@ class SimulatedRun:
             self._carry_out(flight, most, parts)
         if flight.batch.is_concurrent:
             position = None
+        self._have_begun(begun_before_loss(flight, position))
         self.state.lost(self.queue, flight.batch.id, position, "it was killed", False)
         self.turn()
 
@@ -103,8 +114,16 @@ class SimulatedRun:
         return carrier.carry_out()
 
     def _reported(self, report: BatchReport) -> None:
+        flight = self.queue.flights.get(report.batch_id)
         self.state.reported(self.queue, pickle.loads(pickle.dumps(report)))
+        if flight is not None:
+            self._have_begun(begun_by(flight, report))
         self.turn()
+
+    def _have_begun(self, beginnings: Iterable[Beginning]) -> None:
+        for node, element, attempt in beginnings:
+            place = node.id, element or 0
+            self.begun[place] = max(self.begun.get(place, 0), attempt)
 
     def finish_retries(self) -> None:
         """All delays are over."""

@@ -154,7 +154,9 @@ def outcome(
         else:
             run.finish_retries()
     store.write([run_record(run.graph.run_id), *run.records])
-    return [_recorded(run), list(map(_told, made)), *_kept(store, run.graph.run_id)]
+    never = {at for at, code in run.announced_states().items() if code == StateCode.NOT_READY}
+    assert run.begun.keys() == run.announced_states().keys() - never
+    return [_recorded(run), run.begun, list(map(_told, made)), *_kept(store, run.graph.run_id)]
 
 
 def _recorded(run: SimulatedRun) -> list[Any]:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dataflow import ProcessPoolTaskRunner, allow_failure, flow, task, unmapped
 from dataflow.execution.planning import plan_graph
-from dataflow.execution.run_loop import close_run_loop
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.planner.plan import Plan, PlannedStage
 
 COSTS = RunnerCosts(dispatch_seconds=400e-6, target_seconds=0.05)
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("DATAFLOW_HOME", str(tmp_path))
-    monkeypatch.setenv("DATAFLOW_LOG_TO_TERMINAL", "0")
-    monkeypatch.setenv("DATAFLOW_PROGRESS", "off")
-    yield
-    close_run_loop()
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @task

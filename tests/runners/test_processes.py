@@ -19,9 +19,7 @@ SIZE = 4_000_000
 
 
 @pytest.fixture
-def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessPoolTaskRunner]:
-    monkeypatch.setenv("DATAFLOW_HOME", str(tmp_path))
-    monkeypatch.setenv("DATAFLOW_LOG_TO_TERMINAL", "false")
+def pool() -> Iterator[ProcessPoolTaskRunner]:
     with ProcessPoolTaskRunner(max_workers=2) as runner:
         yield runner
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from dataflow.errors import StoreUnwritable
 from dataflow.model.states import StateCode
-from dataflow.store import sqlite, sqlite_nodes, sqlite_runs
+from dataflow.store import node_queries, run_queries, sqlite_store
 from dataflow.store.run_store import open_store
 from tests.store.samples import (
     attempt_record,
@@ -25,9 +26,24 @@ from tests.store.samples import (
     run_state,
 )
 
-_loaded = (sqlite, sqlite_nodes, sqlite_runs)  # before rights are dropped
+_loaded = (node_queries, run_queries, sqlite_store)  # before rights are dropped
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = 200
 """Elements in each portion of :func:`portion`."""
+
+
+def run_program(name: str, place: object) -> None:
+    """Run one of the programs below in a process of its own."""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.store.programs"]
+    done = subprocess.run(
+        [*command, name, str(place)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
 def portion(run_id: str, number: int) -> list:
@@ -45,6 +61,18 @@ def portion(run_id: str, number: int) -> list:
 
 def beginning(run_id: str) -> list:
     return [run_record(run_id), node_record(run_id, 1), run_state(run_id, StateCode.RUNNING)]
+
+
+def check_portions(store, run_id: str, count: int) -> None:
+    """That many portions are there, each of them whole."""
+    nodes = {node.node: node for node in store.nodes(run_id)}
+    expected = {"Failed": count, "Completed": count * (SIZE - 1)} if count else {}
+    assert nodes.pop(1).counts == expected
+    assert sorted(nodes) == [100 + number for number in range(count)]
+    assert all(node.counts == {"Completed": 1} for node in nodes.values())
+    failures = store.failures(run_id, limit=None)
+    assert [failure.message for failure in failures] == [f"portion {n}" for n in range(count)]
+    assert len(store.logs(run_id)) == 5 * count
 
 
 def write(path: str, run_id: str, portions: str) -> None:
@@ -76,6 +104,45 @@ def full_disk(path: str) -> None:
     store.write(many)
     assert len(store.logs("r")) == 3001
     store.close()
+
+
+def full_disk_run(path: str) -> None:
+    """The disk fills up in the middle of a run: it ends and says so; what is recorded is there."""
+    os.environ.update(
+        DATAFLOW_STORE_URL=path, DATAFLOW_PROGRESS="off", DATAFLOW_LOG_TO_TERMINAL="0"
+    )
+    from dataflow import flow, get_run_logger, task
+    from dataflow.execution.run_loop import close_run_loop
+    from dataflow.records import runs
+
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    @task
+    def step(number):
+        if number == 300:
+            size = max(file.stat().st_size for file in Path(path).parent.iterdir())
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, unlimited[1]))
+        get_run_logger().info("x" * 1000)
+        return number
+
+    @flow(task_runner="threads")
+    def steps(count):
+        step.map(range(4)).result()  # told, so it is in the store
+        return step.map(range(count)).result()
+
+    with contextlib.suppress(StoreUnwritable):
+        steps(3000)
+        raise AssertionError("there was no room for this")
+    (run,) = runs()
+    assert run.state.is_running() or run.state.is_failed()  # there may be room for so little
+    assert run.nodes()[0].counts == {"Completed": 4}
+    resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    close_run_loop()  # as when the process ends
+    assert run.refresh().state.is_failed()
+    assert "StoreUnwritable" in str(run.refresh().state.message)
+    assert steps(4) == [0, 1, 2, 3]
+    assert [each.state.name for each in runs()] == ["Completed", "Failed"]
+    close_run_loop()
 
 
 def no_rights(_path: str) -> None:
@@ -124,11 +191,12 @@ def fork(path: str) -> None:
     assert len(store.find_runs()) == 4
     assert len(store.nodes("parent")) == 4
     store.close()
-    assert [file.name for file in Path(path).parent.iterdir()] == [Path(path).name]
+    if "://" not in path:
+        assert [file.name for file in Path(path).parent.iterdir()] == [Path(path).name]
 
 
 if __name__ == "__main__":
     programs: dict[str, Callable[..., None]] = {
-        each.__name__: each for each in (write, full_disk, no_rights, fork)
+        each.__name__: each for each in (write, full_disk, full_disk_run, no_rights, fork)
     }
     programs[sys.argv[1]](*sys.argv[2:])

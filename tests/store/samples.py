@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from dataflow.ids import new_run_id
 from dataflow.model.records import (
+    ArtifactRecord,
     AttemptRecord,
     BatchRecord,
     LogRecord,
@@ -151,3 +152,19 @@ def run_timing_record(run_id: str, **changes) -> RunTimingRecord:
     names = "tracing planning dispatch queue compute transfer recording".split()
     fields = {f"{name}_ns": number * 10**9 for number, name in enumerate(names, 1)}
     return RunTimingRecord(run_id=run_id, **{**fields, **changes})
+
+
+def artifact_record(number: int, **changes) -> ArtifactRecord:
+    fields = {
+        "artifact_id": f"{number:032x}",
+        "key": "report",
+        "type": "markdown",
+        "description": "what it is",
+        "data_json": f'"text {number}"',
+        "run_id": None,
+        "node": None,
+        "index": None,
+        "attempt": 1,
+        "created_ns": T0 + number,
+    }
+    return ArtifactRecord(**{**fields, **changes})

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dataflow.model.records import BatchRecord, NodeLengthRecord, NodeRecord
 from dataflow.model.states import StateCode
 from dataflow.store.batch_columns import BatchCalls, count_states
+from dataflow.store.named_sql import DIALECTS
 from dataflow.store.node_chunks import FIELDS, apply_chunks, chunk_nodes
 from dataflow.store.run_store import RunStore, open_store
 from tests.store.samples import call_batch, fresh_run_id, map_batch, node_record
@@ -30,10 +31,13 @@ codes = st.sampled_from(
 )
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
+@pytest.fixture(scope="module", params=DIALECTS)
+def shared(request, tmp_path_factory):
     """One store for all examples; each has a run of its own."""
-    opened = open_store(tmp_path_factory.mktemp("properties") / "runs.db")
+    if request.param == "sqlite":
+        opened = open_store(tmp_path_factory.mktemp("properties") / "runs.db")
+    else:
+        opened = open_store(request.getfixturevalue("postgres").fresh_url())
     yield opened
     opened.close()
 

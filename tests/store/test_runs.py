@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +9,7 @@ import pytest
 from dataflow.clock import datetime_of
 from dataflow.errors import InvalidTransition, RunNotFound
 from dataflow.model.states import StateCode, StateType
-from dataflow.store.named_sql import load_statements
+from dataflow.store.database import Transaction
 from dataflow.store.run_filters import run_conditions, where
 from dataflow.store.run_store import RunStore
 from dataflow.store.summaries import PhaseSeconds
@@ -25,6 +23,10 @@ from tests.store.samples import (
 )
 
 SECOND = 1_000_000_000
+EXPLAINED = {
+    "sqlite": ("EXPLAIN QUERY PLAN", "USING INDEX", "TEMP B-TREE"),
+    "postgres": ("EXPLAIN", "Index Scan", "Sort"),
+}
 
 
 def fill(store: RunStore, *specs: dict) -> list[str]:
@@ -246,14 +248,24 @@ def test_what_is_not_there_is_not_found(store, wanted):
         {"started_after": datetime_of(T0)},
     ],
 )
-def test_listings_walk_an_index_and_sort_nothing(store, filters):
+def test_listings_walk_an_index_and_sort_nothing(store, dialect, filters):
     clause, values = where(run_conditions(**filters))
-    statement = load_statements("sqlite")["find_runs"].replace("/*conditions*/", clause)
-    with contextlib.closing(sqlite3.connect(store.path)) as connection:
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", (*values, 50, 0)).fetchall()
-    text = " ".join(row[-1] for row in plan)
-    assert "USING INDEX" in text
-    assert "TEMP B-TREE" not in text
+    explain, index, sort = EXPLAINED[dialect]
+
+    def plan(view: Transaction) -> str:
+        if dialect == "postgres":  # of a table so small it would rather read all
+            list(
+                view.execute(
+                    "SELECT set_config('enable_seqscan', 'off', true), "
+                    "set_config('enable_sort', 'off', true)"
+                )
+            )
+        statement = f"{explain} {view.text('find_runs', clause)}"
+        return "\n".join(row[-1] for row in view.execute(statement, (*values, 50, 0)))
+
+    text = store._database.read(plan)
+    assert index in text
+    assert sort not in text
 
 
 def test_where_the_time_of_a_run_went_comes_back_in_seconds(store):

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from dataflow.errors import StoreError, StoreNotADatabase, StoreTooNew, StoreUnwritable
-from dataflow.store.named_sql import latest_version, load_migrations, load_statements
+from dataflow.store.named_sql import latest_version, load_migrations
 from dataflow.store.run_keys import run_key
-from dataflow.store.run_store import open_store, store_path
+from dataflow.store.run_store import open_store
 from dataflow.store.sqlite_errors import explain
 from dataflow.store.sqlite_schema import APPLICATION_ID, LATEST, split_statements
+from dataflow.store.store_places import find_place
+from tests.store.programs import run_program
 from tests.store.samples import fresh_run_id, log_record, run_record, run_timing_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +78,7 @@ def test_from_every_version_to_the_same_schema(tmp_path):
     for version in range(1, LATEST + 1):
         path = tmp_path / f"version-{version}.db"
         with contextlib.closing(sqlite3.connect(path)) as connection:
-            for migration in migrations[:version]:
+            for migration in list(migrations.values())[:version]:
                 connection.executescript(migration)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {version}")
@@ -89,7 +89,7 @@ def test_from_every_version_to_the_same_schema(tmp_path):
 
 def test_an_older_store_keeps_its_runs_and_takes_new_ones(tmp_path):
     path, old, new = tmp_path / "runs.db", fresh_run_id(), fresh_run_id()
-    first, *_ = load_migrations("sqlite")
+    first = load_migrations("sqlite")[1]
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript(first)
         names = "key run_id flow_name name tags runner created_ns pid host"
@@ -112,24 +112,10 @@ def test_an_older_store_keeps_its_runs_and_takes_new_ones(tmp_path):
 
 
 def test_migrations_split_into_whole_statements():
-    for migration in load_migrations("sqlite"):
+    for migration in load_migrations("sqlite").values():
         statements = list(split_statements(migration))
         assert "".join(statements).strip() == migration.strip()
         assert all(sqlite3.complete_statement(each) for each in statements)
-
-
-def test_every_statement_says_its_purpose_and_parses(tmp_path):
-    open_store(tmp_path / "runs.db").close()
-    text = (ROOT / "dataflow/store/queries/sqlite.sql").read_text()
-    for part in text.split("\n-- name: ")[1:]:
-        assert part.splitlines()[1].startswith("-- ")
-    with contextlib.closing(sqlite3.connect(tmp_path / "runs.db")) as connection:
-        for statement in load_statements("sqlite").values():
-            names = (
-                "run code type name message timestamp_ns run_count started_ns ended_ns"
-            ).split()
-            values = dict.fromkeys(names) if ":run" in statement else (None,) * statement.count("?")
-            connection.execute(f"EXPLAIN {statement}", values)
 
 
 def test_a_newer_store_is_refused(tmp_path):
@@ -218,23 +204,6 @@ def test_a_folder_and_a_file_without_the_right_to_write(tmp_path):
     run_program("no_rights", tmp_path / "runs.db")
 
 
-def test_a_forked_child_has_connections_of_its_own(tmp_path):
-    run_program("fork", tmp_path / "runs.db")
-
-
-def run_program(name: str, path: Path) -> None:
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.store.programs"]
-    done = subprocess.run(
-        [*command, name, str(path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_a_file_that_was_removed_is_made_anew(tmp_path):
     home = tmp_path / "home"
     store = open_store(home / "runs.db")
@@ -263,15 +232,15 @@ def test_a_file_that_was_removed_is_made_anew(tmp_path):
     ],
 )
 def test_paths_and_urls(place, path):
-    assert store_path(place) == Path(path)
+    assert find_place(place).path == Path(path)
 
 
 def test_the_place_that_settings_name(monkeypatch, tmp_path):
     monkeypatch.delenv("DATAFLOW_STORE_URL", raising=False)
     monkeypatch.setenv("DATAFLOW_HOME", str(tmp_path))
-    assert store_path() == tmp_path / "dataflow.db"
+    assert find_place().path == tmp_path / "dataflow.db"
     monkeypatch.setenv("DATAFLOW_STORE_URL", f"sqlite:///{tmp_path}/x.db")
-    assert store_path() == tmp_path / "x.db"
+    assert find_place().path == tmp_path / "x.db"
 
 
 @pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://x.db", "sqlite:///", "http://a/b"])

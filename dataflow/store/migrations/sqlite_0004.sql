@@ -28,7 +28,9 @@ CREATE INDEX results_by_run ON results (run, node, start);
 
 CREATE TABLE cache_keys (
     key BLOB PRIMARY KEY,
+    run INTEGER NOT NULL,
     result INTEGER NOT NULL,
     number INTEGER NOT NULL,
     expires_ns INTEGER
 ) WITHOUT ROWID;
+CREATE INDEX cache_keys_by_run ON cache_keys (run);

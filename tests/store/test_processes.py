@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from dataflow.store.run_store import open_store
-from tests.store.programs import SIZE, beginning, portion
-from tests.store.samples import fresh_run_id
-
-ROOT = Path(__file__).resolve().parents[2]
+from dataflow.errors import InvalidTransition
+from dataflow.model.states import StateCode
+from dataflow.store.run_store import RunStore, open_store
+from tests.store.programs import ROOT, SIZE, beginning, check_portions, portion, run_program
+from tests.store.samples import fresh_run_id, log_record, run_state
 
 
 @contextmanager
-def writers(path: Path, run_ids: list[str], portions: int) -> Iterator[list[subprocess.Popen]]:
+def writers(place: str, run_ids: list[str], portions: int) -> Iterator[list[subprocess.Popen]]:
     """Processes that write runs, all begun at the same moment."""
-    command = [sys.executable, "-m", "tests.store.programs", "write", str(path)]
+    command = [sys.executable, "-m", "tests.store.programs", "write", place]
     started = [
         subprocess.Popen(
             [*command, run_id, str(portions)],
@@ -53,23 +53,10 @@ def read_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def check_portions(store, run_id: str, count: int) -> None:
-    """That many portions are there, each of them whole."""
-    nodes = {node.node: node for node in store.nodes(run_id)}
-    expected = {"Failed": count, "Completed": count * (SIZE - 1)} if count else {}
-    assert nodes.pop(1).counts == expected
-    assert sorted(nodes) == [100 + number for number in range(count)]
-    assert all(node.counts == {"Completed": 1} for node in nodes.values())
-    failures = store.failures(run_id, limit=None)
-    assert [failure.message for failure in failures] == [f"portion {n}" for n in range(count)]
-    assert len(store.logs(run_id)) == 5 * count
-
-
-def test_eight_processes_write_at_once_and_nothing_is_lost(tmp_path):
-    path = tmp_path / "home" / "runs.db"
+def test_eight_processes_write_at_once_and_nothing_is_lost(place):
     run_ids = [fresh_run_id() for _ in range(8)]
-    with writers(path, run_ids, 25) as processes:
-        reader = open_store(path)
+    with writers(place, run_ids, 25) as processes:
+        reader = open_store(place)
         seen = 0
         while any(process.poll() is None for process in processes):
             now = sum(node.recorded for node in reader.nodes(run_ids[0]))
@@ -86,10 +73,9 @@ def test_eight_processes_write_at_once_and_nothing_is_lost(tmp_path):
 
 
 @pytest.mark.parametrize("round_number", range(3))
-def test_what_a_killed_process_had_written_is_there(tmp_path, round_number):
-    path = tmp_path / "runs.db"
+def test_what_a_killed_process_had_written_is_there(place, round_number):
     run_ids = [fresh_run_id(), fresh_run_id()]
-    with writers(path, run_ids, 100_000) as (victim, other):
+    with writers(place, run_ids, 100_000) as (victim, other):
         for _ in range(random.randint(1, 30)):
             announced = int(read_line(victim))
         victim.kill()
@@ -100,7 +86,7 @@ def test_what_a_killed_process_had_written_is_there(tmp_path, round_number):
         after = int(read_line(other))
         while int(read_line(other)) < after + 5:
             pass  # the other one goes on
-    store = open_store(path)
+    store = open_store(place)
     stored = len(store.nodes(run_ids[0])) - 1
     assert stored in (announced + 1, announced + 2)
     check_portions(store, run_ids[0], stored)
@@ -108,8 +94,7 @@ def test_what_a_killed_process_had_written_is_there(tmp_path, round_number):
     store.close()
 
 
-def test_threads_read_while_one_writes(tmp_path):
-    store = open_store(tmp_path / "runs.db")
+def test_threads_read_while_one_writes(store):
     run_id = fresh_run_id()
     store.write(beginning(run_id))
     done = threading.Event()
@@ -134,11 +119,9 @@ def test_threads_read_while_one_writes(tmp_path):
         thread.join()
     assert not problems
     check_portions(store, run_id, 30)
-    store.close()
 
 
-def test_two_threads_may_write(tmp_path):
-    store = open_store(tmp_path / "runs.db")
+def test_two_threads_may_write(store):
     run_ids = [fresh_run_id() for _ in range(4)]
 
     def write(run_id: str) -> None:
@@ -153,4 +136,64 @@ def test_two_threads_may_write(tmp_path):
         thread.join()
     for run_id in run_ids:
         check_portions(store, run_id, 10)
-    store.close()
+
+
+def test_of_many_who_end_a_run_one_does(place):
+    run_id = fresh_run_id()
+    with contextlib.ExitStack() as stack:
+        stores = [stack.enter_context(contextlib.closing(open_store(place))) for _ in range(6)]
+        stores[0].write(beginning(run_id))
+        codes = [StateCode.COMPLETED, StateCode.CANCELLED, StateCode.CRASHED] * 2
+        outcomes: list[StateCode | None] = []
+
+        def end(store: RunStore, code: StateCode) -> None:
+            try:
+                store.write([run_state(run_id, code)])
+            except InvalidTransition:
+                outcomes.append(None)
+            else:
+                outcomes.append(code)
+
+        in_threads(end, zip(stores, codes, strict=True))
+        (winner,) = [code for code in outcomes if code is not None]
+        assert len(outcomes) == 6
+        assert stores[0].run(run_id).state.code == winner
+        assert len(stores[0].run_states(run_id)) == 2
+
+
+def test_whoever_follows_the_log_of_a_run_misses_nothing(place):
+    run_id, writers_of_lines, lines = fresh_run_id(), 5, 40
+    with contextlib.ExitStack() as stack:
+        stores = [
+            stack.enter_context(contextlib.closing(open_store(place)))
+            for _ in range(writers_of_lines + 1)
+        ]
+
+        def write(store: RunStore, name: int) -> None:
+            for number in range(lines):
+                store.write([log_record(run_id, f"{name}-{number}-{part}") for part in range(3)])
+
+        seen: list[str] = []
+
+        def follow(store: RunStore, _name: int) -> None:
+            last = 0
+            while len(seen) < writers_of_lines * lines * 3:
+                new = store.logs(run_id, after=last)
+                seen.extend(line.message for line in new)
+                last = new[-1].id if new else last
+
+        work = [(write, store, name) for name, store in enumerate(stores[1:])]
+        in_threads(lambda act, *rest: act(*rest), [*work, (follow, stores[0], 0)])
+    assert len(set(seen)) == len(seen)
+
+
+def in_threads(action: Callable[..., None], calls: Iterable[tuple]) -> None:
+    threads = [threading.Thread(target=action, args=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_forked_child_has_connections_of_its_own(place):
+    run_program("fork", place)

@@ -1,15 +1,14 @@
-"""Runs, their states and their logs, read from one view of a SQLite store."""
+"""Runs, their states and their logs, read from one view of the store."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection
 from typing import Any
 
 from dataflow.clock import datetime_of
 from dataflow.model.states import State, StateCode
-from dataflow.store.named_sql import load_statements
+from dataflow.store.database import Transaction
 from dataflow.store.run_filters import Conditions, after_prefix, ambiguous, not_found, where
 from dataflow.store.run_keys import run_key
 from dataflow.store.summaries import LogEntry, PhaseSeconds, RunSummary
@@ -18,69 +17,60 @@ _CODES = tuple(StateCode)
 
 
 def find_runs(
-    connection: sqlite3.Connection, conditions: Conditions, limit: int | None, offset: int
+    view: Transaction, conditions: Conditions, limit: int | None, offset: int
 ) -> list[RunSummary]:
     """Runs that fulfil all conditions, newest first."""
     clause, values = where(conditions)
-    statement = load_statements("sqlite")["find_runs"].replace("/*conditions*/", clause)
-    rows = connection.execute(statement, (*values, _limit(limit), offset))
+    rows = view.rows("find_runs", (*values, _limit(view, limit), offset), clause)
     return [_run_summary(row) for row in rows]
 
 
-def find_run(connection: sqlite3.Connection, wanted: str) -> RunSummary:
+def find_run(view: Transaction, wanted: str) -> RunSummary:
     """The one run with that id, else that name, else whose id begins so.
 
     Raises:
         RunNotFound: there is none, or more than one.
     """
-    wanted = wanted.encode("utf-8", "replace").decode()
     ways: list[Conditions] = [[("run_id = ?", (wanted,))], [("name = ?", (wanted,))]]
     if wanted and wanted.isascii():
         between = ("run_id >= ? AND run_id < ?", (wanted, after_prefix(wanted)))
         ways.append([between])
-    sql = load_statements("sqlite")
     for conditions in ways:
         clause, values = where(conditions)
-        statement = sql["runs_like"].replace("/*conditions*/", clause)
-        found = connection.execute(statement, values).fetchall()
+        found = view.rows("runs_like", values, clause)
         if len(found) > 1:
             raise ambiguous(wanted, found)
         if found:
-            return find_runs(connection, [("run_id = ?", (found[0][0],))], 1, 0)[0]
-    names = connection.execute(sql["recent_run_names"]).fetchall()
+            return find_runs(view, [("run_id = ?", (found[0][0],))], 1, 0)[0]
+    names = view.rows("recent_run_names")
     raise not_found(wanted, [name for pair in names for name in pair])
 
 
-def run_states(connection: sqlite3.Connection, run_id: str) -> list[State[Any]]:
+def run_states(view: Transaction, run_id: str) -> list[State[Any]]:
     """All states that a run was in, oldest first."""
-    rows = connection.execute(load_statements("sqlite")["run_states"], (run_key(run_id),))
+    rows = view.rows("run_states", (run_key(run_id),))
     return [_state(code, name, message, ns) for code, name, message, ns in rows]
 
 
-def task_seconds(
-    connection: sqlite3.Connection, tasks: Collection[str], runs: int
-) -> dict[str, float]:
+def task_seconds(view: Transaction, tasks: Collection[str], runs: int) -> dict[str, float]:
     """The mean duration of a call of each task in the last runs that had such."""
     found = {}
     for task in tasks:
-        rows = connection.execute(
-            load_statements("sqlite")["task_timings"], (task, runs)
-        ).fetchall()
+        rows = view.rows("task_timings", (task, runs))
         calls = sum(row[0] for row in rows)
         if calls:
             found[task] = sum(row[1] for row in rows) / calls / 1e9
     return found
 
 
-def phases(connection: sqlite3.Connection, run_id: str) -> PhaseSeconds | None:
+def phases(view: Transaction, run_id: str) -> PhaseSeconds | None:
     """Where the time of a run went, if that is known."""
-    rows = connection.execute(load_statements("sqlite")["run_timing"], (run_key(run_id),))
-    row = rows.fetchone()
+    row = view.row("run_timing", (run_key(run_id),))
     return None if row is None else PhaseSeconds(*(ns / 1e9 for ns in row))
 
 
 def logs(
-    connection: sqlite3.Connection,
+    view: Transaction,
     run_id: str,
     node: int | None = None,
     index: int | None = None,
@@ -96,13 +86,12 @@ def logs(
         name, head = "logs_of_node", [*head, node]
     chosen = {text: value for text, value in given.items() if value is not None}
     more = "".join(f" AND {text}" for text in chosen)
-    statement = load_statements("sqlite")[name].replace("/*conditions*/", more)
-    rows = connection.execute(statement, (*head, *chosen.values(), _limit(limit)))
+    rows = view.rows(name, (*head, *chosen.values(), _limit(view, limit)), more)
     return [LogEntry(*row) for row in rows]
 
 
-def _limit(limit: int | None) -> int:
-    return -1 if limit is None else max(limit, 0)  # SQLite takes -1 for no limit
+def _limit(view: Transaction, limit: int | None) -> int:
+    return view.everything if limit is None else max(limit, 0)
 
 
 def _state(code: int, name: str, message: str | None, timestamp_ns: int) -> State[Any]:

@@ -1,4 +1,5 @@
--- The statements of the SQLite store. Each begins with a line `-- name: ...` and says its purpose.
+-- The statements that every database understands. Each begins with a line `-- name: ...` and says
+-- its purpose; `?` is a value, and `/*name*/` the place of what is put in.
 
 -- name: put_run
 -- A run begins; sent again it replaces what is there, but for its state.
@@ -14,11 +15,6 @@ ON CONFLICT (key) DO UPDATE SET
     code_path = excluded.code_path, deployment = excluded.deployment,
     parameters_json = excluded.parameters_json;
 
--- name: add_run_state
--- A run enters a state.
-INSERT INTO run_states (run, code, name, message, timestamp_ns, run_count)
-VALUES (?, ?, ?, ?, ?, ?);
-
 -- name: first_run_start
 -- When a run first was Running (3) or Retrying (4).
 SELECT min(timestamp_ns) FROM run_states WHERE run = ? AND code IN (3, 4);
@@ -26,53 +22,25 @@ SELECT min(timestamp_ns) FROM run_states WHERE run = ? AND code IN (3, 4);
 -- name: set_run_state
 -- Copies the latest state of a run to where listings look.
 UPDATE runs SET
-    state_code = :code, state_type = :type, state_name = :name, state_message = :message,
-    state_ns = :timestamp_ns, run_count = :run_count, started_ns = :started_ns,
-    ended_ns = :ended_ns
-WHERE key = :run;
+    state_code = ?, state_type = ?, state_name = ?, state_message = ?, state_ns = ?, run_count = ?,
+    started_ns = ?, ended_ns = ?
+WHERE key = ?;
 
 -- name: latest_run_state
 -- The state that a run is in.
 SELECT code, name, message, timestamp_ns, run_count FROM run_states
 WHERE run = ? ORDER BY id DESC LIMIT 1;
 
--- name: add_node_chunk
--- Nodes that were added or changed, packed.
-INSERT INTO node_chunks (run, first_node, last_node, columns) VALUES (?, ?, ?, ?);
-
--- name: last_batch
--- The number of the newest batch (the next ones follow it; the write lock is held).
-SELECT coalesce(max(id), 0) FROM batches;
-
--- name: add_batch
--- What came of one batch, in columns.
-INSERT INTO batches (
-    id, run, stages, start, count, worker, clock_offset_ns, first_started_ns,
-    states, attempts, nodes, started, ended
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
-
--- name: add_span
--- Where the elements of a batch are to be found.
-INSERT INTO spans (batch, run, node, start, stop, counts) VALUES (?, ?, ?, ?, ?, ?);
-
--- name: add_attempt
--- An attempt with something to tell.
-INSERT INTO attempts (
-    run, node, element, attempt, code, name, message, exception_type, started_ns, ended_ns,
-    worker, traceback, exception
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
-
--- name: add_log
--- A line that a run logged.
-INSERT INTO logs (
-    run, node, element, attempt, timestamp_ns, level, logger, message, task_run_name, sequence
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
-
 -- name: put_run_timing
 -- Where the time of a run went.
-INSERT OR REPLACE INTO run_timings (
+INSERT INTO run_timings (
     run, tracing_ns, planning_ns, dispatch_ns, queue_ns, compute_ns, transfer_ns, recording_ns
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run) DO UPDATE SET
+    tracing_ns = excluded.tracing_ns, planning_ns = excluded.planning_ns,
+    dispatch_ns = excluded.dispatch_ns, queue_ns = excluded.queue_ns,
+    compute_ns = excluded.compute_ns, transfer_ns = excluded.transfer_ns,
+    recording_ns = excluded.recording_ns;
 
 -- name: run_timing
 -- The same, read.
@@ -81,7 +49,8 @@ FROM run_timings WHERE run = ?;
 
 -- name: put_task_timing
 -- How long the calls of a task took in a run.
-INSERT OR REPLACE INTO task_timings (task, ended_ns, run, calls, busy_ns) VALUES (?, ?, ?, ?, ?);
+INSERT INTO task_timings (task, ended_ns, run, calls, busy_ns) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (task, ended_ns, run) DO UPDATE SET calls = excluded.calls, busy_ns = excluded.busy_ns;
 
 -- name: task_timings
 -- The same of the last runs that had calls of a task.
@@ -167,32 +136,20 @@ SELECT id, node, element, attempt, timestamp_ns, level, logger, message, task_ru
 FROM logs WHERE run = ? /*conditions*/
 ORDER BY timestamp_ns, sequence, id LIMIT ?;
 
--- name: logs_of_node
--- The same for one node, by its index (SQLite would rather walk all lines than sort a few).
-SELECT id, node, element, attempt, timestamp_ns, level, logger, message, task_run_name
-FROM logs INDEXED BY logs_by_element WHERE run = ? AND node = ? /*conditions*/
-ORDER BY timestamp_ns, sequence, id LIMIT ?;
-
--- name: logs_after
--- Lines of a run that were stored after a certain one; more conditions are put in.
-SELECT id, node, element, attempt, timestamp_ns, level, logger, message, task_run_name
-FROM logs WHERE +run = ? AND id > ? /*conditions*/
-ORDER BY id LIMIT ?;
-
--- name: last_result
--- The number of the newest row of results (the next ones follow it; the write lock is held).
-SELECT coalesce(max(id), 0) FROM results;
-
--- name: add_result
--- Where results are kept.
-INSERT INTO results (
-    id, run, node, start, stop, first, storage, object, serializer, made_by, created_ns, source,
-    elements, numbers, digests
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: find_run_ended
+-- When a run ended, if it has: asked again before it is removed.
+SELECT ended_ns FROM runs WHERE key = ?;
 
 -- name: put_cache_key
 -- Which result a cache key leads to from now on.
-INSERT OR REPLACE INTO cache_keys (key, result, number, expires_ns) VALUES (?, ?, ?, ?);
+INSERT INTO cache_keys (key, run, result, number, expires_ns) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET
+    run = excluded.run, result = excluded.result, number = excluded.number,
+    expires_ns = excluded.expires_ns;
+
+-- name: drop_cache_keys
+-- No key leads to the results of a run any more.
+DELETE FROM cache_keys WHERE run = ?;
 
 -- name: results
 -- Where the results of a run are, in the order of writing.
@@ -209,7 +166,7 @@ FROM results WHERE run = ? AND node = ? AND start <= ? AND stop > ? ORDER BY id 
 -- name: cached_results
 -- Which results cache keys lead to, as far as they may still be taken; the keys are put in.
 SELECT key, result, number FROM cache_keys
-WHERE key IN (/*keys*/) AND (expires_ns IS NULL OR expires_ns > ?);
+WHERE key IN (/*conditions*/) AND (expires_ns IS NULL OR expires_ns > ?);
 
 -- name: result_object
 -- The object that a row of results is about, and the run that made it.
@@ -220,7 +177,7 @@ FROM results JOIN runs ON runs.key = results.run WHERE id = ?;
 -- A run begins to compute what a key leads to, if nobody else does.
 INSERT INTO key_leases (key, holder, expires_ns) VALUES (?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, expires_ns = excluded.expires_ns
-WHERE key_leases.expires_ns < ?;
+WHERE key_leases.expires_ns < ? RETURNING 1;
 
 -- name: renew_leases
 -- A run goes on with what it computes.
@@ -237,3 +194,83 @@ DELETE FROM key_leases WHERE holder = ?;
 -- name: any_lease
 -- Whether anyone has a lease.
 SELECT 1 FROM key_leases LIMIT 1;
+
+-- name: old_runs
+-- Runs that ended before a moment, oldest first, but for those that a later run is above.
+WITH RECURSIVE kept (run_id) AS (
+    SELECT run_id FROM runs WHERE ended_ns IS NULL OR ended_ns >= ?
+    UNION
+    SELECT runs.run_id FROM runs JOIN kept ON runs.parent_run_id = kept.run_id
+)
+SELECT key, run_id FROM runs
+WHERE created_ns < ? AND run_id NOT IN (SELECT run_id FROM kept) ORDER BY created_ns, key;
+
+-- name: run_keys
+-- All runs, oldest first.
+SELECT key, run_id FROM runs ORDER BY created_ns, key;
+
+-- name: count_run_types
+-- How many runs are in states of which type.
+SELECT coalesce(state_type, 'PENDING'), count(*) FROM runs GROUP BY 1 ORDER BY 1;
+
+-- name: first_and_last_run
+-- When the oldest and the newest run were made.
+SELECT min(created_ns), max(created_ns) FROM runs;
+
+-- name: count_calls
+-- How many batches there are, and how many calls are in them.
+SELECT count(*), coalesce(sum(count), 0) FROM batches;
+
+-- name: count_logs
+-- How many log lines there are.
+SELECT count(*) FROM logs;
+
+-- name: last_artifact_version
+-- The version of the last artifact of a key; 0: there is none.
+SELECT coalesce(max(version), 0) FROM artifacts WHERE key = ?;
+
+-- name: add_artifact
+-- An artifact; sent again it changes nothing.
+INSERT INTO artifacts (
+    artifact_id, key, version, type, description, run, node, element, attempt, created_ns,
+    updated_ns, data_json
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (artifact_id) DO NOTHING;
+
+-- name: update_artifact
+-- An artifact shows something else; what was said later stays, whatever comes first.
+UPDATE artifacts SET data_json = ?, description = coalesce(?, description), updated_ns = ?
+WHERE artifact_id = ? AND updated_ns <= ?;
+
+-- name: find_artifacts
+-- Artifacts, those stored last first; the conditions are put in by artifact_rows.py.
+SELECT artifact_id, artifacts.key, version, type, description, runs.run_id, node, element, attempt,
+    artifacts.created_ns, updated_ns, data_json
+FROM artifacts LEFT JOIN runs ON runs.key = artifacts.run /*conditions*/
+ORDER BY id DESC LIMIT ? OFFSET ?;
+
+-- name: count_artifacts
+-- How many artifacts there are with certain conditions.
+SELECT count(*) FROM artifacts /*conditions*/;
+
+-- name: delete_artifacts
+-- Artifacts go; the conditions are put in.
+DELETE FROM artifacts /*conditions*/;
+
+-- name: variable
+-- One variable.
+SELECT name, value_json, tags, created_ns, updated_ns FROM variables WHERE name = ?;
+
+-- name: variables
+-- All variables by name.
+SELECT name, value_json, tags, created_ns, updated_ns FROM variables ORDER BY name;
+
+-- name: put_variable
+-- A variable, whether it is there or not.
+INSERT INTO variables (name, value_json, tags, created_ns, updated_ns) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET
+    value_json = excluded.value_json, tags = excluded.tags, updated_ns = excluded.updated_ns;
+
+-- name: delete_variable
+-- A variable goes.
+DELETE FROM variables WHERE name = ?;

@@ -1,11 +1,10 @@
-"""Elements, read from one view of a SQLite store: counts, failures, attempts and times.
+"""Elements, read from one view of the store: counts, failures, attempts and times.
 
 Columns of a batch are read only where the counts beside them do not say enough.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby, pairwise
@@ -23,6 +22,7 @@ from dataflow.store.batch_columns import (
     read_states,
     unpack_counts,
 )
+from dataflow.store.database import Transaction
 from dataflow.store.element_states import (
     UNRECORDED,
     Piece,
@@ -31,29 +31,28 @@ from dataflow.store.element_states import (
     settle,
     settle_calls,
 )
-from dataflow.store.named_sql import load_statements
 from dataflow.store.summaries import AttemptDetail
 
 FAILING = frozenset({StateCode.FAILED, StateCode.TIMED_OUT, StateCode.CRASHED})
 _CODES = tuple(StateCode)
 
 
-def count_elements(connection: sqlite3.Connection, key: int) -> dict[int, Mapping[StateCode, int]]:
+def count_elements(view: Transaction, key: int) -> dict[int, Mapping[StateCode, int]]:
     """For each node how many of its elements are in which state; may share values."""
-    calls = _single_calls(connection, key)
+    calls = _single_calls(view, key)
     ones = [{code: 1} for code in StateCode]
     counts: dict[int, Mapping[StateCode, int]] = {
         node: ones[code] for node, code in calls.codes.items()
     }
     found: Mapping[int, int]
-    for node, group in _groups(connection, key):
+    for node, group in _groups(view, key):
         mixed = node in calls.codes and group[0].start == 0
         if mixed:
-            found = _count(_settled(connection, group, calls.piece(node))[1])
+            found = _count(_settled(view, group, calls.piece(node))[1])
         elif len(group) == 1:
             found = unpack_counts(group[0].counts)
         else:
-            found = _count(_settled(connection, group)[1])
+            found = _count(_settled(view, group)[1])
         total = {} if mixed or node not in counts else dict(counts[node])
         for number, count in found.items():
             code = _CODES[number]
@@ -63,18 +62,18 @@ def count_elements(connection: sqlite3.Connection, key: int) -> dict[int, Mappin
 
 
 def failing_elements(
-    connection: sqlite3.Connection, key: int, node: int | None = None
+    view: Transaction, key: int, node: int | None = None
 ) -> Iterator[tuple[int, int]]:
     """Node and index of each element that ended in failure, in no special order."""
-    calls = _single_calls(connection, key)
+    calls = _single_calls(view, key)
     in_groups = set()
-    for number, group in _groups(connection, key, node):
+    for number, group in _groups(view, key, node):
         mixed = number in calls.codes and group[0].start == 0
         if mixed:
             in_groups.add(number)
         elif len(group) == 1 and FAILING.isdisjoint(unpack_counts(group[0].counts)):
             continue
-        first, states = _settled(connection, group, calls.piece(number) if mixed else None)
+        first, states = _settled(view, group, calls.piece(number) if mixed else None)
         yield from ((number, first + at) for at, code in enumerate(states) if code in FAILING)
     for number, code in calls.codes.items():
         if code in FAILING and number not in in_groups and node in (None, number):
@@ -82,17 +81,16 @@ def failing_elements(
 
 
 def attempts_at(
-    connection: sqlite3.Connection, key: int, node: int, index: int
+    view: Transaction, key: int, node: int, index: int
 ) -> tuple[State[Any] | None, tuple[AttemptDetail, ...]]:
     """The state that an element is in (None: nothing recorded) and its attempts, in order."""
     found: dict[int, AttemptDetail] = {}
     codes: dict[int, StateCode] = {}
-    for batch, position in _calls_at(connection, key, node, index):
+    for batch, position in _calls_at(view, key, node, index):
         detail = _call_detail(batch, position)
         found[detail.attempt] = detail
         codes[detail.attempt] = _CODES[batch.states[position]]
-    statement = load_statements("sqlite")["attempts"]
-    for row in connection.execute(statement, (key, node, index)):
+    for row in view.rows("attempts", (key, node, index)):
         detail = _recorded_detail(*row)
         told = codes.get(detail.attempt)
         # a call that was lost and run again has a record of its first end: the batch knows better
@@ -111,10 +109,10 @@ def attempts_at(
     return state, tuple(found[attempt] for attempt in order)
 
 
-def batch_times(connection: sqlite3.Connection, key: int) -> dict[int, tuple[int, int, int, int]]:
+def batch_times(view: Transaction, key: int) -> dict[int, tuple[int, int, int, int]]:
     """For each node: calls, the sum of their durations, first start and last end, all in ns."""
     times: dict[int, tuple[int, int, int, int]] = {}
-    for row in connection.execute(load_statements("sqlite")["batches"], (key,)):
+    for row in view.each("batches", (key,)):
         batch = read_calls(row)
         if batch.states.count(StateCode.CACHED) == len(batch.states):
             continue  # nothing was called
@@ -144,31 +142,28 @@ def _node_times(batch: BatchCalls) -> Iterator[tuple[int, int, int, int, int]]:
 
 
 def _groups(
-    connection: sqlite3.Connection, key: int, node: int | None = None
+    view: Transaction, key: int, node: int | None = None
 ) -> Iterator[tuple[int, list[Span]]]:
-    sql = load_statements("sqlite")
     if node is None:
-        rows = connection.execute(sql["spans"], (key,))
+        rows = view.rows("spans", (key,))
     else:
-        rows = connection.execute(sql["spans_of_node"], (key, node))
-    for number, spans in groupby(map(Span._make, rows.fetchall()), key=itemgetter(0)):
+        rows = view.rows("spans_of_node", (key, node))
+    for number, spans in groupby(map(Span._make, rows), key=itemgetter(0)):
         if number != SINGLE_CALLS:
             for group in overlapping(spans):
                 yield number, group
 
 
-def _single_calls(connection: sqlite3.Connection, key: int) -> SettledCalls:
-    rows = connection.execute(load_statements("sqlite")["single_calls"], (key,))
-    return settle_calls(map(read_states, rows))
+def _single_calls(view: Transaction, key: int) -> SettledCalls:
+    return settle_calls(map(read_states, view.each("single_calls", (key,))))
 
 
 def _settled(
-    connection: sqlite3.Connection, group: list[Span], more: Piece | None = None
+    view: Transaction, group: list[Span], more: Piece | None = None
 ) -> tuple[int, bytearray]:
-    statement = load_statements("sqlite")["batch_states"]
     pieces = [] if more is None else [more]
     for span in group:
-        batch = read_states(connection.execute(statement, (span.batch,)).fetchone())
+        batch = read_states(*view.rows("batch_states", (span.batch,)))
         pieces.append(Piece(span.start, span.batch, *batch.of_node(span.node)))
     return settle(pieces)
 
@@ -179,19 +174,14 @@ def _count(states: bytearray) -> dict[int, int]:
     return counts
 
 
-def _calls_at(
-    connection: sqlite3.Connection, key: int, node: int, index: int
-) -> list[tuple[BatchCalls, int]]:
-    sql = load_statements("sqlite")
+def _calls_at(view: Transaction, key: int, node: int, index: int) -> list[tuple[BatchCalls, int]]:
     places = [(key, node, index, index)]
     if index == 0:
         places.append((key, SINGLE_CALLS, node, node))
-    numbers = {
-        number for place in places for (number,) in connection.execute(sql["spans_around"], place)
-    }
+    numbers = {number for place in places for (number,) in view.rows("spans_around", place)}
     calls = []
     for number in sorted(numbers):
-        batch = read_calls(connection.execute(sql["batch"], (number,)).fetchone())
+        batch = read_calls(*view.rows("batch", (number,)))
         position = batch.position_of(node, index)
         if position is not None:
             calls.append((batch, position))

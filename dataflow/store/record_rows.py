@@ -1,19 +1,20 @@
 """Records become rows: packed before the transaction begins, put in while it is open.
 
-The write lock is shared by all processes of a store, so nothing is done under it that can be done
-before.
+What is locked is shared by all processes of a store, so nothing is done under the lock that can be
+done before.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from dataflow.errors import InvalidTransition
 from dataflow.model.records import (
+    ArtifactRecord,
+    ArtifactUpdateRecord,
     AttemptRecord,
     BatchRecord,
     LogRecord,
@@ -26,21 +27,23 @@ from dataflow.model.records import (
     RunTimingRecord,
 )
 from dataflow.model.states import StateCode, check_transition
+from dataflow.store.artifact_queries import put_artifacts
+from dataflow.store.artifact_rows import latest_updates
 from dataflow.store.batch_columns import batch_row, spans_of
-from dataflow.store.named_sql import load_statements
+from dataflow.store.database import Row, Transaction
 from dataflow.store.node_chunks import chunk_nodes
 from dataflow.store.run_keys import run_key
 from dataflow.store.stored_results import key_rows, result_row
 
-Row = Sequence[Any]
 Batch = tuple[int, Row, list[tuple[int, int, int, bytes]]]
 """The key of the run, the columns, the spans."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What one write puts into each table."""
+    """What one write puts into each table, and the keys of the runs that it is about."""
 
+    keys: set[int]
     runs: list[Row]
     run_states: list[RunStateRecord]
     node_chunks: list[Row]
@@ -50,9 +53,11 @@ class Rows:
     results: list[ResultRecord]
     run_timings: list[Row]
     task_timings: list[Row]
+    artifacts: list[ArtifactRecord]
+    artifact_updates: list[Row]
 
 
-def pack(records: Iterable[Record]) -> Rows:
+def pack(records: Sequence[Record]) -> Rows:
     """Sort records by kind and make rows of them."""
     runs: list[RunRecord] = []
     run_states: list[RunStateRecord] = []
@@ -62,6 +67,8 @@ def pack(records: Iterable[Record]) -> Rows:
     logs: list[LogRecord] = []
     results: list[ResultRecord] = []
     timings: list[RunTimingRecord] = []
+    artifacts: list[ArtifactRecord] = []
+    artifact_updates: list[ArtifactUpdateRecord] = []
     add: dict[type, Any] = {
         RunRecord: runs.append,
         RunStateRecord: run_states.append,
@@ -72,10 +79,13 @@ def pack(records: Iterable[Record]) -> Rows:
         LogRecord: logs.append,
         ResultRecord: results.append,
         RunTimingRecord: timings.append,
+        ArtifactRecord: artifacts.append,
+        ArtifactUpdateRecord: artifact_updates.append,
     }
     for record in records:
         add[type(record)](record)
     return Rows(
+        keys={run_key(name) for name in _held_by(records)},
         runs=[_run_row(each) for each in runs],
         run_states=run_states,
         node_chunks=[(run_key(run_id), *rest) for run_id, *rest in chunk_nodes(nodes)],
@@ -85,71 +95,82 @@ def pack(records: Iterable[Record]) -> Rows:
         results=results,
         run_timings=[_timing_row(each) for each in timings],
         task_timings=[row for each in timings for row in _task_timing_rows(each)],
+        artifacts=artifacts,
+        artifact_updates=latest_updates(artifact_updates),
     )
 
 
-def put(rows: Rows, connection: sqlite3.Connection) -> None:
+def _held_by(records: Sequence[Record]) -> set[str]:
+    """What a write is about: runs, and keys of artifacts, whose versions are counted."""
+    runs = {record.run_id for record in records if not isinstance(record, ArtifactUpdateRecord)}
+    keys = {f"artifact {record.key}" for record in records if isinstance(record, ArtifactRecord)}
+    return {run_id for run_id in runs if run_id is not None} | keys
+
+
+def put(rows: Rows, transaction: Transaction) -> None:
     """Put rows into their tables; a write transaction is open.
 
     Raises:
         InvalidTransition: a run cannot enter a state from the one that it is in.
     """
-    sql = load_statements("sqlite")
+    transaction.hold(rows.keys)
     if rows.runs:
-        connection.executemany(sql["put_run"], rows.runs)
-    if rows.node_chunks:
-        connection.executemany(sql["add_node_chunk"], rows.node_chunks)
+        transaction.change("put_run", rows.runs)
     if rows.batches:
-        _put_batches(rows.batches, connection)
-    if rows.attempts:
-        connection.executemany(sql["add_attempt"], rows.attempts)
-    if rows.logs:
-        connection.executemany(sql["add_log"], rows.logs)
+        _put_batches(rows.batches, transaction)
+    for table in ("node_chunks", "attempts", "logs"):
+        if added := getattr(rows, table):
+            transaction.add(table, added)
     if rows.results:
-        _put_results(rows.results, connection)
+        _put_results(rows.results, transaction)
     if rows.run_timings:
-        connection.executemany(sql["put_run_timing"], rows.run_timings)
-        connection.executemany(sql["put_task_timing"], rows.task_timings)
+        transaction.change("put_run_timing", rows.run_timings)
+        transaction.change("put_task_timing", rows.task_timings)
+    if rows.artifacts or rows.artifact_updates:
+        put_artifacts(transaction, rows.artifacts, rows.artifact_updates)
+    _put_run_states(rows, transaction)
+
+
+def _put_run_states(rows: Rows, transaction: Transaction) -> None:
     for record in rows.run_states:
-        _put_run_state(record, connection)
+        _put_run_state(record, transaction)
     touched = {row[0] for row in rows.runs} | {run_key(each.run_id) for each in rows.run_states}
-    for key in touched:
-        _show_state(key, connection)
+    for key in sorted(touched):
+        _show_state(key, transaction)
 
 
-def _put_batches(batches: list[Batch], connection: sqlite3.Connection) -> None:
-    sql = load_statements("sqlite")
-    (last,) = connection.execute(sql["last_batch"]).fetchone()
-    numbered = list(enumerate(batches, last + 1))
-    connection.executemany(
-        sql["add_batch"], [(batch, key, *row) for batch, (key, row, _) in numbered]
-    )
-    connection.executemany(
-        sql["add_span"],
-        [(batch, key, *span) for batch, (key, _, spans) in numbered for span in spans],
-    )
+def _put_batches(batches: list[Batch], transaction: Transaction) -> None:
+    numbers = transaction.rows("new_batches", (len(batches),))
+    numbered = [(number, *batch) for (number,), batch in zip(numbers, batches, strict=True)]
+    transaction.add("batches", [(number, key, *row) for number, key, row, _ in numbered])
+    spans = [(number, key, *span) for number, key, _, spans in numbered for span in spans]
+    transaction.add("spans", spans)
 
 
-def _put_results(records: list[ResultRecord], connection: sqlite3.Connection) -> None:
-    sql = load_statements("sqlite")
-    (last,) = connection.execute(sql["last_result"]).fetchone()
-    numbered = list(enumerate(records, last + 1))
-    connection.executemany(
-        sql["add_result"],
+def _put_results(records: list[ResultRecord], transaction: Transaction) -> None:
+    numbers = transaction.rows("new_results", (len(records),))
+    numbered = [(number, each) for (number,), each in zip(numbers, records, strict=True)]
+    transaction.add(
+        "results",
         [(number, run_key(each.run_id), *result_row(each)) for number, each in numbered],
     )
-    keys = [row for number, each in numbered if each.cache_keys for row in key_rows(each, number)]
-    if keys:
-        if connection.execute(sql["any_lease"]).fetchone():
-            connection.executemany(sql["drop_lease"], [(key,) for key, *_ in keys])
-        keys.sort()  # neighbours in the table are written together
-        connection.executemany(sql["put_cache_key"], keys)
+    keys = {
+        row[0]: row
+        for number, each in numbered
+        if each.cache_keys
+        for row in key_rows(each, number, run_key(each.run_id))
+    }
+    if not keys:
+        return
+    order = sorted(keys)  # neighbours in the table are written together; nobody waits in a circle
+    if transaction.row("any_lease") is not None:
+        transaction.change("drop_lease", [(key,) for key in order])
+    transaction.change("put_cache_key", [keys[key] for key in order])
 
 
-def _put_run_state(record: RunStateRecord, connection: sqlite3.Connection) -> None:
-    sql = load_statements("sqlite")
+def _put_run_state(record: RunStateRecord, transaction: Transaction) -> None:
     key = run_key(record.run_id)
-    latest = connection.execute(sql["latest_run_state"], (key,)).fetchone()
+    latest = transaction.row("latest_run_state", (key,))
     if latest is not None:
         try:
             check_transition(StateCode(latest[0]), StateCode(record.code))
@@ -158,28 +179,19 @@ def _put_run_state(record: RunStateRecord, connection: sqlite3.Connection) -> No
             which = {"run_id": record.run_id, "refused": record}
             raise InvalidTransition(text, hint=error.hint, **which) from None
     row = (record.code, record.name, record.message, record.timestamp_ns, record.run_count)
-    connection.execute(sql["add_run_state"], (key, *row))
+    transaction.add("run_states", [(key, *row)])
 
 
-def _show_state(key: int, connection: sqlite3.Connection) -> None:
-    sql = load_statements("sqlite")
-    latest = connection.execute(sql["latest_run_state"], (key,)).fetchone()
+def _show_state(key: int, transaction: Transaction) -> None:
+    latest = transaction.row("latest_run_state", (key,))
     if latest is None:
         return
-    code, name, message, timestamp_ns, run_count = latest
-    (started_ns,) = connection.execute(sql["first_run_start"], (key,)).fetchone()
-    values = {
-        "run": key,
-        "code": code,
-        "type": StateCode(code).type.value,
-        "name": name,
-        "message": message,
-        "timestamp_ns": timestamp_ns,
-        "run_count": run_count,
-        "started_ns": started_ns,
-        "ended_ns": timestamp_ns if StateCode(code).is_final else None,
-    }
-    connection.execute(sql["set_run_state"], values)
+    number, name, message, timestamp_ns, run_count = latest
+    code = StateCode(number)
+    start = transaction.row("first_run_start", (key,))
+    ended_ns = timestamp_ns if code.is_final else None
+    state = (number, code.type.value, name, message, timestamp_ns, run_count)
+    transaction.change("set_run_state", [(*state, start and start[0], ended_ns, key)])
 
 
 def _run_row(record: RunRecord) -> Row:
@@ -257,7 +269,7 @@ def _task_timing_rows(record: RunTimingRecord) -> list[Row]:
     return [(task, record.ended_ns, key, calls, ns) for task, calls, ns in record.tasks]
 
 
-def clean_text(record: Record) -> Record:
+def clean_text(record: Record, *, keep_nul: bool) -> Record:
     """The record with text that is no valid Unicode (names of files can be so) made legible."""
     if isinstance(record, NodeRecord):
         names = list(record._fields)
@@ -267,7 +279,8 @@ def clean_text(record: Record) -> Record:
     for name in names:
         value = getattr(record, name)
         if isinstance(value, str):
-            changes[name] = value.encode("utf-8", "backslashreplace").decode()
+            legible = value.encode("utf-8", "backslashreplace").decode()
+            changes[name] = legible if keep_nul else legible.replace("\0", "\\x00")
     if isinstance(record, NodeRecord):
         return record._replace(**changes)
     return replace(record, **changes)

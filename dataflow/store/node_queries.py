@@ -1,22 +1,21 @@
-"""Nodes of a run and what became of their elements, read from one view of a SQLite store."""
+"""Nodes of a run and what became of their elements, read from one view of the store."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 
 from dataflow.errors import StoreError
 from dataflow.model.states import State, StateCode
-from dataflow.store.named_sql import load_statements
-from dataflow.store.node_chunks import NodeFields, apply_chunks
-from dataflow.store.run_keys import run_key
-from dataflow.store.sqlite_elements import (
+from dataflow.store.database import Transaction
+from dataflow.store.element_queries import (
     attempts_at,
     batch_times,
     count_elements,
     failing_elements,
 )
-from dataflow.store.sqlite_runs import logs
+from dataflow.store.node_chunks import NodeFields, apply_chunks
+from dataflow.store.run_keys import run_key
+from dataflow.store.run_queries import logs
 from dataflow.store.summaries import (
     ElementDetail,
     FailureSummary,
@@ -25,26 +24,26 @@ from dataflow.store.summaries import (
 )
 
 
-def nodes(connection: sqlite3.Connection, run_id: str) -> list[NodeSummary]:
+def nodes(view: Transaction, run_id: str) -> list[NodeSummary]:
     """All nodes of a run in the order of their numbers, with counts by state."""
     key = run_key(run_id)
-    fields = _all_fields(connection, key)
-    counts = count_elements(connection, key)
+    fields = _all_fields(view, key)
+    counts = count_elements(view, key)
     nothing: Mapping[StateCode, int] = {}
     return [_summary(fields[node], counts.get(node, nothing)) for node in sorted(fields)]
 
 
-def element(connection: sqlite3.Connection, run_id: str, node: int, index: int) -> ElementDetail:
+def element(view: Transaction, run_id: str, node: int, index: int) -> ElementDetail:
     """One element: its state, attempts and logs.
 
     Raises:
         StoreError: the run has no such node, or the node no such element.
     """
-    found = _node(connection, run_id, node)
+    found = _node(view, run_id, node)
     if found is None:
         raise StoreError(f"Run {run_id} has no node {node}.", run_id=run_id, node=node)
     _check_index(found, run_id, index)
-    state, attempts = attempts_at(connection, run_key(run_id), node, index)
+    state, attempts = attempts_at(view, run_key(run_id), node, index)
     return ElementDetail(
         run_id=run_id,
         node=node,
@@ -53,47 +52,45 @@ def element(connection: sqlite3.Connection, run_id: str, node: int, index: int) 
         task_name=found.task_name,
         state=state or State.of_code(StateCode.PENDING, timestamp=found.created),
         attempts=attempts,
-        logs=tuple(logs(connection, run_id, node, index)),
+        logs=tuple(logs(view, run_id, node, index)),
     )
 
 
 def failures(
-    connection: sqlite3.Connection, run_id: str, node: int | None, limit: int | None
+    view: Transaction, run_id: str, node: int | None, limit: int | None
 ) -> list[FailureSummary]:
     """Elements that ended Failed, TimedOut or Crashed, by node and index."""
     key = run_key(run_id)
-    places = sorted(failing_elements(connection, key, node))[: None if limit is None else limit]
+    places = sorted(failing_elements(view, key, node))[: None if limit is None else limit]
     owners: dict[int, NodeSummary] = {}
     found = []
     for number, index in places:
         if number not in owners:
-            owners[number] = _node(connection, run_id, number) or _unknown(number)
+            owners[number] = _node(view, run_id, number) or _unknown(number)
         owner = owners[number]
-        _, attempts = attempts_at(connection, key, number, index)
+        _, attempts = attempts_at(view, key, number, index)
         name = owner.element_name(index)
         found.append(FailureSummary(number, index, name, owner.task_name, attempts[-1]))
     return found
 
 
-def timing(connection: sqlite3.Connection, run_id: str) -> list[NodeTiming]:
+def timing(view: Transaction, run_id: str) -> list[NodeTiming]:
     """The time that went into each node that ran, by the number of the node."""
     key = run_key(run_id)
-    fields = _all_fields(connection, key)
+    fields = _all_fields(view, key)
     return [
         NodeTiming(node, _summary(fields[node], {}).task_name, calls, busy / 1e9, first, last)
-        for node, (calls, busy, first, last) in sorted(batch_times(connection, key).items())
+        for node, (calls, busy, first, last) in sorted(batch_times(view, key).items())
         if node in fields
     ]
 
 
-def _all_fields(connection: sqlite3.Connection, key: int) -> dict[int, NodeFields]:
-    chunks = connection.execute(load_statements("sqlite")["node_chunks"], (key,))
-    return apply_chunks(chunk for (chunk,) in chunks)
+def _all_fields(view: Transaction, key: int) -> dict[int, NodeFields]:
+    return apply_chunks(chunk for (chunk,) in view.each("node_chunks", (key,)))
 
 
-def _node(connection: sqlite3.Connection, run_id: str, node: int) -> NodeSummary | None:
-    statement = load_statements("sqlite")["node_chunks_around"]
-    chunks = connection.execute(statement, (run_key(run_id), node, node))
+def _node(view: Transaction, run_id: str, node: int) -> NodeSummary | None:
+    chunks = view.rows("node_chunks_around", (run_key(run_id), node, node))
     fields = apply_chunks(chunk for (chunk,) in chunks).get(node)
     return None if fields is None else _summary(fields, {})
 

@@ -1,0 +1,115 @@
+"""Looking after a store: what is in it, and removing what is old.
+
+Old runs go in small transactions, each run whole, so that nobody who writes waits long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from dataflow.clock import datetime_of, ns_of
+from dataflow.store.database import Database, FoundRow, Transaction
+from dataflow.store.tables import TABLES, delete_rows
+
+_RUNS_AT_ONCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What is in a store.
+
+    Attributes:
+        kind: the database and its version.
+        place: where it is, without a password.
+        schema: the version of its schema.
+        size_bytes: what it takes.
+        free_bytes: what of that ``vacuum`` would give back, if that is known.
+        runs: how many there are by the type of their state.
+        batches: how many batches were recorded.
+        calls: how many calls are in these.
+        logs: how many log lines there are.
+        first: when the oldest run was made.
+        last: when the newest run was made.
+    """
+
+    kind: str
+    place: str
+    schema: int
+    size_bytes: int
+    free_bytes: int | None
+    runs: dict[str, int]
+    batches: int
+    calls: int
+    logs: int
+    first: datetime | None
+    last: datetime | None
+
+
+def store_info(database: Database) -> StoreInfo:
+    """What is in a store."""
+    facts = database.facts()
+    runs, moments, calls, logs = database.read(_count)
+    first, last = (None if ns is None else datetime_of(ns) for ns in moments)
+    return StoreInfo(
+        kind=facts.kind,
+        place=facts.place,
+        schema=facts.schema,
+        size_bytes=facts.size_bytes,
+        free_bytes=facts.free_bytes,
+        runs=runs,
+        batches=calls[0],
+        calls=int(calls[1]),
+        logs=logs[0],
+        first=first,
+        last=last,
+    )
+
+
+def _count(view: Transaction) -> tuple[dict[str, int], FoundRow, FoundRow, FoundRow]:
+    runs: dict[str, int] = dict(view.rows("count_run_types"))
+    (moments,) = view.rows("first_and_last_run")
+    (calls,) = view.rows("count_calls")
+    (logs,) = view.rows("count_logs")
+    return runs, moments, calls, logs
+
+
+def find_old_runs(database: Database, before: datetime) -> list[tuple[int, str]]:
+    """Key and id of the runs that :func:`prune` would remove."""
+    moment = ns_of(before)
+    return [(key, run_id) for key, run_id in database.read(lambda view: _old(view, moment))]
+
+
+def prune(database: Database, before: datetime) -> int:
+    """Remove runs that ended before a moment, with all that was recorded of them.
+
+    Runs that have not ended stay, and so do subflows of runs that stay. Returns how many went.
+    """
+    moment = ns_of(before)
+    keys = [key for key, _ in find_old_runs(database, before)]
+    removed = 0
+    for start in range(0, len(keys), _RUNS_AT_ONCE):
+        removed += database.write(partial(_remove, keys[start : start + _RUNS_AT_ONCE], moment))
+    return removed
+
+
+def _old(view: Transaction, moment: int) -> list[tuple[int, str]]:
+    return [(key, run_id) for key, run_id in view.rows("old_runs", (moment, moment))]
+
+
+def _remove(keys: list[int], moment: int, transaction: Transaction) -> int:
+    transaction.hold(keys)
+    found = {key: transaction.row("find_run_ended", (key,)) for key in keys}
+    still_old = [key for key, row in found.items() if row and row[0] and row[0] < moment]
+    for key in still_old:
+        remove_run(transaction, key)
+    return len(still_old)
+
+
+def remove_run(transaction: Transaction, key: int) -> None:
+    """Remove all rows of a run; cache keys lead to its results no more."""
+    transaction.change("drop_cache_keys", [(key,)])
+    for table in reversed(TABLES.values()):
+        if table.run is not None:
+            transaction.execute_many(delete_rows(table), [(key,)])

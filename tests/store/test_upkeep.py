@@ -1,0 +1,140 @@
+"""Looking after a store: what is in it, what is old, what takes room."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from dataflow.clock import datetime_of
+from dataflow.model.states import StateCode
+from dataflow.store.database import Transaction
+from dataflow.store.run_store import RunStore
+from dataflow.store.sqlite_schema import LATEST
+from dataflow.store.tables import TABLES, count_rows
+from tests.store.programs import beginning, portion
+from tests.store.samples import (
+    T0,
+    artifact_record,
+    fresh_run_id,
+    run_record,
+    run_state,
+    run_timing_record,
+)
+
+DAY = 24 * 3600 * 10**9
+OF_RUNS = {name: table for name, table in TABLES.items() if table.run is not None}
+
+
+def write_run(store: RunStore, ended_day: int | None, **changes) -> str:
+    """A run with something in every table, that began on day 0."""
+    run_id = fresh_run_id()
+    timing = run_timing_record(run_id, ended_ns=T0, tasks=(("load", 1, 1),))
+    store.write(
+        [run_record(run_id, **changes), *beginning(run_id)[1:], *portion(run_id, 0), timing]
+    )
+    shown = artifact_record(0, artifact_id=run_id, run_id=run_id)
+    store.write([run_record(run_id, **changes), shown])
+    if ended_day is not None:
+        store.write([run_state(run_id, StateCode.COMPLETED, T0 + ended_day * DAY)])
+    return run_id
+
+
+def rows_by_table(store) -> dict[str, int]:
+    def count(view: Transaction) -> dict[str, int]:
+        texts = {name: f"SELECT count(*) FROM {name}" for name in OF_RUNS}
+        return {name: next(iter(view.execute(text)))[0] for name, text in texts.items()}
+
+    found: dict[str, int] = store._database.read(count)
+    return found
+
+
+def ids(store: RunStore) -> set[str]:
+    return {run.run_id for run in store.find_runs(limit=None)}
+
+
+def on_day(day: float):
+    return datetime_of(T0) + timedelta(days=day)
+
+
+def test_an_empty_store_has_nothing(store, place):
+    info = store.info()
+    assert (info.runs, info.batches, info.calls, info.logs) == ({}, 0, 0, 0)
+    assert (info.first, info.last) == (None, None)
+    assert info.schema == LATEST
+    assert info.size_bytes > 0
+    assert store.prune(on_day(99)) == 0
+    store.vacuum()
+
+
+def test_what_is_in_a_store(store, dialect):
+    for day in (1, 2, None):
+        write_run(store, day)
+    store.write([run_record(fresh_run_id(), created_ns=T0 + DAY)])
+    info = store.info()
+    assert info.runs == {"COMPLETED": 2, "RUNNING": 1, "PENDING": 1}
+    assert (info.batches, info.calls, info.logs) == (6, 603, 15)
+    assert (info.first, info.last) == (on_day(0), on_day(1))
+    assert info.kind.startswith({"sqlite": "SQLite 3.", "postgres": "PostgreSQL 1"}[dialect])
+
+
+def test_old_runs_go_with_all_that_they_left(store):
+    old = [write_run(store, 1) for _ in range(25)]
+    assert all(rows_by_table(store).values())
+    assert store.prune(on_day(1)) == 0
+    assert store.prune(on_day(2), only_count=True) == 25
+    assert ids(store) == set(old)
+    assert store.prune(on_day(2)) == 25
+    assert rows_by_table(store) == dict.fromkeys(OF_RUNS, 0)
+    assert store.prune(on_day(2)) == 0
+
+
+def test_later_runs_and_those_that_go_on_stay_whole(store):
+    kept = [write_run(store, 8), write_run(store, None)]
+    one = rows_by_table(store)
+    write_run(store, 6)
+    assert store.prune(on_day(7)) == 1
+    assert ids(store) == set(kept)
+    assert rows_by_table(store) == one
+    for run_id in kept:
+        assert len(store.nodes(run_id)) == 2
+        assert len(store.logs(run_id)) == 5
+
+
+def test_subflows_stay_as_long_as_what_called_them(store):
+    going_on, done = write_run(store, None), write_run(store, 2)
+    children = {parent: write_run(store, 1, parent_run_id=parent) for parent in (going_on, done)}
+    grandchild = write_run(store, 1, parent_run_id=children[going_on])
+    orphan = write_run(store, 1, parent_run_id="gone")
+    assert store.prune(on_day(3)) == 3
+    assert ids(store) == {going_on, children[going_on], grandchild}
+    assert orphan not in ids(store)
+
+
+def test_every_row_of_a_run_is_found_by_an_index(store, dialect):
+    """Removing a run, and exporting it, must not walk through what others have left."""
+    if dialect == "sqlite":
+        explain, walk = "EXPLAIN QUERY PLAN", "SCAN"
+    else:
+        explain, walk = "EXPLAIN", "Seq Scan"
+
+    def plans(view: Transaction) -> list[str]:
+        if dialect == "postgres":
+            list(view.execute("SELECT set_config('enable_seqscan', 'off', true)"))
+        texts = [f"{explain} {count_rows(table)}" for table in OF_RUNS.values()]
+        return [" ".join(str(row[-1]) for row in view.execute(text, (1,))) for text in texts]
+
+    assert not [plan for plan in store._database.read(plans) if walk in plan]
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_vacuum_gives_the_room_of_removed_runs_back(store, dialect):
+    for _ in range(30):
+        write_run(store, 1)
+    before = store.info()
+    store.prune(on_day(2))
+    assert store.info().free_bytes > 50_000
+    store.vacuum()
+    after = store.info()
+    assert after.free_bytes == 0
+    assert after.size_bytes < before.size_bytes / 3
