@@ -43,8 +43,8 @@ def cached_results(
     places: dict[bytes, tuple[int, int]] = {}
     for at in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[at : at + _KEYS_AT_ONCE]
-        marks = ",".join("?" * len(some))
-        for key, result, number in view.rows("cached_results", (*some, now_ns), marks):
+        among = f"AND key IN ({','.join('?' * len(some))})"
+        for key, result, number in view.rows("cached_results", (now_ns, *some), among):
             places[bytes(key)] = result, number
     objects: dict[int, ResultObject] = {}
     for result in {result for result, _ in places.values()}:

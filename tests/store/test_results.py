@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from array import array
+from datetime import UTC, datetime
 
 from dataflow.model.records import SINGLE_CALLS, ResultRecord
+from dataflow.model.states import StateCode
+from dataflow.store.run_store import open_store
 from dataflow.store.stored_results import ResultObject
-from tests.store.samples import fresh_run_id, run_record
+from tests.store.samples import fresh_run_id, run_record, run_state
 
 RUN = fresh_run_id()
 
@@ -116,3 +120,23 @@ def test_a_lease_ends_with_the_result(store):
     assert store.take_leases([key], "a", now_ns=0, expires_ns=10**9) == {key}
     store.write([record(elements=range(1), cache_keys=key)])
     assert store.take_leases([key], "b", now_ns=1, expires_ns=10**9) == {key}
+
+
+def test_keys_of_removed_runs_lead_nowhere(store):
+    store.write([run_record(RUN, created_ns=1), record(cache_keys=keys(1, 2, 3))])
+    store.write([run_state(RUN, StateCode.COMPLETED, 2)])
+    assert store.prune(datetime(2013, 1, 1, tzinfo=UTC)) == 1
+    assert store.cached_results([bytes((1,)) * 16], 0) == {}
+    assert store.results(RUN) == []
+
+
+def test_results_are_exported_and_imported(store, tmp_path):
+    store.write([run_record(RUN), record(digests=keys(1, 2, 3))])
+    with (tmp_path / "exported").open("wb") as file:
+        store.export_to(file)
+    with contextlib.closing(open_store(tmp_path / "other.db")) as other:
+        other.write([run_record("e" * 32), record(run_id="e" * 32)])
+        with (tmp_path / "exported").open("rb") as file:
+            other.import_from(file)
+        assert other.result_at(RUN, 0, 2) == (where(), 2)
+        assert other.result_at("e" * 32, 0, 2) == (where(run_id="e" * 32), 2)

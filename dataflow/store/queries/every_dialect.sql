@@ -166,7 +166,7 @@ FROM results WHERE run = ? AND node = ? AND start <= ? AND stop > ? ORDER BY id 
 -- name: cached_results
 -- Which results cache keys lead to, as far as they may still be taken; the keys are put in.
 SELECT key, result, number FROM cache_keys
-WHERE key IN (/*conditions*/) AND (expires_ns IS NULL OR expires_ns > ?);
+WHERE (expires_ns IS NULL OR expires_ns > ?) /*conditions*/;
 
 -- name: result_object
 -- The object that a row of results is about, and the run that made it.
