@@ -19,7 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dataflow import context, records, runtime
+    from dataflow import cache_policies, context, records, runtime, serializers
     from dataflow.flows import Flow, flow
     from dataflow.futures import FutureList, TaskFuture, as_completed, wait
     from dataflow.graph.flow_graph import FlowGraph
@@ -79,7 +79,7 @@ _HOMES = {
     "wait": "dataflow.futures",
     **dict.fromkeys(_STATES, "dataflow.model.states"),
 }
-_MODULES = ("context", "records", "runtime")
+_MODULES = ("cache_policies", "context", "records", "runtime", "serializers")
 
 __all__ = [
     "AwaitingRetry",
@@ -112,6 +112,7 @@ __all__ = [
     "__version__",
     "allow_failure",
     "as_completed",
+    "cache_policies",
     "context",
     "exponential_backoff",
     "flow",
@@ -119,6 +120,7 @@ __all__ = [
     "quote",
     "records",
     "runtime",
+    "serializers",
     "tags",
     "task",
     "unmapped",

@@ -18,12 +18,17 @@
     │   ├── TaskRunTimeoutError · FlowRunTimeoutError   also TimeoutError
     │   ├── ResultTimeoutError         also TimeoutError: the wait ended, not the task
     │   ├── ResultMissing              a value is not there (any more)
+    │   │   └── ResultCorrupt              it is not what was written
+    │   ├── SerializationError         also TypeError: a result cannot be persisted as asked
+    │   ├── UnhashableInputError       also TypeError: an argument has no cache key
+    │   ├── ResumeError                a run cannot go on where it stopped
     │   ├── TransferError              a function, argument or result cannot be pickled
     │   ├── RunFinishedError           something was submitted to a run that has ended
     │   ├── MissingContextError        also RuntimeError
     │   └── InvalidTransition          a state cannot follow another
     ├── InfrastructureError      the machinery around a run
     │   ├── RunnerNotFound · RunnerUnavailable · VersionMismatch · MissingExtra
+    │   ├── StorageError               results cannot be written or read
     │   └── StoreError
     │       ├── StoreTooNew · StoreNotADatabase · StoreUnwritable · StoreUnreachable
     │       └── RunNotFound · ArtifactNotFound · VariableNotFound
@@ -168,6 +173,22 @@ class ResultMissing(RunError):
     """A value is not there any more."""
 
 
+class ResultCorrupt(ResultMissing):
+    """A persisted value is cut off, or is not what was written."""
+
+
+class SerializationError(RunError, TypeError):
+    """A result cannot be persisted: its serializer does not take it."""
+
+
+class UnhashableInputError(RunError, TypeError):
+    """An argument cannot be hashed, so that there is no cache key; ``argument`` is its name."""
+
+
+class ResumeError(RunError):
+    """A run cannot go on where it stopped."""
+
+
 class TransferError(RunError, TypeError):
     """A function, an argument or a result cannot be sent to another process."""
 
@@ -202,6 +223,10 @@ class VersionMismatch(InfrastructureError):
 
 class MissingExtra(InfrastructureError, ImportError):
     """An optional library is not installed; the hint has the ``pip install`` line."""
+
+
+class StorageError(InfrastructureError):
+    """The place where results are kept cannot be used."""
 
 
 class StoreError(InfrastructureError):

@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
     context_settings=CONTEXT,
     lazy={
         "run": ("dataflow.cli.run:run", "Run a flow from a file or a module."),
-        "runs": ("dataflow.cli.commands:runs", "Look at what ran: list, show, logs, graph."),
+        "runs": ("dataflow.cli.commands:runs", "Look at what ran, and let it go on."),
         "artifacts": ("dataflow.cli.commands:artifacts", "Look at what runs have shown."),
         "variables": ("dataflow.cli.commands:variables", "Look at and set shared variables."),
         "store": ("dataflow.cli.commands:store", "Look after the store: info, prune, export ..."),
@@ -84,11 +84,12 @@ def dataflow() -> None:
         "ls": ("dataflow.cli.runs_list:list_runs", "List runs, newest first."),
         "show": ("dataflow.cli.runs_show:show_run", "Show a run, its nodes and its failures."),
         "logs": ("dataflow.cli.runs_logs:show_logs", "Print what a run logged."),
+        "resume": ("dataflow.cli.runs_resume:resume_run", "Let a run go on where it stopped."),
         "graph": ("dataflow.cli.runs_graph:show_graph", "Print a run's graph as Mermaid text."),
     },
 )
 def runs() -> None:
-    """Look at what ran.
+    """Look at what ran, and let it go on where it stopped.
 
     RUN is a run's name, its id, or the beginning of its id.
     """

@@ -22,9 +22,11 @@ from functools import partial
 from typing import Any
 
 from dataflow.clock import now_ns
+from dataflow.execution.earlier_run import EarlierRun, resumed_ids
 from dataflow.execution.garbage import sparing_collector
 from dataflow.execution.results import wait_for_all
 from dataflow.execution.run_loop import RunLoop, run_loop
+from dataflow.execution.run_results import RunResults
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.runner_protocol import Runner
 from dataflow.execution.task_hooks import wait_for_hooks
@@ -127,11 +129,16 @@ def open_scope(
     parent: RunScope | None,
     log_prints: bool = False,
     loop: RunLoop | None = None,
+    results: RunResults | None = None,
 ) -> RunScope:
     """Begin a run: its graph, looked after by the run loop."""
     loop = loop or run_loop()
     graph = FlowGraph(info.run_id, info.flow_name, copies_arguments=not runner.shares_objects)
     graph.info = info
+    graph.results = results or RunResults(shares_objects=runner.shares_objects)
+    ids = resumed_ids(graph.results.earlier, info.run_id)
+    if ids is not None:
+        graph.line_up(ids)
     loop.open_graph(graph, runner)
     written = loop.writer.busy_ns
     scope = RunScope(info, graph, runner, loop, parent, log_prints, written)
@@ -144,6 +151,26 @@ def open_scope(
 def scope_of(run_id: str) -> RunScope | None:
     """The run of that id, if it is going on in this process."""
     return _scopes.get(run_id)
+
+
+def is_under_way(run_id: str) -> bool:
+    """Whether a run of this process has not ended."""
+    return run_id in _scopes
+
+
+def begin_attempt(scope: RunScope, earlier: EarlierRun) -> None:
+    """The body runs again: its nodes line up with those of before, whose results count."""
+    before = scope.graph
+    graph = FlowGraph(before.run_id, before.flow_name, before.copies_arguments)
+    graph.info, graph.say, graph.times = scope.info, scope.say, before.times
+    graph.results = replace(before.results, earlier=earlier)
+    graph.line_up(earlier.ids)
+    before.closed = True
+    scope.loop.close_graph(before)
+    scope.loop.open_graph(graph, scope.runner)
+    scope.graph = graph
+    scope.results.clear()
+    scope.recent.clear()
 
 
 def close_scope(scope: RunScope) -> None:
@@ -235,8 +262,15 @@ def begin_run(
     version: str | None = None,
     log_prints: bool = False,
     code_path: str | None = None,
+    results: RunResults | None = None,
+    created_ns: int | None = None,
+    states: Sequence[RunStateRecord] = (),
 ) -> RunScope:
     """Record that a run begins, and open it.
+
+    Args:
+        created_ns: when it was made, if it goes on where it stopped.
+        states: those that it enters then, before it is running again.
 
     Raises:
         StoreError: it cannot be recorded; then nothing runs.
@@ -244,7 +278,7 @@ def begin_run(
     loop = parent.loop if parent is not None else run_loop()  # in a worker: the one that reports
     store = parent.info.store if parent is not None else None
     store = store or StoreAddress(loop.store_place.address, info.run_id)
-    scope = open_scope(replace(info, store=store), runner, parent, log_prints, loop)
+    scope = open_scope(replace(info, store=store), runner, parent, log_prints, loop, results)
     now = now_ns()
     scope.loop.writer.write_now(
         [
@@ -258,12 +292,12 @@ def begin_run(
                 parent_node,
                 runner.name,
                 version,
-                now,
+                created_ns or now,
                 os.getpid(),
                 socket.gethostname(),
                 code_path or (sys.argv[0] if sys.argv else None),
             ),
-            RunStateRecord(info.run_id, StateCode.PENDING, "Pending", None, now),
+            *(states or [RunStateRecord(info.run_id, StateCode.PENDING, "Pending", None, now)]),
             RunStateRecord(info.run_id, StateCode.RUNNING, "Running", None, now, info.run_count),
         ]
     )
@@ -359,7 +393,9 @@ def _open_in_worker(call: Any) -> RunScope:
     loop = RunLoop(lambda: store, show=lambda lines: None)  # type: ignore[arg-type,return-value]
     runner = load_inline()
     if submitted_call() is not None:  # it has a run of its own, right below that of the call
-        return _Door(call.run, FlowGraph(call.run.run_id, ""), runner, loop, None)
+        graph = FlowGraph(call.run.run_id, "")
+        graph.results = RunResults()
+        return _Door(call.run, graph, runner, loop, None)
     scope = open_scope(info, runner, None, loop=loop)
     now = now_ns()
     loop.writer.write_now(

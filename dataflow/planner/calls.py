@@ -135,6 +135,7 @@ class CallPicker:
             and node.task.resources == first.task.resources
             and node.code not in ENDED_CODES
             and not node.alone
+            and not node.graph.looks_up(node.task)
         )
 
     def _shares(self, task: object) -> bool:

@@ -18,7 +18,8 @@ class Table:
         columns: all but an ``id`` that the database hands out itself.
         run: the column with the key of the run that a row belongs to; None if it is not a run's.
         order: the columns by which its rows are in the order of writing.
-        batch: the column with the number of a batch, which is another one in another store.
+        batch, result: the column with the number of a batch, or of a row of results, which is
+            another one in another store.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Table:
     run: str | None = "run"
     order: str = "id"
     batch: str | None = None
+    result: str | None = None
 
 
 def _table(name: str, columns: str, **options: Any) -> Table:
@@ -69,6 +71,12 @@ _IN_ORDER = (
         "artifacts",
         "artifact_id key version type description run node element attempt created_ns updated_ns "
         "data_json",
+    ),
+    _table(
+        "results",
+        "id run node start stop first storage object serializer made_by created_ns source elements "
+        "numbers digests",
+        result="id",
     ),
     _table("variables", "name value_json tags created_ns updated_ns", run=None, order="name"),
 )

@@ -142,6 +142,8 @@ def _import_run(
     numbers: dict[int, int] = {}
     frames.seek(0)
     for name, rows in msgpack.Unpacker(frames, max_buffer_size=0):
+        if name == "results":
+            _renumber_results(rows, transaction)
         if TABLES[name].batch is not None:
             _renumber(TABLES[name], rows, numbers, transaction)
         transaction.add(name, rows)
@@ -156,6 +158,13 @@ def _renumber(table: Table, rows: Rows, numbers: dict[int, int], transaction: Tr
         numbers.update((row[place], number) for row, (number,) in zip(rows, fresh, strict=True))
     for row in rows:
         row[place] = numbers[row[place]]
+
+
+def _renumber_results(rows: Rows, transaction: Transaction) -> None:
+    place = TABLES["results"].columns.index(TABLES["results"].result or "")
+    fresh = transaction.rows("new_results", (len(rows),))
+    for row, (number,) in zip(rows, fresh, strict=True):
+        row[place] = number
 
 
 def _import_rows(table: Table, rows: Rows, transaction: Transaction) -> None:

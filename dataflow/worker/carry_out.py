@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataflow.clock import ticks_ns
 from dataflow.errors import TaskRunTimeoutError
@@ -42,6 +42,9 @@ from dataflow.worker.loading import loading_ns
 from dataflow.worker.run_logs import capture_loggers, capture_prints
 from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
 from dataflow.worker.timeouts import call_with_timeout
+
+if TYPE_CHECKING:
+    from dataflow.worker.persisting import Persister
 
 Pack = Callable[[list[Any], bool], Column]
 _STAY_BYTES = 1_000_000
@@ -106,6 +109,7 @@ class BatchCarrier:
             batch, self.values, self.attempts, self.names, log_line or self.logs.append
         )
         self.context.records, self.context.shown = self.records, self.shown
+        self.persister = persister_of(self) if batch.keeps else None
 
     def carry_out(self) -> BatchReport:
         """Make the calls until they are done or the time is up; never raises for a user's error."""
@@ -151,7 +155,7 @@ class BatchCarrier:
             None if self.pack is as_objects else self.fail_unpicklable,
         )
         self.large = inputs.large
-        invokers = [self.invoker(task) for task in batch.tasks]
+        invokers = [self.invoker(task, number) for number, task in enumerate(batch.tasks)]
         return expand(batch, invokers, inputs)
 
     def name_of(self, position: int) -> str:
@@ -159,7 +163,7 @@ class BatchCarrier:
         place = place_of(self.batch.tasks, self.batch.body, position)
         return self.names.get(position) or place.default_name
 
-    def invoker(self, task: TaskLike) -> Function:
+    def invoker(self, task: TaskLike, number: int) -> Function:
         """The function that makes one call of a task, with all that its options ask for."""
         function = task.fn
         if task.kind == "generator":
@@ -168,6 +172,8 @@ class BatchCarrier:
             function = self._limited(function, task.timeout_seconds)
         if task.run_name is not None:
             function = self._named(function, task)
+        if self.persister is not None:
+            function = self.persister.noting(function, number, task)
         return function
 
     def make_calls(self, calls: Calls) -> None:
@@ -408,7 +414,15 @@ class BatchCarrier:
         first, stop = (calls[0], calls[-1] + 1) if calls else (self.told, self.told)
         among = calls if isinstance(calls, range) else frozenset(calls)
         packing = clock()
-        values = self._pack(first, stop, among, pack)
+        persister = self.persister
+        values, results = None, []
+        if persister is None or not persister.drops_values:
+            values = self._pack(first, stop, among, pack)
+        if persister is not None and calls:
+            results = persister.persist(calls)
+            if persister.drops_values:
+                kept = list(chain.from_iterable(self.kept_positions(first, stop)))
+                values = persister.stored(results, kept)
         packed = clock()
         self.mark_told(calls)
         started = self.started_between(first, stop)
@@ -434,6 +448,7 @@ class BatchCarrier:
             # runs inside these calls are told of with them: their worker may die meanwhile
             records=[*_taken(self.shown), *(_taken(self.records) if calls or final else ())],
             dropped=tuple(sorted(self.dropped(first, stop))),
+            results=results,
             large=_of(self.large, among),
             final=final,
             loading_ns=self.loading_ns,
@@ -577,6 +592,13 @@ def _picked(values: list[Any], positions: list[Sequence[int]]) -> list[Any]:
         else:
             picked += map(values.__getitem__, each)
     return picked
+
+
+def persister_of(carrier: BatchCarrier) -> Persister:
+    """What persists the results of a batch."""
+    from dataflow.worker.persisting import Persister
+
+    return Persister(carrier)
 
 
 class NotNow(Exception):

@@ -60,3 +60,7 @@ SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ?;
 SELECT coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::bigint
 FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
 WHERE nspname = current_schema() AND relkind = 'r';
+
+-- name: new_results
+-- Numbers for so many rows of results.
+SELECT nextval('result_numbers') FROM generate_series(1, ?);

@@ -22,3 +22,10 @@ ORDER BY timestamp_ns, sequence, id LIMIT ?;
 SELECT id, node, element, attempt, timestamp_ns, level, logger, message, task_run_name
 FROM logs WHERE +run = ? AND id > ? /*conditions*/
 ORDER BY id LIMIT ?;
+
+-- name: new_results
+-- Numbers for so many rows of results (the write lock is held).
+WITH RECURSIVE numbers (number) AS (
+    SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < ?
+)
+SELECT number + (SELECT coalesce(max(id), 0) FROM results) FROM numbers ORDER BY number;
