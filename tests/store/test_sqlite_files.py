@@ -74,7 +74,7 @@ def test_from_every_version_to_the_same_schema(tmp_path):
     fresh = tmp_path / "fresh.db"
     open_store(fresh).close()
     migrations = load_migrations("sqlite")
-    assert len(migrations) == latest_version("sqlite") == LATEST
+    assert max(migrations) == latest_version("sqlite") == LATEST
     for version in range(1, LATEST + 1):
         path = tmp_path / f"version-{version}.db"
         with contextlib.closing(sqlite3.connect(path)) as connection:
