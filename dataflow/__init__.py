@@ -19,7 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dataflow import context, records, runtime
+    from dataflow import cache_policies, context, records, runtime, serializers
     from dataflow.control import cancel_flow_run, pause_flow_run, resume_flow_run
     from dataflow.flows import Flow, flow
     from dataflow.futures import FutureList, TaskFuture, as_completed, wait
@@ -89,7 +89,7 @@ _HOMES = {
     "wait": "dataflow.futures",
     **dict.fromkeys(_STATES, "dataflow.model.states"),
 }
-_MODULES = ("context", "records", "runtime")
+_MODULES = ("cache_policies", "context", "records", "runtime", "serializers")
 
 __all__ = [
     "AwaitingRetry",
@@ -122,6 +122,7 @@ __all__ = [
     "__version__",
     "allow_failure",
     "as_completed",
+    "cache_policies",
     "cancel_flow_run",
     "concurrency",
     "context",
@@ -135,6 +136,7 @@ __all__ = [
     "records",
     "resume_flow_run",
     "runtime",
+    "serializers",
     "tags",
     "task",
     "transaction",

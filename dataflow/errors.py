@@ -20,6 +20,10 @@
     │   ├── FlowPauseTimeout           also TimeoutError: nobody has resumed it
     │   ├── ResultTimeoutError         also TimeoutError: the wait ended, not the task
     │   ├── ResultMissing              a value is not there (any more)
+    │   │   └── ResultCorrupt              it is not what was written
+    │   ├── SerializationError         also TypeError: a result cannot be persisted as asked
+    │   ├── UnhashableInputError       also TypeError: an argument has no cache key
+    │   ├── ResumeError                a run cannot go on where it stopped
     │   ├── TransferError              a function, argument or result cannot be pickled
     │   ├── ConcurrencySlotAcquisitionError   a limit can never give what is asked of it
     │   │   └── AcquireConcurrencySlotTimeoutError   also TimeoutError: it was not there in time
@@ -29,6 +33,7 @@
     │   └── InvalidTransition          a state cannot follow another
     ├── InfrastructureError      the machinery around a run
     │   ├── RunnerNotFound · RunnerUnavailable · VersionMismatch · MissingExtra
+    │   ├── StorageError               results cannot be written or read
     │   └── StoreError
     │       ├── StoreTooNew · StoreNotADatabase · StoreUnwritable · StoreUnreachable
     │       └── RunNotFound · ArtifactNotFound · VariableNotFound
@@ -181,6 +186,22 @@ class ResultMissing(RunError):
     """A value is not there any more."""
 
 
+class ResultCorrupt(ResultMissing):
+    """A persisted value is cut off, or is not what was written."""
+
+
+class SerializationError(RunError, TypeError):
+    """A result cannot be persisted: its serializer does not take it."""
+
+
+class UnhashableInputError(RunError, TypeError):
+    """An argument cannot be hashed, so that there is no cache key; ``argument`` is its name."""
+
+
+class ResumeError(RunError):
+    """A run cannot go on where it stopped."""
+
+
 class TransferError(RunError, TypeError):
     """A function, an argument or a result cannot be sent to another process."""
 
@@ -227,6 +248,10 @@ class VersionMismatch(InfrastructureError):
 
 class MissingExtra(InfrastructureError, ImportError):
     """An optional library is not installed; the hint has the ``pip install`` line."""
+
+
+class StorageError(InfrastructureError):
+    """The place where results are kept cannot be used."""
 
 
 class StoreError(InfrastructureError):

@@ -87,6 +87,38 @@ class Flow(Declared, Generic[P, R]):
             return state if return_state else state.data
         raise failure_of(state)
 
+    def resume(self, run: str, *, reuse_changed: bool = False, return_state: bool = False) -> Any:
+        """Let a run of this flow go on where it stopped.
+
+        The body runs again with the parameters of the run, and its nodes line up with those of
+        before. What was finished and persisted is not done again, unless its inputs or the code of
+        its task have changed; a line of the log says how much that was, and why the rest was not.
+
+        Args:
+            run: the run's id, its name, or the beginning of its id.
+            reuse_changed: whether results count though the code of their task has changed.
+            return_state: return the final state instead of the value.
+
+        Raises:
+            RunNotFound: no run goes by that, or several do.
+            ResumeError: it is another flow's, has completed, or still runs.
+            Exception: as for a call.
+        """
+        from dataflow.execution.flow_run import failure_of, run_flow
+        from dataflow.execution.resuming import find_run_to_resume, parameters_of
+
+        going_on = find_run_to_resume(self, run, reuse_changed)
+        parameters = parameters_of(self, going_on.summary)
+        args, kwargs = self.call_arguments(parameters)
+        if self.kind.startswith("async"):
+            from dataflow.execution.async_flow_run import run_flow_async
+
+            return run_flow_async(self, args, kwargs, None, return_state, going_on)
+        state = run_flow(self, args, kwargs, None, going_on)
+        if return_state or state.is_completed():
+            return state if return_state else state.data
+        raise failure_of(state)
+
     def submit(self, *args: Any, **kwargs: Any) -> TaskFuture[Any]:
         """Have the runner run this flow as a subflow on a worker; returns a future at once."""
         future: TaskFuture[Any] = self._as_task().submit(*args, **kwargs)
@@ -279,6 +311,8 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
         fail_on_unhandled: whether failed tasks that nobody looked at make the flow fail.
         on_running, on_completion, on_failure, on_cancellation, on_crashed: hooks
             ``hook(flow, flow_run, state)``.
+        persist_result: whether its result, and those of tasks that say nothing, are kept.
+        result_storage, result_serializer, cache_result_in_memory: where and how (see ``task``).
 
     Raises:
         DefinitionError: ``fn`` is no function, or an option cannot be used.

@@ -15,17 +15,18 @@ from __future__ import annotations
 import logging
 import re
 import weakref
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import EllipsisType
 from typing import Any
 
 from dataflow.errors import ArtifactNotFound, StoreError
-from dataflow.model.records import RunStateRecord
-from dataflow.model.states import State
+from dataflow.model.records import FLOW_RESULT, SINGLE_CALLS, RunStateRecord
+from dataflow.model.states import State, cached_message
 from dataflow.process_ids import ProcessId
+from dataflow.storage.stored_result import ResultNotKept, StoredResult, stored_result
 from dataflow.store.run_store import RunStore, open_store
 from dataflow.store.store_places import StorePlace, find_place
 from dataflow.store.summaries import (
@@ -237,8 +238,13 @@ class Run:
 
     @property
     def state(self) -> State[Any]:
-        """The state that it is in."""
-        return self.summary.state
+        """The state that it is in; its ``result()`` is read from where it was persisted."""
+        state = self.summary.state
+        if not state.is_completed():
+            return state
+        place = self._store.result_at(self.id, FLOW_RESULT)
+        kept = ResultNotKept(f"flow run {self.name!r}") if place is None else stored_result(place)
+        return State(state.type, state.name, state.message, kept, state.timestamp)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -320,7 +326,31 @@ class Run:
             if match is not None and not any(node == each.name for each in nodes):
                 node, index = match[1], int(match[2])
             node = _find_node(self, nodes, node).node
-        return self._store.element(self.id, node, index)
+        return with_result(self._store.element(self.id, node, index), self._store)
+
+    def results(self, node: int | str) -> list[Any]:
+        """The results of all elements of a node, read from where they were persisted.
+
+        Raises:
+            ResultMissing: one was not persisted, or is not there any more.
+        """
+        found = self.node(node)
+        count = found.length if found.kind == "map" else 1
+        places: dict[int, StoredResult] = {}
+        for row in self._store.results(self.id):
+            if row.node == found.node:
+                own: Iterable[tuple[int, int]] = zip(row.elements, row.numbers, strict=True)
+            elif row.node == SINGLE_CALLS and found.node in row.elements:
+                own = [(0, row.numbers[row.elements.index(found.node)])]
+            else:
+                continue
+            result_object = row.object_of(self.id)
+            for element, number in own:
+                places[element] = stored_result((result_object, number))
+        return [
+            places.get(at, ResultNotKept(f"task run {found.element_name(at)!r}")).load()
+            for at in range(count or 0)
+        ]
 
     def failures(
         self, node: int | str | None = None, limit: int | None = 100
@@ -377,6 +407,22 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.name!r} of {self.flow_name!r}: {self.state.name}, id {self.id}>"
+
+
+def with_result(element: ElementDetail, store: RunStore) -> ElementDetail:
+    """An element whose state reads its result from where it was persisted."""
+    state = element.state
+    if not state.is_completed():
+        return element
+    place = store.result_at(element.run_id, element.node, element.index)
+    message = state.message
+    kept: Any = ResultNotKept(f"task run {element.name!r}")
+    if place is not None:
+        kept = stored_result(place)
+        if state.name == "Cached":
+            message = message or cached_message(kept.run_id)
+    with_data: State[Any] = State(state.type, state.name, message, kept, state.timestamp)
+    return replace(element, state=with_data)
 
 
 def _store(place: str | Path | None) -> RunStore:

@@ -40,6 +40,12 @@ class Settings:
     """The progress display: ``auto``, ``bars``, ``plain`` or ``off``."""
     dask_connect_seconds: float = 10.0
     """How long a Dask scheduler may take to answer."""
+    results_persist_by_default: bool = False
+    """Whether tasks and flows that say nothing of it persist their results."""
+    results_storage: str = ""
+    """Where results are kept: a folder or URL; empty means ``<home>/results``."""
+    results_serializer: str = "pickle"
+    """How they are serialized where nothing else is said."""
     debug: bool = False
     """Show whole tracebacks, with dataflow's own frames."""
 

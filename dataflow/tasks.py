@@ -210,6 +210,15 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         on_commit, on_rollback: hooks ``hook(transaction)`` for runs inside a ``transaction()``.
         resources: what a worker must have free for a run, such as ``{"GPU": 1}``.
         batch_size: the most elements that may share a batch.
+        persist_result: whether results are kept (None: as the flow says).
+        result_storage, result_serializer: where (a folder or URL) and how (a name or a
+            ``Serializer``) they are kept.
+        result_storage_key: a template of the name of each result's own object.
+        cache_result_in_memory: False: values that are kept are not held in memory.
+        cache_policy: what cache keys are made of (``dataflow.cache_policies``).
+        cache_key_fn: a function ``fn(context, parameters)`` that makes keys.
+        cache_expiration: how long a result may be taken.
+        refresh_cache: whether results are made again, and replace those that there are.
 
     Raises:
         DefinitionError: ``fn`` is no function, or an option cannot be used.

@@ -52,6 +52,7 @@ def submit(
     times = scope.graph.times
     stands_for = times.stands_for()
     begun = ticks_ns() if stands_for else 0
+    scope.graph.expect_results(task)
     node = trace_submit(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     future: TaskFuture[Any] = TaskFuture(node)
     _take_notice((*node.upstream, *node.order))
@@ -72,6 +73,7 @@ def map_task(
     """``task.map(...)``."""
     scope = active_scope()
     begun = ticks_ns()
+    scope.graph.expect_results(task)
     node = trace_map(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     futures: FutureList[Any] = FutureList(node=node)
     _take_notice((*node.upstream, *node.order))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from dataflow.model.batches import Batch, TaskLike
+from dataflow.storage.stored_column import StoredColumn
 from dataflow.worker.columns import ObjectColumn, PackedColumn, pack
 from runners import dask_worker
 from runners.dask_columns import RemoteColumn
@@ -89,6 +90,8 @@ class Encoder:
         if isinstance(column, RemoteColumn) and column.session is self.owner:
             dependencies.append(column.future)
             return FromBatch(len(dependencies) - 1)
+        if isinstance(column, StoredColumn):  # workers read it where it is kept
+            return column
         if not isinstance(column, (PackedColumn, ObjectColumn)):
             column = pack(column.load_all(), exact=True)
         if not isinstance(column, PackedColumn) or column.nbytes < _CONSTANT_BYTES:

@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
     context_settings=CONTEXT,
     lazy={
         "run": ("dataflow.cli.run:run", "Run a flow from a file or a module."),
-        "runs": ("dataflow.cli.commands:runs", "Look at what ran, and end what runs."),
+        "runs": ("dataflow.cli.commands:runs", "Look at what ran, end it, let it go on."),
         "limits": ("dataflow.cli.limits:limits", "Limits on what goes on at once, in all runs."),
         "artifacts": ("dataflow.cli.commands:artifacts", "Look at what runs have shown."),
         "variables": ("dataflow.cli.commands:variables", "Look at and set shared variables."),
@@ -86,12 +86,15 @@ def dataflow() -> None:
         "show": ("dataflow.cli.runs_show:show_run", "Show a run, its nodes and its failures."),
         "logs": ("dataflow.cli.runs_logs:show_logs", "Print what a run logged."),
         "cancel": ("dataflow.cli.runs_cancel:cancel_runs", "Have runs cancelled."),
-        "resume": ("dataflow.cli.runs_resume_paused:resume_run", "Have a paused run go on."),
+        "resume": (
+            "dataflow.cli.runs_resume:resume_run",
+            "Let a run go on that has stopped or waits.",
+        ),
         "graph": ("dataflow.cli.runs_graph:show_graph", "Print a run's graph as Mermaid text."),
     },
 )
 def runs() -> None:
-    """Look at what ran.
+    """Look at what ran, and let it go on where it stopped.
 
     RUN is a run's name, its id, or the beginning of its id.
     """

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -47,8 +48,8 @@ def run(
     Exits with 0 if the flow completed, 1 if it did not, 2 if it could not be begun as it was asked
     for, 130 after Ctrl-C.
     """
-    with _prints_on_stderr(as_json):
-        flow = _prepare(target, runner)
+    with prints_on_stderr(as_json):
+        flow = prepare_flow(target, runner)
         if flow is None:
             return MISUSE
         args, kwargs = flow.call_arguments(read_parameters(flow, given))
@@ -56,7 +57,7 @@ def run(
         if plan_only:
             plan = flow.plan(*args, **kwargs)
         else:
-            status, run_id, state = _run(flow, args, kwargs)
+            status, run_id, state = run_and_tell(lambda: flow(*args, return_state=True, **kwargs))
     if plan_only:
         if as_json:
             echo_json(asdict(plan))
@@ -64,11 +65,11 @@ def run(
             click.echo(str(plan))
         return 0
     if as_json:
-        echo_json(_outcome(run_id, state))
+        echo_json(outcome_of(run_id, state))
     return status
 
 
-def _prepare(target: str, runner: str | None) -> Flow[Any, Any] | None:
+def prepare_flow(target: str, runner: str | None) -> Flow[Any, Any] | None:
     """The flow with its runner; None if the user's file does not load, which has been told."""
     try:
         flow = load_flow(target)
@@ -123,10 +124,11 @@ def read_parameters(flow: Flow[Any, Any], given: tuple[str, ...]) -> dict[str, A
             raise error from None
 
 
-def _run(
-    flow: Flow[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[int, str | None, State[Any] | None]:
-    """Run it and tell what went wrong; the exit status, and the run's id and state."""
+def run_and_tell(call: Callable[[], Any]) -> tuple[int, str | None, State[Any] | None]:
+    """Call a flow and tell what went wrong; the exit status, and the run's id and state.
+
+    ``call`` returns its state, or a coroutine of that.
+    """
     from dataflow.display.progress import show_progress
 
     started: list[events.RunStarted] = []
@@ -139,7 +141,7 @@ def _run(
     state: State[Any] | None = None
     try:
         with show_progress(for_command=True):
-            state = _call(flow, args, kwargs)
+            state = _state_of(call())
     except KeyboardInterrupt:
         more = f" What was done: dataflow runs show {started[0].run_name}" if started else ""
         click.echo(f"Cancelled by Ctrl-C.{more}", err=True)
@@ -157,9 +159,9 @@ def _run(
     return FAILED, run_id, state
 
 
-def _call(flow: Flow[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> State[Any]:
-    found: Any = flow(*args, return_state=True, **kwargs)
-    if flow.kind.startswith("async"):
+def _state_of(found: Any) -> State[Any]:
+    """The state that a call of a flow returned, or that its coroutine will return."""
+    if inspect.iscoroutine(found):
         import asyncio
 
         found = asyncio.run(found)
@@ -167,7 +169,7 @@ def _call(flow: Flow[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return state
 
 
-def _outcome(run_id: str | None, state: State[Any] | None) -> dict[str, Any]:
+def outcome_of(run_id: str | None, state: State[Any] | None) -> dict[str, Any]:
     """How a run ended, with what the flow returned."""
     from dataflow.cli.output import run_as_dict
     from dataflow.records import get_run
@@ -179,7 +181,7 @@ def _outcome(run_id: str | None, state: State[Any] | None) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _prints_on_stderr(wanted: bool) -> Iterator[None]:
+def prints_on_stderr(wanted: bool) -> Iterator[None]:
     """What the flow and its worker processes print goes to standard error: the rest is JSON."""
     try:
         standard = sys.stdout.fileno() if wanted else -1

@@ -18,17 +18,6 @@ _PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.1
 
 
-@click.command("resume")
-@click.argument("run")
-@click.option("--input", "given", metavar="JSON", help="What the run asks for.")
-def resume_run(run: str, given: str | None) -> int:
-    """Have a paused run go on.
-
-    Exits with 1 if what is put in does not fit; then the run stays paused.
-    """
-    return resume_paused(run, given)
-
-
 def resume_paused(wanted: str, given: str | None) -> int:
     """Resume a paused run and see what it says to that; the exit status."""
     run = resume_flow_run(wanted, _parsed(given))

@@ -37,6 +37,8 @@ def _must_wait(args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> 
 async def _carry_out(call: Call) -> None:
     """Make the call, again after each delay while it is to be retried."""
     try:
+        if call.looks_up and await asyncio.to_thread(call.look_up):
+            return
         while True:
             call.begin()
             carrier = AsyncBatchCarrier(call.batch, as_objects, call.log)

@@ -10,17 +10,25 @@ from typing import Any
 from dataflow.errors import FlowRunTimeoutError
 from dataflow.execution.flow_ending import state_of_exception
 from dataflow.execution.flow_run import FlowRun, failure_of
+from dataflow.execution.resuming import Resumption
 from dataflow.model.states import State
 
 
 async def run_flow_async(
-    flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, return_state: bool
+    flow: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    wait_for: Any,
+    return_state: bool,
+    resumption: Resumption | None = None,
 ) -> Any:
     """Run an ``async`` flow on the running event loop: its value, or its state if wanted."""
-    run = FlowRun(flow, args, kwargs, wait_for)
+    run = FlowRun(flow, args, kwargs, wait_for, resumption)
     state = None
     try:
         run.begin()
+        if run.found is not None:
+            return run.found if return_state else run.found.data
         run.scope.body.enter(is_coroutine=True)
         while True:
             state = await _attempt_async(run)

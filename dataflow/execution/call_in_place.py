@@ -6,17 +6,21 @@ waited for here instead of by the run loop.
 
 from __future__ import annotations
 
+import sys
 import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
+from dataflow.clock import now_ns
 from dataflow.errors import CancelledRun, CrashedRun, UpstreamTaskError
 from dataflow.execution.announcements import CallEnded
+from dataflow.execution.found_results import records_of_answer
 from dataflow.execution.hooks import run_task_hooks
 from dataflow.execution.interruptions import code_of_interruption, message_of_interruption
 from dataflow.execution.limited_tasks import limited
-from dataflow.execution.queues import batch_ids
+from dataflow.execution.lookups import Question
+from dataflow.execution.queues import batch_ids, keeps_of
 from dataflow.execution.records_of import (
     attempt_records,
     batch_records,
@@ -25,6 +29,7 @@ from dataflow.execution.records_of import (
     node_record,
     unbegun_records,
 )
+from dataflow.execution.result_records import result_records
 from dataflow.execution.results import (
     exception_of,
     notice,
@@ -32,6 +37,7 @@ from dataflow.execution.results import (
     wait_ended,
     wait_length,
 )
+from dataflow.execution.run_loop import HELD_SECONDS
 from dataflow.execution.scope import RunScope, active_scope
 from dataflow.execution.transactions import current_transaction
 from dataflow.graph.dry_run import Placeholder
@@ -40,9 +46,9 @@ from dataflow.graph.tags import limits_of
 from dataflow.graph.trace import find_refs, trace_call
 from dataflow.model.annotations import Annotation, allow_failure, quote
 from dataflow.model.arguments import ATOMS, rebuild
-from dataflow.model.batches import Batch, BatchReport, CallBody, LogLine
+from dataflow.model.batches import Batch, BatchReport, CallBody, LogLine, Note
 from dataflow.model.inputs import Ref, Reference
-from dataflow.model.states import State, StateCode
+from dataflow.model.states import State, StateCode, cached_message
 from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import as_objects
 from dataflow.worker.failures import describe, text_of
@@ -107,9 +113,15 @@ class Call:
         for ref in order:
             resolver.value(ref)
         body = CallBody([0], [self.node.id], [self.node.number], [(args, kwargs)], [None])
+        scope.graph.expect_results(task)
         limits = limits_of(self.node)
-        tasks = limited([task], limits, scope.info.store) if limits else [task]
-        self.batch = Batch(id=next(batch_ids), run=scope.info, tasks=tasks, body=body)
+        self.batch = Batch(
+            id=next(batch_ids),
+            run=scope.info,
+            tasks=limited([task], limits, scope.info.store) if limits else [task],
+            body=body,
+            keeps={} if task.kind == "generator" else keeps_of(scope.graph, [task]),
+        )
         if resolver.failed is not None:
             self._not_ready(resolver.failed)
 
@@ -128,6 +140,8 @@ class Call:
     def carry_out(self) -> None:
         """Make the call, again after each delay while it is to be retried."""
         try:
+            if self.looks_up and self.look_up():
+                return
             while True:
                 self.begin()
                 report = BatchCarrier(self.batch, as_objects, self.log).carry_out()
@@ -138,6 +152,41 @@ class Call:
         except BaseException as error:
             self.interrupted(error)
             raise
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether an earlier result may be taken instead."""
+        return self.scope.graph.looks_up(self.task)
+
+    def look_up(self) -> bool:
+        """Take an earlier result, if there is one; whether the call is done with."""
+        question = Question(self.scope.graph, self.batch, nodes=[self.node])  # type: ignore[list-item]
+        answer = self.scope.loop.lookups.answer(question)
+        while answer.held:
+            time.sleep(HELD_SECONDS)
+            answer = self.scope.loop.lookups.answer(question)
+        place, failure = answer.places[0], answer.failures.get(0)
+        if place is None and failure is None:
+            return False
+        now = now_ns()
+        code = StateCode.COMPLETED if answer.is_own[0] else StateCode.CACHED
+        report = BatchReport(
+            batch_id=self.batch.id,
+            first=0,
+            states=bytes((code if failure is None else StateCode.FAILED,)),
+            clock_offset_ns=0,
+            first_started_ns=now,
+            started=None,
+            ended=now.to_bytes(8, sys.byteorder),
+            values=answer.column,
+            worker="",
+        )
+        if failure is not None:
+            report.failures[0] = failure
+        elif place is not None and not answer.is_own[0]:
+            report.notes[0] = Note(code.state_name, cached_message(place[0].run_id))
+        self.take(report, records_of_answer(answer, now) if failure is None else None)
+        return True
 
     def iterate(self) -> Iterator[Any]:
         """A generator as it is called in place: its items one by one, its run open meanwhile."""
@@ -210,14 +259,20 @@ class Call:
         self.logged += 1
         self.scope.loop.writer.write(records, [])
 
-    def take(self, report: BatchReport) -> float | None:
-        """Record what came of it; the seconds until the next attempt, if there is one."""
+    def take(self, report: BatchReport, found: list[Any] | None = None) -> float | None:
+        """Record what came of it; the seconds until the next attempt, if there is one.
+
+        ``found`` are the records of a call that was not made.
+        """
         run_id = self.scope.info.run_id
         records: list[Any] = [] if self.report is not None else [node_record(self.node)]
-        records += batch_records(run_id, self.batch.body, report)
-        if report.failures or report.notes or report.earlier:
+        records += batch_records(run_id, self.batch.body, report) if found is None else found
+        if found is None and (report.failures or report.notes or report.earlier):
             records += attempt_records(run_id, self.batch, report)
         records += self.scope.graph.take_records(report.records)
+        if report.results:
+            results = self.scope.graph.results
+            records += result_records(results, self.batch, report.results, now_ns())
         self.report = report
         self.scope.graph.times.reported(report)
         code = report.states[0]

@@ -52,7 +52,7 @@ class FailureLog:
                 lines.append(_line(graph, record, *_text(record, delay)))
             elif self._told[place] == MAX_TOLD + 1:
                 what = "task runs" if delay is None else "attempts"
-                name = graph.nodes[record.node].name
+                name = graph.node_of(record.node).name
                 more = f"More {what} of {name!r} did not end well; the first {MAX_TOLD} are logged."
                 lines.append(_line(graph, record, logging.WARNING, more))
         return lines
@@ -73,7 +73,7 @@ def _text(record: AttemptRecord, delay: float | None) -> tuple[int, str]:
 
 
 def _line(graph: FlowGraph, record: AttemptRecord, level: int, text: str) -> LogRecord:
-    node: Any = graph.nodes[record.node]
+    node: Any = graph.node_of(record.node)
     is_element = isinstance(node, MapNode) and node.length is not None
     return LogRecord(
         graph.run_id,

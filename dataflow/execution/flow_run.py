@@ -25,6 +25,7 @@ from dataflow.errors import (
 )
 from dataflow.execution.call_in_place import Resolver
 from dataflow.execution.displays import offer_display
+from dataflow.execution.earlier_run import EarlierRun
 from dataflow.execution.flow_ending import state_of_exception, state_of_result
 from dataflow.execution.flow_run_info import FlowRunInfo
 from dataflow.execution.hooks import call_hooks, hooks_for
@@ -38,10 +39,13 @@ from dataflow.execution.interruptions import (
 from dataflow.execution.open_runs import cancel_run
 from dataflow.execution.records_of import node_record, subflow_record
 from dataflow.execution.results import wait_for_all
+from dataflow.execution.resuming import Resumption, earlier_subflow, keep_parameters
+from dataflow.execution.run_results import RunResults
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.scope import (
     RunScope,
     active_scope,
+    begin_attempt,
     begin_run,
     end_run,
     log_level,
@@ -51,9 +55,11 @@ from dataflow.execution.scope import (
 from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.tags import current_tags
 from dataflow.graph.trace import find_refs, trace_call
+from dataflow.hashing.calls import CallHasher
+from dataflow.hashing.values import source_of
 from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo
-from dataflow.model.records import NodeLengthRecord
+from dataflow.model.records import FLOW_RESULT, NodeLengthRecord, ResultRecord
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
 from dataflow.worker.call_context import current_call, current_scope
@@ -66,9 +72,15 @@ class FlowRun:
     """One call of a flow."""
 
     def __init__(
-        self, flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+        self,
+        flow: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wait_for: Any,
+        resumption: Resumption | None = None,
     ) -> None:
         self.flow = flow
+        self.resumption = resumption
         self.parent = _parent()
         self.call = submitted_call()
         self.node: Any = None
@@ -83,7 +95,10 @@ class FlowRun:
                 self.parameters = flow.validated_parameters(args, kwargs)
             except Exception as error:
                 self.error = error
-        self.attempt = 1
+        self.attempt = 1 if resumption is None else resumption.summary.run_count + 1
+        self._first_attempt = self.attempt
+        self.found: State[Any] | None = None
+        self._earlier: EarlierRun | None = None if resumption is None else resumption.earlier
         self._scope: RunScope | None = None
 
     @property
@@ -104,6 +119,9 @@ class FlowRun:
             StoreError: it cannot be recorded; then nothing runs.
             RunnerNotFound: its runner does not exist.
         """
+        self._look_back()
+        if self.found is not None:
+            return
         self._scope = self._open()
         if self.node is not None and self.parent is not None:
             record = node_record(self.node, self.scope.info.run_id)
@@ -112,9 +130,32 @@ class FlowRun:
             place, run_id = self.call.place, self.scope.info.run_id
             known = NodeLengthRecord(self.call.run.run_id, place.node, None, run_id)
             self.scope.loop.writer.write([known], [])
+        results = self.scope.graph.results
+        if results.persists_by_itself and self.resumption is None:
+            keep_parameters(results, self.scope.info.run_id, self.parameters)
         name = self.scope.info.name
         self.scope.say(logging.INFO, f"Beginning flow run {name!r} for flow {self.flow.name!r}")
         self._announce_start(self.scope)
+
+    def _look_back(self) -> None:
+        """In a run that goes on or is tried again, a subflow that ran before goes on, too."""
+        earlier = self.parent.graph.results.earlier if self.parent is not None else None
+        if earlier is None or self.node is None or self.error is not None:
+            return
+        assert self.parent is not None
+        run_id, store = earlier.children.get(self.node.key), self.parent.loop.lookups.store
+        if run_id is None or store is None:
+            return
+        digest, source = self._parameters_digest(), source_of(self.flow.fn)
+        going_on, self.found = earlier_subflow(store, run_id, digest, source, earlier.reuse_changed)
+        if self.found is not None:
+            earlier.reused += 1
+            self.parent.loop.writer.write([node_record(self.node, run_id)], [])
+            return
+        self._earlier = going_on.earlier
+        if not going_on.summary.state.is_completed():
+            self.resumption = going_on
+            self.attempt = self._first_attempt = going_on.summary.run_count + 1
 
     def _add_to_parent(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
@@ -143,18 +184,23 @@ class FlowRun:
             if parent and flow.task_runner is None
             else choose_runner(flow.task_runner)
         )
+        inherited = parent.graph.results if parent else RunResults()
+        results = inherited.within(flow.results, runner.shares_objects)
         settings = get_settings()
         node = self.node.id if self.node is not None else None
         if self.call is not None:
             node = self.call.place.node
         log_prints = settings.log_prints if flow.log_prints is None else flow.log_prints
+        goes_on = self.resumption
+        results.earlier = self._earlier
         info = RunInfo(
-            run_id=new_run_id(),
-            name=self._name() or new_run_name(),
+            run_id=goes_on.summary.run_id if goes_on else new_run_id(),
+            name=goes_on.summary.name if goes_on else self._name() or new_run_name(),
             flow_name=flow.name,
             tags=tuple(sorted({*flow.tags, *current_tags.get()})),
             parameters=self.parameters,
             parent_run_id=parent.info.run_id if parent else None,
+            run_count=self.attempt,
             scheduled_ns=self.node_begun,
             log_level=log_level(),
             log_prints=log_prints,
@@ -169,6 +215,9 @@ class FlowRun:
             log_prints=log_prints,
             code_path=flow.code_path,
             has_crash_hooks=bool(flow.hooks["on_crashed"]),
+            results=results,
+            created_ns=goes_on.summary.created_ns if goes_on else None,
+            states=goes_on.records() if goes_on else (),
         )
 
     def _name(self) -> str | None:
@@ -213,11 +262,12 @@ class FlowRun:
     def retry_delay(self, state: State[Any]) -> float | None:
         """Seconds until the body is run again; None if it is not."""
         policy = self.flow.retry_policy
-        if state.is_completed() or state.is_cancelled() or self.attempt > policy.retries:
+        tried = self.attempt - self._first_attempt
+        if state.is_completed() or state.is_cancelled() or tried >= policy.retries:
             return None
         if self.error is not None:
             return None
-        delay: float = policy.delay_before(self.attempt)
+        delay: float = policy.delay_before(tried + 1)
         waiting = State.of_code(StateCode.AWAITING_RETRY, message=state.message)
         record_state(self.scope, waiting, self.attempt)
         self.attempt += 1
@@ -229,6 +279,10 @@ class FlowRun:
         self.scope.graph.info = self.scope.info
         retrying = State.of_code(StateCode.RETRYING)
         record_state(self.scope, retrying, self.attempt)
+        if self.scope.graph.results.persists:
+            store = self.scope.loop.lookups.store
+            if store is not None:
+                begin_attempt(self.scope, EarlierRun(store, self.scope.info.run_id))
         self._hooks(retrying)
 
     def state_after(self, result: Any) -> State[Any]:
@@ -294,6 +348,11 @@ class FlowRun:
         level = logging.INFO if state.is_completed() else logging.ERROR
         level = logging.WARNING if state.is_cancelled() else level
         said = f": {state.message}" if state.message else ""
+        results = self.scope.graph.results
+        if results.earlier is not None:
+            self.scope.say(logging.INFO, f"Resumed: {results.earlier.summary()}")
+        if state.is_completed() and results.persists_by_itself:
+            self._keep_result(results, state.data)
         self.scope.say(level, f"Finished in state {state.name}{said}")
         try:
             end_run(self.scope, state, self.attempt)
@@ -304,6 +363,36 @@ class FlowRun:
             if self.parent is not None and self.node is not None:
                 record = subflow_record(self.node, int(state.code), self.node_begun, now_ns())
                 self.parent.loop.writer.write(*record)
+
+    def _keep_result(self, results: RunResults, value: Any) -> None:
+        """Keep what the flow returned; that it cannot be kept harms nothing else."""
+        run_id = self.scope.info.run_id
+        keep = results.keep_of(results.options)
+        try:
+            name, _ = keep.write(run_id, [value])
+        except Exception as error:
+            cause = error.__cause__ or error
+            text = f"What the flow returned was not persisted: {type(cause).__name__}: {cause}"
+            self.scope.say(logging.ERROR, text)
+            return
+        storage, serializer = keep.group
+        one = range(1)
+        record = ResultRecord(
+            run_id,
+            FLOW_RESULT,
+            one,
+            one,
+            storage,
+            name,
+            serializer,
+            now_ns(),
+            source=source_of(self.flow.fn),
+            digests=self._parameters_digest(),
+        )
+        self.scope.loop.writer.write([record], [])
+
+    def _parameters_digest(self) -> bytes:
+        return CallHasher(self.flow).digest_or_none((), self.parameters)
 
     def _announce_end(self, state: State[Any]) -> None:
         from dataflow import events
@@ -353,8 +442,14 @@ def _sigterm_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def run_flow(flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> State[Any]:
-    """Run a synchronous flow; its final state.
+def run_flow(
+    flow: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    wait_for: Any,
+    resumption: Resumption | None = None,
+) -> State[Any]:
+    """Run a synchronous flow, or let a run of it go on; its final state.
 
     Raises:
         StoreError: nothing can be recorded.
@@ -362,7 +457,7 @@ def run_flow(flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for:
     """
     with _sigterm_raises():
         try:
-            run = FlowRun(flow, args, kwargs, wait_for)
+            run = FlowRun(flow, args, kwargs, wait_for, resumption)
             return _run_body(run)
         except Terminated:
             raise SystemExit(143) from None
@@ -372,6 +467,8 @@ def _run_body(run: FlowRun) -> State[Any]:
     state = None
     try:
         run.begin()
+        if run.found is not None:
+            return run.found
         run.scope.body.enter()
         while True:
             state = _attempt(run)

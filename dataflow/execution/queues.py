@@ -442,7 +442,17 @@ class RunnerQueue:
             values_stay=stay,
             resources=dict(node.task.resources),
             parameters=None if parameters is None else builder.column(parameters),
+            keeps=keeps_of(node.graph, builder.tasks),
         )
+
+
+def keeps_of(graph: FlowGraph, tasks: Sequence[Any]) -> dict[int, Any]:
+    """How the results of a batch's tasks are persisted, by the number of the task."""
+    results = graph.results
+    if results is None or not results.persists:
+        return {}
+    found = ((number, results.of(task)) for number, task in enumerate(tasks))
+    return {number: about.keep for number, about in found if about is not None}
 
 
 def _is_needed_outside(node: TaskNode) -> bool:

@@ -12,7 +12,7 @@ from dataflow.errors import InternalError, ResultMissing, ResultTimeoutError
 from dataflow.execution.announcements import forget, when_ended, when_length_known
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode, TaskNode
-from dataflow.model.states import State, StateCode
+from dataflow.model.states import State, StateCode, cached_message
 from dataflow.worker.call_context import occupies_slot
 from dataflow.worker.failures import not_ready_error, revive
 from dataflow.worker.loading import loading_ns
@@ -184,6 +184,10 @@ def _note(node: TaskNode | MapNode, element: int | None) -> Any:
 def _message(node: TaskNode | MapNode, element: int | None) -> str | None:
     from dataflow.execution.records_of import message_of
 
+    if node.state_code(element) == StateCode.CACHED:
+        place = node.place_of(element)
+        source = getattr(place and place[0], "place_of", None)
+        return cached_message(source(place[1]).run_id) if place and source else None
     failure = node.failure_of(element)
     code = (
         node.failed_code

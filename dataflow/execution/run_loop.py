@@ -28,11 +28,13 @@ from dataflow.execution.beginnings import (
     has_hooks,
 )
 from dataflow.execution.cancelling import is_stuck, is_wasted
+from dataflow.execution.lookups import Answer, Lookups
+from dataflow.execution.questions import held_lookups, leased_calls, questions_of
 from dataflow.execution.queues import Flight, RunnerQueue
 from dataflow.execution.record_writer import RecordWriter
 from dataflow.execution.records_of import log_records
 from dataflow.execution.remaining import remaining_work
-from dataflow.execution.run_state import RunState
+from dataflow.execution.run_state import Lookup, RunState
 from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.runner_protocol import Runner
 from dataflow.execution.task_hooks import call_running_hooks
@@ -52,6 +54,8 @@ SEGMENT_SECONDS = 0.05
 SEGMENT_NODES = 5000
 _TELL_SECONDS = 0.25
 _STUCK_SECONDS = 0.7  # longer than a batch takes to tell how far it is
+HELD_SECONDS = 0.1
+RENEW_SECONDS = 5.0
 Message = Callable[[], None]
 
 
@@ -116,6 +120,8 @@ class RunLoop:
             watch,
         )
         self.watch = watch
+        reads = partial(open_run_store, self.store_place) if open_store is None else None
+        self.lookups = Lookups(reads)
         self.error: BaseException | None = None
         self._timers: list[tuple[float, int, Message]] = []
         self._order = count()
@@ -207,6 +213,8 @@ class RunLoop:
     def close_graph(self, graph: FlowGraph) -> None:
         """Its run has ended."""
         self.graphs.discard(graph)
+        if graph.results is not None and graph.results.has_leased:
+            self.lookups.release(graph.run_id)
         self.post(lambda: self.state.failure_log.forget(graph))
 
     def blocked(self, runner: Runner, change: int) -> None:
@@ -240,6 +248,7 @@ class RunLoop:
         self.post(lambda: None)
         self._thread.join()
         self._timers.clear()  # what a runner still refers to must not keep graphs and their values
+        self.lookups.close()
         self.writer.close()
 
     # --- in the loop's thread --------------------------------------------------------------------
@@ -257,6 +266,8 @@ class RunLoop:
         outbox = self.state.take_outbox()
         for retry in outbox.retries:
             self._after(retry.delay, partial(self.state.retry, retry))
+        if outbox.lookups:
+            self._ask(outbox.lookups)
         for found in list(self.queues.values()):
             if found.waiting:
                 for flight in _next_flights(found):
@@ -267,6 +278,38 @@ class RunLoop:
                     self._tell_remaining(found)
         if outbox.records or outbox.announcements:
             self.writer.write(outbox.records, outbox.announcements)
+
+    def _ask(self, lookups: list[Lookup]) -> None:
+        """Have the thread of lookups find out what need not be computed."""
+
+        def done(answer: Answer) -> None:
+            self.post(lambda: self._answered(answer))
+
+        for question in questions_of(lookups):
+            self.lookups.ask(question, done)
+
+    def _answered(self, answer: Answer) -> None:
+        """It is known what need not be computed; what another run computes is asked for again."""
+        self.state.answered(answer)
+        graph = answer.question.graph
+        if answer.held:
+            self._after(HELD_SECONDS, partial(self._ask, held_lookups(answer)))
+        if answer.leased:
+            is_first = not graph.results.leased
+            graph.results.leased.update(leased_calls(answer))
+            if is_first:
+                self._after(RENEW_SECONDS, partial(self._renew_leases, graph))
+
+    def _renew_leases(self, graph: FlowGraph) -> None:
+        if graph not in self.graphs:
+            return
+        leased = graph.results.leased
+        done = [key for key, (node, element) in leased.items() if node.ended(element)]
+        for key in done:
+            del leased[key]
+        self.lookups.renew(graph.run_id, done)
+        if leased:
+            self._after(RENEW_SECONDS, partial(self._renew_leases, graph))
 
     def _tell_remaining(self, found: RunnerQueue) -> None:
         """Tell a runner what remains, now and until it is nothing."""

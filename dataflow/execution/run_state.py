@@ -25,7 +25,9 @@ from dataflow.execution.announcements import (
 )
 from dataflow.execution.cancelling import positions_of
 from dataflow.execution.failure_log import FailureLog
+from dataflow.execution.found_results import found_runs, records_of_answer
 from dataflow.execution.learning import learn
+from dataflow.execution.lookups import Answer
 from dataflow.execution.losses import Verdict, lost_calls, lost_elements, verdict_on
 from dataflow.execution.map_lengths import find_length
 from dataflow.execution.queues import Flight, MapWork, RunnerQueue
@@ -39,6 +41,7 @@ from dataflow.execution.records_of import (
     unbegun_records,
 )
 from dataflow.execution.report_pieces import column_start, pieces_of, with_holes
+from dataflow.execution.result_records import result_records
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import (
     ENDED_CODES,
@@ -62,6 +65,7 @@ _NOTHING: dict[Any, float] = {}
 _COMPLETED = int(StateCode.COMPLETED)
 _PENDING = int(StateCode.PENDING)
 _NOT_READY = int(StateCode.NOT_READY)
+_CACHED = int(StateCode.CACHED)
 _AWAITING_RETRY = int(StateCode.AWAITING_RETRY)
 
 
@@ -75,12 +79,22 @@ class Retry:
 
 
 @dataclass(slots=True)
+class Lookup:
+    """A call, or elements of a map, that can begin unless their results are there already."""
+
+    node: TaskNode | MapNode
+    start: int = 0
+    stop: int = 1
+
+
+@dataclass(slots=True)
 class Outbox:
     """What follows from what was told."""
 
     records: list[Record] = field(default_factory=list)
     announcements: list[Announcement] = field(default_factory=list)
     retries: list[Retry] = field(default_factory=list)
+    lookups: list[Lookup] = field(default_factory=list)
     released: list[Any] = field(default_factory=list)
 
 
@@ -127,7 +141,21 @@ class RunState:
         if failed is not None:
             self._later(partial(self._not_ready, node, failed))
         elif node.waiting == 0:
+            self._begin_call(node)
+
+    def _begin_call(self, node: TaskNode) -> None:
+        """A call waits for nothing any more, unless for what earlier results there are."""
+        if node.graph.looks_up(node.task):
+            self.outbox.lookups.append(Lookup(node))
+        else:
             node.graph.queue.add_call(node)
+
+    def _begin_elements(self, node: MapNode, start: int, stop: int) -> None:
+        """The same for elements of a map."""
+        if node.graph.looks_up(node.task):
+            self.outbox.lookups.append(Lookup(node, start, stop))
+        else:
+            node.graph.queue.add_range(node.work, start, stop)
 
     def _wait_for(self, node: TaskNode | MapNode, ref: Ref, element: int | None) -> Failure | None:
         """Have ``node`` (or one element) wait for a reference; the failure if that has failed."""
@@ -247,10 +275,10 @@ class RunState:
             self._map_ended(node)
             return
         stages = node.work if isinstance(node.work, list) else [node]
-        work = MapWork(stages)
+        MapWork(stages)
         for element, failure in self._wait_for_elements(node):
             self._element_not_ready(node, element, failure)
-        self._add_ready(work, node)
+        self._add_ready(node)
 
     def _set_length(self, node: MapNode, length: int) -> None:
         node.set_length(length)
@@ -291,17 +319,16 @@ class RunState:
                 failed.append((element, source.failure_of(element) or _UNKNOWN))
         return failed
 
-    def _add_ready(self, work: MapWork, node: MapNode) -> None:
+    def _add_ready(self, node: MapNode) -> None:
         """Queue every element that misses nothing."""
-        queue = node.graph.queue
         assert node.length is not None
         if node.missing is None:
             for start, stop in _pending_ranges(node.settled):
-                queue.add_range(work, start, stop)
+                self._begin_elements(node, start, stop)
             return
         for element, missing in enumerate(node.missing):
             if not missing and node.settled[element] == _PENDING:
-                queue.add_range(work, element, element + 1)
+                self._begin_elements(node, element, element + 1)
 
     # --- what came back --------------------------------------------------------------------------
 
@@ -349,6 +376,10 @@ class RunState:
             outbox.records.extend(log_records(run_id, body, report.logs, flight.log_count))
         if report.records:
             outbox.records.extend(flight.graph.take_records(report.records))
+        if report.results:
+            results = flight.graph.results
+            packs = result_records(results, flight.batch, report.results, self.now_ns())
+            outbox.records.extend(packs)
 
     def _return_calls(
         self, queue: RunnerQueue, nodes: Sequence[TaskNode], first: bool = False
@@ -515,7 +546,7 @@ class RunState:
         assert node.missing is not None
         node.missing[element] -= 1
         if node.missing[element] == 0 and node.settled[element] == _PENDING:
-            node.graph.queue.add_range(node.work, element, element + 1)
+            self._begin_elements(node, element, element + 1)
 
     def _task_ended(self, node: TaskNode) -> None:
         dependents, node.dependents = node.dependents or (), None
@@ -550,9 +581,56 @@ class RunState:
             return
         if isinstance(node, TaskNode):
             if node.code == _PENDING and not node.aboard:
-                node.graph.queue.add_call(node)
+                self._begin_call(node)
         else:
             self._open_map(node)
+
+    # --- what was there already -----------------------------------------------------------------
+
+    def answered(self, answer: Answer) -> None:
+        """It is known which of some calls need not be made: the others begin."""
+        if answer.question.node is None:
+            for position, call in enumerate(answer.question.nodes):
+                self._call_answered(call, answer, position)
+        else:
+            self._elements_answered(answer.question.node, answer)
+        self.outbox.records.extend(records_of_answer(answer, self.now_ns()))
+        self._settle()
+
+    def _call_answered(self, node: TaskNode, answer: Answer, position: int) -> None:
+        if node.code in ENDED_CODES or position in answer.held:
+            return
+        failure = answer.failures.get(position)
+        if failure is not None:
+            self._not_ready(node, replace(failure, source=node.name), int(StateCode.FAILED))
+        elif answer.places[position] is None:
+            node.graph.queue.add_call(node)
+        else:
+            code = _COMPLETED if answer.is_own[position] else _CACHED
+            node.column, node.position = answer.column, answer.numbers[position]
+            self._announce_call(node, code)
+            self._has_ended(node, code)
+            node.drop_if_unneeded()
+            if node.dependents:
+                self._later(partial(self._task_ended, node))
+
+    def _elements_answered(self, node: MapNode, answer: Answer) -> None:
+        now, elements = self.now_ns(), answer.question.elements
+        for start, stop, is_there in found_runs(answer, node.settled):
+            first = elements[start]
+            if not is_there:
+                node.graph.queue.add_range(node.work, first, first + stop - start)
+                continue
+            codes = bytes(_COMPLETED if own else _CACHED for own in answer.is_own[start:stop])
+            ended = array("q", (now,)) * (stop - start)
+            offset = answer.numbers[start]
+            last = first + stop - start
+            node.segments.append(Segment(first, last, answer.column, offset, ended, 0))
+            self._elements_ended(node, first, codes)
+        for position, failure in answer.failures.items():
+            element = elements[position]
+            named = replace(failure, source=node.element_name(element))
+            self._element_not_ready(node, element, named, int(StateCode.FAILED))
 
     # --- what will not run -----------------------------------------------------------------------
 

@@ -23,12 +23,14 @@ from typing import Any
 
 from dataflow.clock import now_ns
 from dataflow.execution.crash_hooks import call_crash_hooks
+from dataflow.execution.earlier_run import EarlierRun, resumed_ids
 from dataflow.execution.garbage import sparing_collector
 from dataflow.execution.interruptible import Interruptible
 from dataflow.execution.interruptions import RunCancelled
 from dataflow.execution.open_runs import cancel_run, open_runs, resume_run
 from dataflow.execution.results import wait_for_all
 from dataflow.execution.run_loop import RunLoop, run_loop
+from dataflow.execution.run_results import RunResults
 from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.runner_protocol import Runner
@@ -140,11 +142,16 @@ def open_scope(
     parent: RunScope | None,
     log_prints: bool = False,
     loop: RunLoop | None = None,
+    results: RunResults | None = None,
 ) -> RunScope:
     """Begin a run: its graph, looked after by the run loop."""
     loop = loop or run_loop(_new_watch)
     graph = FlowGraph(info.run_id, info.flow_name, copies_arguments=not runner.shares_objects)
     graph.info = info
+    graph.results = results or RunResults(shares_objects=runner.shares_objects)
+    ids = resumed_ids(graph.results.earlier, info.run_id)
+    if ids is not None:
+        graph.line_up(ids)
     loop.open_graph(graph, runner)
     written = loop.writer.busy_ns
     scope = RunScope(info, graph, runner, loop, parent, log_prints, written)
@@ -160,6 +167,22 @@ def scope_of(run_id: str) -> RunScope | None:
     """The run of that id, if it is going on in this process."""
     found: RunScope | None = open_runs.get(run_id)
     return found
+
+
+def begin_attempt(scope: RunScope, earlier: EarlierRun) -> None:
+    """The body runs again: its nodes line up with those of before, whose results count."""
+    before = scope.graph
+    graph = FlowGraph(before.run_id, before.flow_name, before.copies_arguments)
+    graph.info, graph.say, graph.times = scope.info, scope.say, before.times
+    graph.tag_limits, graph.ends_as = before.tag_limits, before.ends_as
+    graph.results = replace(before.results, earlier=earlier)
+    graph.line_up(earlier.ids)
+    before.closed = True
+    scope.loop.close_graph(before)
+    scope.loop.open_graph(graph, scope.runner)
+    scope.graph = graph
+    scope.results.clear()
+    scope.recent.clear()
 
 
 def close_scope(scope: RunScope) -> None:
@@ -258,8 +281,15 @@ def begin_run(
     log_prints: bool = False,
     code_path: str | None = None,
     has_crash_hooks: bool = False,
+    results: RunResults | None = None,
+    created_ns: int | None = None,
+    states: Sequence[RunStateRecord] = (),
 ) -> RunScope:
     """Record that a run begins, and open it.
+
+    Args:
+        created_ns: when it was made, if it goes on where it stopped.
+        states: those that it enters then, before it is running again.
 
     Raises:
         StoreError: it cannot be recorded; then nothing runs.
@@ -268,7 +298,7 @@ def begin_run(
     loop = parent.loop if parent is not None else run_loop(_new_watch)
     store = parent.info.store if parent is not None else None
     store = store or StoreAddress(loop.store_place.address, info.run_id)
-    scope = open_scope(replace(info, store=store), runner, parent, log_prints, loop)
+    scope = open_scope(replace(info, store=store), runner, parent, log_prints, loop, results)
     now = now_ns()
     scope.loop.writer.write_now(
         [
@@ -282,14 +312,14 @@ def begin_run(
                 parent_node,
                 runner.name,
                 version,
-                now,
+                created_ns or now,
                 os.getpid(),
                 socket.gethostname(),
                 code_path or (sys.argv[0] if sys.argv else None),
                 driver=this_process() if scope.loop.watch is not None else None,
                 has_crash_hooks=has_crash_hooks,
             ),
-            RunStateRecord(info.run_id, StateCode.PENDING, "Pending", None, now),
+            *(states or [RunStateRecord(info.run_id, StateCode.PENDING, "Pending", None, now)]),
             RunStateRecord(info.run_id, StateCode.RUNNING, "Running", None, now, info.run_count),
         ]
     )
@@ -387,7 +417,9 @@ def _open_in_worker(call: Any) -> RunScope:
     loop = RunLoop(lambda: store, show=lambda lines: None)  # type: ignore[arg-type,return-value]
     runner = load_inline()
     if submitted_call() is not None:  # it has a run of its own, right below that of the call
-        return _Door(call.run, FlowGraph(call.run.run_id, ""), runner, loop, None)
+        graph = FlowGraph(call.run.run_id, "")
+        graph.results = RunResults()
+        return _Door(call.run, graph, runner, loop, None)
     scope = open_scope(info, runner, None, loop=loop)
     now = now_ns()
     loop.writer.write_now(

@@ -45,6 +45,7 @@ class FlowGraph:
         self.ends_as: int | None = None  # how its nodes end, also new ones, once it is cancelled
         self.queue: Any = None  # what waits for this graph's runner; the run loop sets it
         self.info: Any = None  # what tasks may ask about the run
+        self.results: Any = None  # what becomes of its results (``execution.run_results``)
         self.say: Callable[[int, str], None] = lambda level, message: None  # logs for the run
         self.tag_limits: frozenset[str] = frozenset()  # that there were when the run began
         self.begun: dict[tuple[int, int | None], int] = {}  # attempts that hooks were told of
@@ -54,6 +55,8 @@ class FlowGraph:
         self._sent: tuple[Any, Any, PackedColumn | None] = (None, None, None)
         self.lock = threading.Lock()
         self._numbers: dict[str, int] = {}
+        self._ids: dict[tuple[str, str], int] | None = None
+        self._next_id = 0
 
     def sent_info(self) -> tuple[Any, PackedColumn | None]:
         """What workers are told of the run; its parameters apart from that, if they are large."""
@@ -79,6 +82,26 @@ class FlowGraph:
                 values[record.name] = record.value
         return kept
 
+    def expect_results(self, task: Any) -> None:
+        """A task is about to be called: see that its results can be kept as it asks for.
+
+        Raises:
+            DefinitionError: an option cannot be used.
+            MissingExtra: a library for its storage is not there.
+            StorageError: its storage cannot be used.
+        """
+        if self.results is not None:
+            self.results.of(task)
+
+    def keeps(self, task: Any) -> bool:
+        """Whether the results of a task are persisted."""
+        results = self.results
+        return results is not None and results.persists and results.of(task) is not None
+
+    def looks_up(self, task: Any) -> bool:
+        """Whether calls of a task wait until it is known what earlier results there are."""
+        return self.results is not None and self.results.looks_up(task)
+
     def next_number(self, task_name: str) -> int:
         """How many runs of a task of this name came before."""
         numbers = self._numbers
@@ -93,11 +116,30 @@ class FlowGraph:
         for, and the run loop does not know yet that this node needs them.
         """
         with self.lock:
-            node.id = len(self.nodes)
+            node.id = len(self.nodes) if self._ids is None else self._known_id(node)
             self.nodes.append(node)
             if not isinstance(node, CallNode):  # calls in place are never planned
                 self.fresh.append(node)
                 self.held.extend(held)
+
+    def line_up(self, ids: dict[tuple[str, str], int]) -> None:
+        """Give nodes the numbers that those of the same key and kind had before."""
+        self._ids = dict(ids)
+        self._next_id = max(ids.values(), default=-1) + 1
+
+    def _known_id(self, node: Node) -> int:
+        assert self._ids is not None
+        known = self._ids.pop((node.key, node.kind), None)
+        if known is None:
+            known = self._next_id
+            self._next_id += 1
+        return known
+
+    def node_of(self, number: int) -> Node:
+        """The node with a number."""
+        if self._ids is None:
+            return self.nodes[number]
+        return next(node for node in reversed(self.nodes) if node.id == number)
 
     def take_fresh(self) -> tuple[list[Node], list[Any]]:
         """The nodes that were added since the last call, and what is held for them."""

@@ -270,6 +270,7 @@ class Batch:
         value_bytes: what they will probably take; None: nobody knows.
         parameters: the input that has the run's parameters, where they are too large for ``run``.
         dispatch_ns: what its runner spent on sending it after ``submit`` had returned.
+        keeps: by the number of the task, how its results are persisted (``storage.keeping.Keep``).
     """
 
     id: int
@@ -288,6 +289,7 @@ class Batch:
     priority: int = 0
     parameters: int | None = None
     dispatch_ns: int = 0
+    keeps: dict[int, Any] = field(default_factory=dict)
 
     @property
     def is_concurrent(self) -> bool:
@@ -326,6 +328,25 @@ class Note(NamedTuple):
 
     name: str
     message: str | None
+
+
+class ResultPack(NamedTuple):
+    """Where the results of some calls of a batch are persisted: in one object of a storage.
+
+    Attributes:
+        storage, name: the storage's URL, and the object's name there.
+        serializer: what made bytes of them.
+        calls: their positions; result ``n`` of the object is that of ``calls[n]``.
+        digests: 16 bytes for each: the hash of what the call was given, or zeros.
+        nbytes: the size of the object.
+    """
+
+    storage: str
+    name: str
+    serializer: str
+    calls: Sequence[int]
+    digests: bytes
+    nbytes: int
 
 
 class LogLine(NamedTuple):
@@ -371,6 +392,7 @@ class BatchReport:
         names: by position, of task runs that have a name of their own.
         records: what these calls have shown, and what runs inside them recorded.
         dropped: calls whose values nobody needs any more, in order: ``values`` has none of them.
+        results: where results are persisted.
         large: by position, the bytes of large values, wherever tasks of several kinds took turns.
         final: whether no other report of this batch follows; calls after it were not reached.
         reaches: where the batch will stop, if a part says so before it does: another may have the
@@ -398,6 +420,7 @@ class BatchReport:
     logs: list[LogLine] = field(default_factory=list)
     records: list[Any] = field(default_factory=list)
     dropped: tuple[int, ...] = ()
+    results: Sequence[ResultPack] = ()
     large: dict[int, int] = field(default_factory=dict)
     final: bool = True
     reaches: int | None = None

@@ -16,6 +16,7 @@ from dataflow.model.functions import (
     signature_of,
 )
 from dataflow.model.options import Hook, check_options, hooks_in
+from dataflow.model.result_options import ResultOptions, result_options
 from dataflow.model.retry_policy import RetryPolicy, make_retry_policy
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Declared:
         retry_policy: how often, when and whether it is tried again.
         timeout_seconds: how long one attempt may take.
         log_prints: whether its prints become log lines.
+        results: what becomes of its results.
         hooks: functions to be called when a run enters a state, by the hook's name.
     """
 
@@ -71,6 +73,7 @@ class Declared:
             options.get("retry_jitter_factor"),
             options.get("retry_condition_fn"),
         )
+        self.results: ResultOptions = result_options(options, self.decorator)
         self._options = {name: value for name, value in options.items() if name not in self.hooks}
 
     def options(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
@@ -11,19 +10,6 @@ from dataflow.model.retry_policy import Condition, Delays
 
 Hook = Callable[[Any, Any, Any], Any]
 TransactionHook = Callable[[Any], Any]
-_LATER = frozenset(
-    (
-        "cache_policy",
-        "cache_key_fn",
-        "cache_expiration",
-        "cache_result_in_memory",
-        "refresh_cache",
-        "persist_result",
-        "result_storage",
-        "result_storage_key",
-        "result_serializer",
-    )
-)
 
 
 class TaskOptions(TypedDict, total=False):
@@ -87,7 +73,7 @@ class FlowOptions(TypedDict, total=False):
 
 
 def check_options(decorator: str, options: Mapping[str, Any], known: type[Any]) -> None:
-    """Refuse options that do not exist or cannot be; say so where one has no effect yet.
+    """Refuse options that do not exist or cannot be.
 
     Raises:
         DefinitionError: with the name of the option.
@@ -105,14 +91,6 @@ def check_options(decorator: str, options: Mapping[str, Any], known: type[Any]) 
         value = options.get(name)
         if value is not None and not value > 0:
             raise DefinitionError(f"{name} must be more than 0, not {value!r}.")
-    used = sorted(name for name in _LATER if options.get(name))
-    if used:
-        warnings.warn(
-            f"Accepted, but without effect in this version: {', '.join(used)}. "
-            "Results are not persisted or cached yet.",
-            UserWarning,
-            stacklevel=5,
-        )
 
 
 def hooks_in(options: Mapping[str, Any], known: type[Any]) -> dict[str, list[Any]]:

@@ -5,6 +5,7 @@ A map or a batch is one record, never a record an element.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -143,6 +144,39 @@ class LogRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """Where results are kept: what one object of a storage has of one node.
+
+    Attributes:
+        node: the map; SINGLE_CALLS where ``elements`` are the nodes of single calls; FLOW_RESULT.
+        elements, numbers: which elements, and which places in the object they have.
+        made_by: the run that made them, where it is another one.
+        source: the hash of the task's source.
+        digests: 16 bytes for each: the hash of what its call was given, zeros where it has none.
+        cache_keys: 16 bytes for each: the key that leads to it from now on (or zeros); or nothing.
+        expires_ns: until when the keys lead there; None: for ever.
+    """
+
+    run_id: str
+    node: int
+    elements: Sequence[int]
+    numbers: Sequence[int]
+    storage: str
+    name: str
+    serializer: str
+    created_ns: int
+    made_by: str | None = None
+    source: bytes = b""
+    digests: bytes = b""
+    cache_keys: bytes = b""
+    expires_ns: int | None = None
+
+
+SINGLE_CALLS = -1
+FLOW_RESULT = -2
+
+
+@dataclass(frozen=True, slots=True)
 class RunTimingRecord:
     """Where the time of a run went, written with its last state.
 
@@ -218,6 +252,7 @@ Record = (
     | BatchRecord
     | AttemptRecord
     | LogRecord
+    | ResultRecord
     | RunTimingRecord
     | ArtifactRecord
     | ArtifactUpdateRecord

@@ -162,6 +162,11 @@ TRANSITIONS: dict[StateCode, frozenset[StateCode]] = {
 }
 
 
+def cached_message(run_id: str) -> str:
+    """What the message of a Cached state says."""
+    return f"The result of run {run_id} was taken."
+
+
 def check_transition(before: StateCode | None, after: StateCode) -> None:
     """Refuse a transition that the table does not know (``before`` None: the first state).
 
@@ -183,6 +188,16 @@ def code_of(kind: StateType, name: str) -> StateCode:
     return code if code is not None and code.type is kind else _PLAIN[kind]
 
 
+class Deferred:
+    """Stands for a result that is read when it is asked for."""
+
+    __slots__ = ()
+
+    def load(self) -> Any:
+        """The result."""
+        raise NotImplementedError
+
+
 class State(Generic[R]):
     """A state of a flow run or a task run. Immutable.
 
@@ -190,7 +205,7 @@ class State(Generic[R]):
         type: what kind of state.
         name: its name, usually that of the type.
         message: what happened, in a sentence.
-        data: the result, or the exception.
+        data: the result (or where it is kept, for :meth:`result` to read it), or the exception.
         timestamp: when it was entered, aware, in UTC.
     """
 
@@ -294,10 +309,11 @@ class State(Generic[R]):
             raise_on_failure: return the exception of a failed run instead of raising it.
 
         Raises:
+            ResultMissing: the result was not persisted, or is not there any more.
             Exception: the run's own, or what :meth:`as_error` makes of the state.
         """
         if self.is_completed():
-            return self.data
+            return self.data.load() if isinstance(self.data, Deferred) else self.data
         error = self.data if isinstance(self.data, BaseException) else self.as_error()
         if raise_on_failure:
             raise error

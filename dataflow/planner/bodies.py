@@ -100,7 +100,10 @@ class BodyBuilder:
         return {
             at: last.get(at, at)
             for at, node in enumerate(nodes)
-            if not node.wanted and node.users == uses[at] and not node.task.has_hooks
+            if not node.wanted
+            and node.users == uses[at]
+            and not node.task.has_hooks
+            and not node.graph.keeps(node.task)
         }
 
     def _call_links(self, links: Any, order: Iterable[Ref]) -> Any:

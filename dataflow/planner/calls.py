@@ -138,6 +138,7 @@ class CallPicker:
             and node.code not in ENDED_CODES
             and not node.alone
             and not (node.graph.tag_limits and limits_of(node))
+            and not node.graph.looks_up(node.task)
         )
 
     def _shares(self, task: object) -> bool:

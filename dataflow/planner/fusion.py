@@ -110,6 +110,8 @@ def _obstacle_in_inputs(node: MapNode) -> str | None:
 
 
 def _obstacle_between(stage: MapNode, node: MapNode) -> str | None:
+    if node.graph.looks_up(node.task) or stage.graph.looks_up(stage.task):
+        return "results may be there already"
     if stage.graph is not node.graph or stage.left != stage.length:
         return "what it goes over was cancelled, cannot begin, or is another run's"
     if limits_of(stage) or limits_of(node):
@@ -136,5 +138,6 @@ def kept_stages(stages: Sequence[MapNode]) -> list[bool]:
     for stage in stages:
         wanted = stage.keep or (stage.handle is not None and stage.handle() is not None)
         outside = any(id(entry[0]) not in inside for entry in stage.dependents or ())
+        wanted = wanted or stage.graph.keeps(stage.task)
         kept.append(bool(wanted or outside or stage.element_dependents or stage is stages[-1]))
     return kept

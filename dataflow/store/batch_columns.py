@@ -17,10 +17,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from dataflow.model.records import BatchRecord
-
-SINGLE_CALLS = -1
-"""The node of spans whose ranges are ranges of nodes."""
+from dataflow.model.records import SINGLE_CALLS, BatchRecord
 
 
 class Span(NamedTuple):

@@ -21,6 +21,7 @@ from dataflow.store.record_rows import clean_text, pack, put
 if TYPE_CHECKING:
     from dataflow.model.states import State
     from dataflow.store.database_slots import DatabaseSlots
+    from dataflow.store.stored_results import ResultPlace, ResultsSummary
     from dataflow.store.summaries import (
         ArtifactSummary,
         ElementDetail,
@@ -197,6 +198,48 @@ class DatabaseStore:
         from dataflow.store.transfer import import_runs
 
         return import_runs(self._database, source)
+
+    # --- results ---------------------------------------------------------------------------------
+
+    def results(self, run_id: str) -> list[ResultsSummary]:
+        """See :meth:`RunStore.results`."""
+        from dataflow.store import result_queries
+
+        return self._database.read(lambda view: result_queries.results(view, run_id))
+
+    def result_at(self, run_id: str, node: int, index: int = 0) -> ResultPlace | None:
+        """See :meth:`RunStore.result_at`."""
+        from dataflow.store import result_queries
+
+        return self._database.read(lambda view: result_queries.result_at(view, run_id, node, index))
+
+    def cached_results(self, keys: Sequence[bytes], now_ns: int) -> dict[bytes, ResultPlace]:
+        """See :meth:`RunStore.cached_results`."""
+        from dataflow.store import result_queries
+
+        return self._database.read(lambda view: result_queries.cached_results(view, keys, now_ns))
+
+    def take_leases(
+        self, keys: Sequence[bytes], holder: str, now_ns: int, expires_ns: int
+    ) -> set[bytes]:
+        """See :meth:`RunStore.take_leases`."""
+        from dataflow.store import result_queries
+
+        values = (keys, holder, now_ns, expires_ns)
+        return self._database.write(lambda open_: result_queries.take_leases(open_, *values))
+
+    def renew_leases(self, holder: str, expires_ns: int, done: Sequence[bytes] = ()) -> None:
+        """See :meth:`RunStore.renew_leases`."""
+        from dataflow.store import result_queries
+
+        values = (holder, expires_ns, done)
+        self._database.write(lambda open_: result_queries.renew_leases(open_, *values))
+
+    def drop_leases(self, holder: str) -> None:
+        """See :meth:`RunStore.drop_leases`."""
+        from dataflow.store import result_queries
+
+        self._database.write(lambda open_: result_queries.drop_leases(open_, holder))
 
     # --- artifacts and variables -----------------------------------------------------------------
 

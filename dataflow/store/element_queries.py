@@ -12,9 +12,9 @@ from operator import itemgetter
 from typing import Any
 
 from dataflow.clock import datetime_of
+from dataflow.model.records import SINGLE_CALLS
 from dataflow.model.states import State, StateCode, StateType
 from dataflow.store.batch_columns import (
-    SINGLE_CALLS,
     BatchCalls,
     Span,
     count_states,
@@ -114,6 +114,8 @@ def batch_times(view: Transaction, key: int) -> dict[int, tuple[int, int, int, i
     times: dict[int, tuple[int, int, int, int]] = {}
     for row in view.each("batches", (key,)):
         batch = read_calls(row)
+        if batch.states.count(StateCode.CACHED) == len(batch.states):
+            continue  # nothing was called
         for node, *mine in _node_times(batch):
             calls, busy, first, last = mine
             if node in times:

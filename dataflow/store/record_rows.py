@@ -21,6 +21,7 @@ from dataflow.model.records import (
     NodeLengthRecord,
     NodeRecord,
     Record,
+    ResultRecord,
     RunRecord,
     RunStateRecord,
     RunTimingRecord,
@@ -33,6 +34,7 @@ from dataflow.store.database import Row, Transaction
 from dataflow.store.node_chunks import chunk_nodes
 from dataflow.store.run_keys import run_key
 from dataflow.store.store_clock import store_now_ns
+from dataflow.store.stored_results import key_rows, result_row
 
 Batch = tuple[int, Row, list[tuple[int, int, int, bytes]]]
 """The key of the run, the columns, the spans."""
@@ -50,6 +52,7 @@ class Rows:
     batches: list[Batch]
     attempts: list[Row]
     logs: list[Row]
+    results: list[ResultRecord]
     run_timings: list[Row]
     task_timings: list[Row]
     artifacts: list[ArtifactRecord]
@@ -64,6 +67,7 @@ def pack(records: Sequence[Record]) -> Rows:
     batches: list[BatchRecord] = []
     attempts: list[AttemptRecord] = []
     logs: list[LogRecord] = []
+    results: list[ResultRecord] = []
     timings: list[RunTimingRecord] = []
     artifacts: list[ArtifactRecord] = []
     artifact_updates: list[ArtifactUpdateRecord] = []
@@ -75,6 +79,7 @@ def pack(records: Sequence[Record]) -> Rows:
         BatchRecord: batches.append,
         AttemptRecord: attempts.append,
         LogRecord: logs.append,
+        ResultRecord: results.append,
         RunTimingRecord: timings.append,
         ArtifactRecord: artifacts.append,
         ArtifactUpdateRecord: artifact_updates.append,
@@ -94,6 +99,7 @@ def pack(records: Sequence[Record]) -> Rows:
         batches=[_batch(each) for each in batches if each.states],
         attempts=[_attempt_row(each) for each in attempts],
         logs=[_log_row(each) for each in logs],
+        results=results,
         run_timings=[_timing_row(each) for each in timings],
         task_timings=[row for each in timings for row in _task_timing_rows(each)],
         artifacts=artifacts,
@@ -124,6 +130,8 @@ def put(rows: Rows, transaction: Transaction) -> None:
     for table in ("node_chunks", "attempts", "logs"):
         if added := getattr(rows, table):
             transaction.add(table, added)
+    if rows.results:
+        _put_results(rows.results, transaction)
     if rows.run_timings:
         transaction.change("put_run_timing", rows.run_timings)
         transaction.change("put_task_timing", rows.task_timings)
@@ -160,6 +168,27 @@ def _put_batches(batches: list[Batch], transaction: Transaction) -> None:
     transaction.add("spans", spans)
 
 
+def _put_results(records: list[ResultRecord], transaction: Transaction) -> None:
+    numbers = transaction.rows("new_results", (len(records),))
+    numbered = [(number, each) for (number,), each in zip(numbers, records, strict=True)]
+    transaction.add(
+        "results",
+        [(number, run_key(each.run_id), *result_row(each)) for number, each in numbered],
+    )
+    keys = {
+        row[0]: row
+        for number, each in numbered
+        if each.cache_keys
+        for row in key_rows(each, number, run_key(each.run_id))
+    }
+    if not keys:
+        return
+    order = sorted(keys)  # neighbours in the table are written together; nobody waits in a circle
+    if transaction.row("any_lease") is not None:
+        transaction.change("drop_lease", [(key,) for key in order])
+    transaction.change("put_cache_key", [keys[key] for key in order])
+
+
 def _put_run_state(record: RunStateRecord, transaction: Transaction) -> None:
     key = run_key(record.run_id)
     latest = transaction.row("latest_run_state", (key,))
@@ -172,8 +201,6 @@ def _put_run_state(record: RunStateRecord, transaction: Transaction) -> None:
             raise InvalidTransition(text, hint=error.hint, **which) from None
     row = (record.code, record.name, record.message, record.timestamp_ns, record.run_count)
     transaction.add("run_states", [(key, *row)])
-    if StateCode(record.code).is_final:
-        transaction.change("drop_driver", [(key,)])
 
 
 def _show_state(key: int, transaction: Transaction) -> None:
@@ -186,6 +213,8 @@ def _show_state(key: int, transaction: Transaction) -> None:
     ended_ns = timestamp_ns if code.is_final else None
     state = (number, code.type.value, name, message, timestamp_ns, run_count)
     transaction.change("set_run_state", [(*state, start and start[0], ended_ns, key)])
+    if code.is_final:
+        transaction.change("drop_driver", [(key,)])
 
 
 def _run_row(record: RunRecord) -> Row:

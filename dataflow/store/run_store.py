@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dataflow.model.states import State
     from dataflow.store.run_control import RunControl
     from dataflow.store.slots import Slots
+    from dataflow.store.stored_results import ResultPlace, ResultsSummary
     from dataflow.store.summaries import (
         ElementDetail,
         FailureSummary,
@@ -160,6 +161,29 @@ class RunStore(ArtifactStore, VariableStore, Protocol):
 
     def info(self) -> StoreInfo:
         """What is in the store, and what it takes."""
+
+    def results(self, run_id: str) -> list[ResultsSummary]:
+        """Where the results of a run are, in the order of writing: later rows count."""
+
+    def result_at(self, run_id: str, node: int, index: int = 0) -> ResultPlace | None:
+        """Where the result of one element is; None: it was not kept."""
+
+    def cached_results(self, keys: Sequence[bytes], now_ns: int) -> dict[bytes, ResultPlace]:
+        """What cache keys lead to, as far as it may be taken at that time (epoch nanoseconds)."""
+
+    def take_leases(
+        self, keys: Sequence[bytes], holder: str, now_ns: int, expires_ns: int
+    ) -> set[bytes]:
+        """Begin to compute what cache keys lead to; those that nobody else is computing.
+
+        A lease ends when a result with its key is written, when it is let go of, or at its time.
+        """
+
+    def renew_leases(self, holder: str, expires_ns: int, done: Sequence[bytes] = ()) -> None:
+        """Keep the leases of a run until another time, and let go of those of keys ``done``."""
+
+    def drop_leases(self, holder: str) -> None:
+        """Let go of all leases of a run."""
 
     def vacuum(self) -> None:
         """Give back the room that removed runs have left, and have the database learn.

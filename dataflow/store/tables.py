@@ -18,7 +18,8 @@ class Table:
         columns: all but an ``id`` that the database hands out itself.
         run: the column with the key of the run that a row belongs to; None if it is not a run's.
         order: the columns by which its rows are in the order of writing.
-        batch: the column with the number of a batch, which is another one in another store.
+        batch, result: the column with the number of a batch, or of a row of results, which is
+            another one in another store.
         stays: whether its rows say what goes on in this store at present, and mean nothing in
             another: they are neither exported nor imported.
     """
@@ -29,6 +30,7 @@ class Table:
     order: str = "id"
     batch: str | None = None
     stays: bool = False
+    result: str | None = None
 
 
 def _table(name: str, columns: str, **options: Any) -> Table:
@@ -73,6 +75,12 @@ _IN_ORDER = (
         "artifact_id key version type description run node element attempt created_ns updated_ns "
         "data_json",
     ),
+    _table(
+        "results",
+        "id run node start stop first storage object serializer made_by created_ns source elements "
+        "numbers digests",
+        result="id",
+    ),
     _table("variables", "name value_json tags created_ns updated_ns", run=None, order="name"),
     _table("run_drivers", "run place pid started beat_ns has_hooks", order="run", stays=True),
     _table("due_hooks", "run", order="run", stays=True),
@@ -91,8 +99,10 @@ _IN_ORDER = (
 TABLES = {table.name: table for table in _IN_ORDER}
 """By name, in the order in which rows are exported."""
 
-EXPORTED = {table.name: table for table in _IN_ORDER if not table.stays}
-"""Those that go along from one store to another."""
+
+def exported_tables() -> list[Table]:
+    """Those that go along from one store to another."""
+    return [table for table in TABLES.values() if not table.stays]
 
 
 def select_rows(table: Table) -> str:

@@ -22,7 +22,14 @@ from dataflow.errors import StoreError, StoreTooNew
 from dataflow.store.database import Database, FoundRow, Transaction
 from dataflow.store.named_sql import latest_version
 from dataflow.store.run_keys import run_key
-from dataflow.store.tables import EXPORTED, Table, count_rows, insert_new_row, select_rows
+from dataflow.store.tables import (
+    TABLES,
+    Table,
+    count_rows,
+    exported_tables,
+    insert_new_row,
+    select_rows,
+)
 from dataflow.store.upkeep import remove_run
 
 _FORMAT = "dataflow store export 1"
@@ -44,7 +51,7 @@ class Imported:
 
 def export_runs(database: Database, target: BinaryIO) -> int:
     """Write all runs to a file, each as it is at one moment; returns how many there were."""
-    columns = {table.name: table.columns for table in EXPORTED.values()}
+    columns = {table.name: table.columns for table in exported_tables()}
     with gzip.GzipFile(fileobj=target, mode="wb", compresslevel=1, mtime=0) as packed:
 
         def send(frame: Any) -> None:
@@ -54,7 +61,7 @@ def export_runs(database: Database, target: BinaryIO) -> int:
         runs = 0
         for key, run_id in database.read(lambda view: view.rows("run_keys")):
             runs += database.read(partial(_send_run, key, run_id, send), again=False)
-        for table in EXPORTED.values():
+        for table in exported_tables():
             if table.run is None:
                 database.read(partial(_send_rows, table, (), send), again=False)
         send(["end", runs])
@@ -66,7 +73,7 @@ def _send_run(key: int, run_id: str, send: Send, view: Transaction) -> bool:
     if not counts["runs"]:  # it was removed meanwhile
         return False
     send(["run", run_id, counts])
-    for table in EXPORTED.values():
+    for table in exported_tables():
         if table.run is not None:
             _send_rows(table, (key,), send, view)
     return True
@@ -80,7 +87,7 @@ def _send_rows(table: Table, values: tuple[int, ...], send: Send, view: Transact
 def _count_rows(view: Transaction, key: int) -> dict[str, int]:
     return {
         table.name: next(iter(view.execute(count_rows(table), (key,))))[0]
-        for table in EXPORTED.values()
+        for table in exported_tables()
         if table.run is not None
     }
 
@@ -117,8 +124,8 @@ def import_runs(database: Database, source: BinaryIO) -> Imported:
                 runs += 1
             else:
                 _, name, rows = frame
-                new = frames.fit(EXPORTED[name], rows)
-                database.write(partial(_import_rows, EXPORTED[name], new))
+                new = frames.fit(TABLES[name], rows)
+                database.write(partial(_import_rows, TABLES[name], new))
         if frame[1] != runs:
             raise _damaged(f"it should have {frame[1]} runs, and has {runs}")
     return Imported(taken, runs - taken)
@@ -142,8 +149,10 @@ def _import_run(
     numbers: dict[int, int] = {}
     frames.seek(0)
     for name, rows in msgpack.Unpacker(frames, max_buffer_size=0):
-        if EXPORTED[name].batch is not None:
-            _renumber(EXPORTED[name], rows, numbers, transaction)
+        if name == "results":
+            _renumber_results(rows, transaction)
+        if TABLES[name].batch is not None:
+            _renumber(TABLES[name], rows, numbers, transaction)
         transaction.add(name, rows)
     return True
 
@@ -156,6 +165,13 @@ def _renumber(table: Table, rows: Rows, numbers: dict[int, int], transaction: Tr
         numbers.update((row[place], number) for row, (number,) in zip(rows, fresh, strict=True))
     for row in rows:
         row[place] = numbers[row[place]]
+
+
+def _renumber_results(rows: Rows, transaction: Transaction) -> None:
+    place = TABLES["results"].columns.index(TABLES["results"].result or "")
+    fresh = transaction.rows("new_results", (len(rows),))
+    for row, (number,) in zip(rows, fresh, strict=True):
+        row[place] = number
 
 
 def _import_rows(table: Table, rows: Rows, transaction: Transaction) -> None:
@@ -185,8 +201,8 @@ class _Frames:
 
     def rows_of_run(self) -> Iterator[tuple[str, Rows]]:
         """Table and rows of the frames up to the next run."""
-        while (frame := self.take())[0] == "rows" and EXPORTED[frame[1]].run is not None:
-            yield frame[1], self.fit(EXPORTED[frame[1]], frame[2])
+        while (frame := self.take())[0] == "rows" and TABLES[frame[1]].run is not None:
+            yield frame[1], self.fit(TABLES[frame[1]], frame[2])
         self._next = frame
 
     def fit(self, table: Table, rows: Rows) -> Rows:

@@ -108,7 +108,8 @@ def _remove(keys: list[int], moment: int, transaction: Transaction) -> int:
 
 
 def remove_run(transaction: Transaction, key: int) -> None:
-    """Remove all rows of a run."""
+    """Remove all rows of a run; cache keys lead to its results no more."""
+    transaction.change("drop_cache_keys", [(key,)])
     for table in reversed(TABLES.values()):
         if table.run is not None:
             transaction.execute_many(delete_rows(table), [(key,)])

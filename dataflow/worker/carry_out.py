@@ -16,7 +16,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataflow.clock import ticks_ns
 from dataflow.errors import TaskRunTimeoutError
@@ -43,6 +43,9 @@ from dataflow.worker.loading import loading_ns
 from dataflow.worker.run_logs import capture_loggers, capture_prints
 from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
 from dataflow.worker.timeouts import call_with_timeout
+
+if TYPE_CHECKING:
+    from dataflow.worker.persisting import Persister
 
 Pack = Callable[[list[Any], bool], Column]
 _STAY_BYTES = 1_000_000
@@ -107,6 +110,7 @@ class BatchCarrier:
             batch, self.values, self.attempts, self.names, log_line or self.logs.append
         )
         self.context.records, self.context.shown = self.records, self.shown
+        self.persister = persister_of(self) if batch.keeps else None
 
     def carry_out(self) -> BatchReport:
         """Make the calls until they are done or the time is up; never raises for a user's error."""
@@ -152,7 +156,7 @@ class BatchCarrier:
             None if self.pack is as_objects else self.fail_unpicklable,
         )
         self.large = inputs.large
-        invokers = [self.invoker(task) for task in batch.tasks]
+        invokers = [self.invoker(task, number) for number, task in enumerate(batch.tasks)]
         return expand(batch, invokers, inputs)
 
     def name_of(self, position: int) -> str:
@@ -160,7 +164,7 @@ class BatchCarrier:
         place = place_of(self.batch.tasks, self.batch.body, position)
         return self.names.get(position) or place.default_name
 
-    def invoker(self, task: TaskLike) -> Function:
+    def invoker(self, task: TaskLike, number: int) -> Function:
         """The function that makes one call of a task, with all that its options ask for."""
         function = task.fn
         if task.kind == "generator":
@@ -169,6 +173,8 @@ class BatchCarrier:
             function = self._limited(function, task.timeout_seconds)
         if task.run_name is not None:
             function = self._named(function, task)
+        if self.persister is not None:
+            function = self.persister.noting(function, number, task)
         holding = getattr(task, "holding", None)
         if holding is not None and not task.kind.startswith("async"):
             function = _held(function, holding)
@@ -412,7 +418,15 @@ class BatchCarrier:
         first, stop = (calls[0], calls[-1] + 1) if calls else (self.told, self.told)
         among = calls if isinstance(calls, range) else frozenset(calls)
         packing = clock()
-        values = self._pack(first, stop, among, pack)
+        persister = self.persister
+        values, results = None, []
+        if persister is None or not persister.drops_values:
+            values = self._pack(first, stop, among, pack)
+        if persister is not None and calls:
+            results = persister.persist(calls)
+            if persister.drops_values:
+                kept = list(chain.from_iterable(self.kept_positions(first, stop)))
+                values = persister.stored(results, kept)
         packed = clock()
         self.mark_told(calls)
         started = self.started_between(first, stop)
@@ -438,6 +452,7 @@ class BatchCarrier:
             # runs inside these calls are told of with them: their worker may die meanwhile
             records=[*_taken(self.shown), *(_taken(self.records) if calls or final else ())],
             dropped=tuple(sorted(self.dropped(first, stop))),
+            results=results,
             large=_of(self.large, among),
             final=final,
             loading_ns=self.loading_ns,
@@ -581,6 +596,13 @@ def _picked(values: list[Any], positions: list[Sequence[int]]) -> list[Any]:
         else:
             picked += map(values.__getitem__, each)
     return picked
+
+
+def persister_of(carrier: BatchCarrier) -> Persister:
+    """What persists the results of a batch."""
+    from dataflow.worker.persisting import Persister
+
+    return Persister(carrier)
 
 
 class NotNow(Exception):

@@ -49,12 +49,6 @@ def test_with_options_in_loops() -> None:
     assert double.timeout_seconds is None
 
 
-def test_cache_options_are_accepted_and_say_that_they_do_nothing_yet() -> None:
-    with pytest.warns(UserWarning, match="refresh_cache"):
-        varied = double.with_options(refresh_cache=True)
-    assert flow(lambda: varied.submit(2), name="uncached")() == 4
-
-
 @flow
 def inner_runner():
     return double.map([1, 2])

@@ -87,9 +87,13 @@ def test_the_list_of_tables_is_the_schema(store, dialect):
         assert table.run in (None, *table.columns)
 
 
+OF_ONE_STORE = {"cache_keys", "key_leases"}
+"""What is neither exported nor imported: without it, what it leads to is computed again."""
+
+
 def test_the_schema_is_the_list_of_tables(tmp_path):
     with contextlib.closing(open_store(tmp_path / "runs.db")) as store:
         names = store._database.read(  # type: ignore[attr-defined]
             lambda view: list(view.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
         )
-    assert {name for (name,) in names} == TABLES.keys()
+    assert {name for (name,) in names} == TABLES.keys() | OF_ONE_STORE

@@ -75,11 +75,11 @@ def test_from_every_version_to_the_same_schema(tmp_path):
     open_store(fresh).close()
     migrations = load_migrations("sqlite")
     assert max(migrations) == latest_version("sqlite") == LATEST
-    for version in range(1, LATEST + 1):
+    for version in migrations:
         path = tmp_path / f"version-{version}.db"
         with contextlib.closing(sqlite3.connect(path)) as connection:
-            for migration in list(migrations.values())[:version]:
-                connection.executescript(migration)
+            for number in range(1, version + 1):
+                connection.executescript(migrations.get(number, ""))
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {version}")
             connection.commit()

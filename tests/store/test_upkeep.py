@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from dataflow.clock import datetime_of
+from dataflow.model.records import ResultRecord
 from dataflow.model.states import StateCode
 from dataflow.store.database import Transaction
 from dataflow.store.run_store import RunStore
@@ -23,7 +24,9 @@ from tests.store.samples import (
 )
 
 DAY = 24 * 3600 * 10**9
-OF_RUNS = {name: table for name, table in TABLES.items() if table.run is not None}
+OF_RUNS = {
+    name: table for name, table in TABLES.items() if table.run is not None and not table.stays
+}
 
 
 def write_run(store: RunStore, ended_day: int | None, **changes) -> str:
@@ -34,7 +37,8 @@ def write_run(store: RunStore, ended_day: int | None, **changes) -> str:
         [run_record(run_id, **changes), *beginning(run_id)[1:], *portion(run_id, 0), timing]
     )
     shown = artifact_record(0, artifact_id=run_id, run_id=run_id)
-    store.write([run_record(run_id, **changes), shown])
+    kept = ResultRecord(run_id, 0, range(2), range(2), "/kept", run_id, "pickle", T0)
+    store.write([run_record(run_id, **changes), shown, kept])
     if ended_day is not None:
         store.write([run_state(run_id, StateCode.COMPLETED, T0 + ended_day * DAY)])
     return run_id

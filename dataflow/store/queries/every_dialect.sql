@@ -140,6 +140,61 @@ ORDER BY timestamp_ns, sequence, id LIMIT ?;
 -- When a run ended, if it has: asked again before it is removed.
 SELECT ended_ns FROM runs WHERE key = ?;
 
+-- name: put_cache_key
+-- Which result a cache key leads to from now on.
+INSERT INTO cache_keys (key, run, result, number, expires_ns) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET
+    run = excluded.run, result = excluded.result, number = excluded.number,
+    expires_ns = excluded.expires_ns;
+
+-- name: drop_cache_keys
+-- No key leads to the results of a run any more.
+DELETE FROM cache_keys WHERE run = ?;
+
+-- name: results
+-- Where the results of a run are, in the order of writing.
+SELECT node, start, stop, first, storage, object, serializer, made_by, source, elements, numbers,
+    digests
+FROM results WHERE run = ? ORDER BY id;
+
+-- name: results_around
+-- The rows that may have one element (or, under node -1, one single call), the newest first.
+SELECT node, start, stop, first, storage, object, serializer, made_by, source, elements, numbers,
+    digests
+FROM results WHERE run = ? AND node = ? AND start <= ? AND stop > ? ORDER BY id DESC;
+
+-- name: cached_results
+-- Which results cache keys lead to, as far as they may still be taken; the keys are put in.
+SELECT key, result, number FROM cache_keys
+WHERE (expires_ns IS NULL OR expires_ns > ?) /*conditions*/;
+
+-- name: result_object
+-- The object that a row of results is about, and the run that made it.
+SELECT storage, object, serializer, coalesce(made_by, run_id)
+FROM results JOIN runs ON runs.key = results.run WHERE id = ?;
+
+-- name: take_lease
+-- A run begins to compute what a key leads to, if nobody else does.
+INSERT INTO key_leases (key, holder, expires_ns) VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, expires_ns = excluded.expires_ns
+WHERE key_leases.expires_ns < ? RETURNING 1;
+
+-- name: renew_leases
+-- A run goes on with what it computes.
+UPDATE key_leases SET expires_ns = ? WHERE holder = ?;
+
+-- name: drop_lease
+-- Nobody computes what a key leads to any more.
+DELETE FROM key_leases WHERE key = ?;
+
+-- name: drop_leases
+-- A run computes nothing any more.
+DELETE FROM key_leases WHERE holder = ?;
+
+-- name: any_lease
+-- Whether anyone has a lease.
+SELECT 1 FROM key_leases LIMIT 1;
+
 -- name: old_runs
 -- Runs that ended before a moment, oldest first, but for those that a later run is above.
 WITH RECURSIVE kept (run_id) AS (

@@ -68,3 +68,7 @@ SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) * 1000;
 -- name: snapshot
 -- Which transactions can be seen: it is another one after any of them that writes.
 SELECT pg_current_snapshot()::text;
+
+-- name: new_results
+-- Numbers for so many rows of results.
+SELECT nextval('result_numbers') FROM generate_series(1, ?);

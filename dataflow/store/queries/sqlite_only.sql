@@ -26,3 +26,10 @@ ORDER BY id LIMIT ?;
 -- name: now_ns
 -- The time by the clock of the machine, to a part of a millisecond.
 SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000;
+
+-- name: new_results
+-- Numbers for so many rows of results (the write lock is held).
+WITH RECURSIVE numbers (number) AS (
+    SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < ?
+)
+SELECT number + (SELECT coalesce(max(id), 0) FROM results) FROM numbers ORDER BY number;

@@ -1,0 +1,128 @@
+"""What an earlier attempt at a run, or an earlier process, left of it.
+
+Nodes line up by their keys, elements by their index. A result is taken again if the code of its
+task and the hash of what its call gets are the same as then; for all else it is counted why not.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any
+
+from dataflow.hashing.calls import NO_DIGEST
+from dataflow.store.run_store import RunStore
+from dataflow.store.stored_results import ResultObject, ResultPlace, ResultsSummary
+
+BY_KEY = b"by its cache key"
+"""Stands for the source of results whose digests are their cache keys."""
+
+_UNKNOWN = "had not finished before"
+_INPUTS = "get other inputs now"
+_UNHASHABLE = "get what cannot be hashed"
+_SOURCE = "are of a task whose code has changed"
+_LOST = "had a result that is gone or damaged"
+_Place = tuple[ResultsSummary, int]
+
+
+class EarlierRun:
+    """The nodes and results of a run as the store has them.
+
+    Args:
+        store: where it is recorded.
+        run_id: the run.
+        reuse_changed: whether results count though the code of their task has changed.
+    """
+
+    def __init__(self, store: RunStore, run_id: str, reuse_changed: bool = False) -> None:
+        self.run_id = run_id
+        self.reuse_changed = reuse_changed
+        self.reused = 0
+        self.missed: Counter[str] = Counter()
+        nodes = store.nodes(run_id)
+        self.ids = {(node.key, node.kind): node.node for node in nodes}
+        self.children = {node.key: node.child_run_id for node in nodes if node.child_run_id}
+        self._lock = threading.Lock()
+        self._numbers = {node.key: node.node for node in nodes}
+        self._rows: dict[int, list[ResultsSummary]] = {}
+        self._calls: dict[int, _Place] = {}
+        self._elements: dict[int, dict[int, _Place]] = {}
+        self._objects: dict[int, ResultObject] = {}  # by id() of a row
+        for row in store.results(run_id):
+            if row.node >= 0:
+                self._rows.setdefault(row.node, []).append(row)
+            else:
+                self._calls.update((call, (row, at)) for at, call in enumerate(row.elements))
+
+    def take(
+        self, key: str, element: int, digest: bytes, source: bytes, cache_key: bytes
+    ) -> ResultPlace | None:
+        """The result of an element of a node; None: it has to be computed.
+
+        Args:
+            key, element: the node, and which of its elements.
+            digest: the hash of what the call gets.
+            source: the hash of the task's source.
+            cache_key: its cache key, or zeros.
+        """
+        with self._lock:
+            found = self._find(key, element)
+            reason = self._obstacle(found, digest, source, cache_key)
+            if reason is not None:
+                self.missed[reason] += 1
+                return None
+            self.reused += 1
+        assert found is not None
+        row, at = found
+        result_object = self._objects.get(id(row))
+        if result_object is None:
+            result_object = self._objects[id(row)] = row.object_of(self.run_id)
+        return result_object, row.numbers[at]
+
+    def _find(self, key: str, element: int) -> _Place | None:
+        node = self._numbers.get(key)
+        if node is None:
+            return None
+        elements = self._elements.get(node)
+        if elements is None:
+            elements = self._elements[node] = {
+                each: (row, at)
+                for row in self._rows.pop(node, ())
+                for at, each in enumerate(row.elements)
+            }
+            if node in self._calls:
+                elements[0] = self._calls[node]
+        return elements.get(element)
+
+    def _obstacle(
+        self, found: _Place | None, digest: bytes, source: bytes, cache_key: bytes
+    ) -> str | None:
+        if found is None:
+            return _UNKNOWN
+        row, at = found
+        if row.source == BY_KEY:
+            return None if row.digest(at) == cache_key != NO_DIGEST else _INPUTS
+        if row.source != source and not self.reuse_changed:
+            return _SOURCE
+        if digest == NO_DIGEST:
+            return _UNHASHABLE
+        return None if row.digest(at) == digest else _INPUTS
+
+    def lost(self) -> None:
+        """A result that was taken turned out to be gone or damaged."""
+        with self._lock:
+            self.reused -= 1
+            self.missed[_LOST] += 1
+
+    def summary(self) -> str:
+        """How many results were reused, and why others were not."""
+        text = f"{self.reused} result{'' if self.reused == 1 else 's'} of before reused"
+        if not self.missed:
+            return text
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.missed.most_common())
+        return f"{text}; computed: {reasons}"
+
+
+def resumed_ids(earlier: Any, run_id: str) -> dict[tuple[str, str], int] | None:
+    """The numbers that nodes of a run have already; None: it has none."""
+    return earlier.ids if earlier is not None and earlier.run_id == run_id else None

@@ -1,0 +1,143 @@
+"""A run goes on where it stopped: its body runs again, what it had finished is not done again."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dataflow.clock import now_ns
+from dataflow.errors import ResultMissing, ResumeError
+from dataflow.execution.earlier_run import EarlierRun
+from dataflow.execution.run_results import RunResults
+from dataflow.hashing.calls import NO_DIGEST
+from dataflow.model.arguments import ATOMS
+from dataflow.model.records import FLOW_RESULT, RunStateRecord
+from dataflow.model.states import State, StateCode
+from dataflow.process_ids import ProcessId
+from dataflow.storage.result_storage import open_storage
+from dataflow.storage.stored_result import stored_result
+from dataflow.store.run_store import RunStore, open_store
+from dataflow.store.summaries import RunSummary
+from dataflow.worker import pickling
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A run that goes on.
+
+    Attributes:
+        summary: the run as it stopped.
+        earlier: what it left.
+    """
+
+    summary: RunSummary
+    earlier: EarlierRun
+
+    def records(self) -> list[RunStateRecord]:
+        """The states that it enters before it is running again."""
+        summary, now = self.summary, now_ns()
+        count = summary.run_count
+        states = []
+        if not summary.state.is_final() and not summary.state.is_paused():
+            message = f"The process of the run ({summary.host}, {summary.pid}) has vanished."
+            code = StateCode.CRASHED
+            states.append(RunStateRecord(summary.run_id, code, "Crashed", message, now, count))
+        resuming = StateCode.RESUMING
+        states.append(RunStateRecord(summary.run_id, resuming, "Resuming", None, now, count))
+        return states
+
+
+def find_run_to_resume(flow: Any, wanted: str, reuse_changed: bool) -> Resumption:
+    """The run that is to go on.
+
+    Raises:
+        RunNotFound: no run goes by that id or name, or several do.
+        ResumeError: it is another flow's, has completed, or still runs.
+    """
+    store = open_store()
+    store.control.crash_vanished()
+    summary = store.run(wanted)
+    if summary.flow_name != flow.name:
+        raise ResumeError(
+            f"Run {summary.name!r} is one of the flow {summary.flow_name!r}, not of {flow.name!r}.",
+            hint=f"If the flow was renamed, keep its name: @flow(name={summary.flow_name!r}).",
+            run_id=summary.run_id,
+        )
+    _refuse_unless_stopped(summary, store.control.driver(summary.run_id))
+    return Resumption(summary, EarlierRun(store, summary.run_id, reuse_changed))
+
+
+def _refuse_unless_stopped(summary: RunSummary, driver: ProcessId | None) -> None:
+    if summary.state.is_completed():
+        raise ResumeError(
+            f"Run {summary.name!r} has completed: there is nothing to resume.",
+            hint="Call the flow to run it again.",
+            run_id=summary.run_id,
+        )
+    if driver is None:
+        return
+    hint = "Wait for its end, or end that process."
+    if summary.state.is_paused():
+        hint = f"It waits for somebody: dataflow runs resume {summary.name}, or resume_flow_run."
+    raise ResumeError(
+        f"Run {summary.name!r} is still {summary.state.name}, in process {driver.pid}.",
+        hint=hint,
+        run_id=summary.run_id,
+    )
+
+
+def parameters_of(flow: Any, summary: RunSummary) -> dict[str, Any]:
+    """The parameters that a run was given.
+
+    Raises:
+        ResumeError: they were not kept.
+    """
+    results = RunResults().within(flow.results, True)
+    if results.persists_by_itself:
+        try:
+            data = open_storage(results.keep_of(flow.results).storage).read(_name(summary.run_id))
+            found: dict[str, Any] = pickle.loads(data)
+            return found
+        except ResultMissing:
+            pass
+    return summary.parameters
+
+
+def keep_parameters(results: RunResults, run_id: str, parameters: Mapping[str, Any]) -> None:
+    """Keep the parameters of a run that JSON does not take, so that it can be resumed."""
+    if all(type(value) in ATOMS for value in parameters.values()):
+        return
+    try:
+        data = pickling.dumps(dict(parameters))
+    except Exception:  # a client, a lock: the body asks for them when it is resumed
+        return
+    open_storage(results.keep_of(results.options).storage).write(_name(run_id), [data])
+
+
+def _name(run_id: str) -> str:
+    return f"{run_id}/parameters"
+
+
+def earlier_subflow(
+    store: RunStore, run_id: str, digest: bytes, source: bytes, reuse_changed: bool
+) -> tuple[Resumption, State[Any] | None]:
+    """What there is of a subflow that ran before.
+
+    Returns:
+        How it goes on; and its state, if it has completed and its result was kept.
+    """
+    summary = store.run(run_id)
+    going_on = Resumption(summary, EarlierRun(store, run_id, reuse_changed))
+    if not summary.state.is_completed():
+        return going_on, None
+    for row in store.results(run_id):
+        is_same = row.source == source or reuse_changed
+        if row.node == FLOW_RESULT and row.digest(0) == digest != NO_DIGEST and is_same:
+            kept = stored_result((row.object_of(run_id), row.numbers[0]))
+            try:
+                return going_on, State.of_code(StateCode.COMPLETED, data=kept.load())
+            except ResultMissing:
+                break
+    return going_on, None

@@ -1,0 +1,1 @@
+"""Where results are kept: folders and object stores behind one protocol, packs, serializers."""

@@ -1,0 +1,8 @@
+-- Who computes what a cache key leads to, where only one at a time shall.
+
+CREATE TABLE key_leases (
+    key BLOB PRIMARY KEY,
+    holder TEXT NOT NULL,
+    expires_ns INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX key_leases_by_holder ON key_leases (holder);

@@ -1,0 +1,129 @@
+"""The places where results are kept: all keep the same promises."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+
+import numpy
+import pandas
+import pyarrow
+import pytest
+
+from dataflow.errors import DefinitionError, MissingExtra, ResultMissing, StorageError
+from dataflow.storage.result_storage import open_storage, storage_url
+from dataflow.storage.serializers import Serializer, find_serializer
+
+
+@pytest.fixture(params=["folder", "file", "memory"])
+def storage(request, tmp_path):
+    urls = {
+        "folder": str(tmp_path / "kept"),
+        "file": f"file://{tmp_path}/kept",
+        "memory": f"memory://{uuid.uuid4()}",
+    }
+    return open_storage(urls[request.param])
+
+
+def test_objects_are_read_whole_and_in_part(storage):
+    storage.check()
+    storage.write("a/b", [b"first", memoryview(b"second"), bytearray(b"third")])
+    assert storage.read("a/b") == b"firstsecondthird"
+    assert storage.read("a/b", 5, 6) == b"second"
+    assert storage.read("a/b", 11) == b"third"
+    assert storage.size("a/b") == 16
+
+
+def test_an_object_replaces_the_one_before(storage):
+    storage.write("a", [b"one"])
+    storage.write("a", [b"two"])
+    assert storage.read("a") == b"two"
+
+
+@pytest.mark.parametrize("ask", ["read", "size"])
+def test_what_is_not_there_is_missing(storage, ask):
+    with pytest.raises(ResultMissing, match="not there any more"):
+        getattr(storage, ask)("nothing/here")
+
+
+def test_many_parts(storage):
+    parts = [b"%05d" % number for number in range(2_000)]
+    storage.write("many", parts)
+    assert storage.read("many") == b"".join(parts)
+
+
+def test_nobody_sees_half_an_object(tmp_path):
+    storage = open_storage(str(tmp_path))
+    contents = {b"a" * 500_000, b"b" * 500_000}
+    seen = set()
+    storage.write("same", [b"a" * 500_000])
+
+    def write():
+        for content in list(contents) * 10:
+            storage.write("same", [content[:100_000], content[100_000:]])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        seen.add(storage.read("same"))
+    writer.join()
+    assert seen <= contents
+    assert [path.name for path in tmp_path.iterdir()] == ["same"]
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    storage = open_storage(str(tmp_path / "file" / "kept"))
+    for act in (storage.check, lambda: storage.write("a", [b"x"])):
+        with pytest.raises(StorageError, match="cannot be used"):
+            act()
+
+
+def test_urls_that_are_none():
+    with pytest.raises(StorageError, match="cannot be used"):
+        open_storage("nonsense://place")
+    with pytest.raises(StorageError, match="not int"):
+        storage_url(3)
+
+
+def test_a_missing_library_says_what_to_install():
+    with pytest.raises(MissingExtra, match=r"dataflow-runtime\[s3\]"):
+        open_storage("s3://bucket")
+
+
+# --- serializers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["parquet", "arrow", "compressed/parquet"])
+def test_frames_and_tables(name):
+    serializer = find_serializer(name)
+    frame = pandas.DataFrame({"x": numpy.arange(5), "y": list("abcde")}, index=range(5, 10))
+    pandas.testing.assert_frame_equal(serializer.loads(serializer.dumps(frame)), frame)
+    table = pyarrow.table({"x": [1, None]})
+    assert serializer.loads(serializer.dumps(table)) == table
+    with pytest.raises(TypeError, match="only DataFrames and Arrow tables"):
+        serializer.dumps([1])
+
+
+class Loud(Serializer):
+    name = "loud"
+
+    def dumps(self, value):
+        return str(value).upper().encode()
+
+    def loads(self, data):
+        return data.decode()
+
+
+def test_a_serializer_of_ones_own_is_known_by_name_and_class():
+    for wanted in ("loud", Loud, Loud()):
+        assert find_serializer(wanted).dumps("a") == b"A"
+    assert find_serializer("compressed/loud").full_name == "compressed/loud"
+
+
+def test_what_is_no_serializer_is_refused():
+    with pytest.raises(DefinitionError, match="no serializer 'xml'") as caught:
+        find_serializer("xml")
+    assert "parquet" in str(caught.value)
+    with pytest.raises(DefinitionError, match="not int"):
+        find_serializer(3)
