@@ -112,7 +112,7 @@ def test_what_does_not_fit_leaves_it_paused(capsys: pytest.CaptureFixture[str]) 
     assert main(["runs", "resume", name, "--input", '{"limit": 5, "name": "y"}']) == 0
     assert name in capsys.readouterr().out
     assert result() == Answer(limit=5, name="y")
-    assert main(["runs", "resume", name]) == 1
+    assert main(["runs", "resume", name, "--input", "{}"]) == 1
     assert "is not paused" in capsys.readouterr().err
 
 
