@@ -35,7 +35,7 @@ _DASK = Peer(
     "Dask futures",
     "dask",
     environment="dask",
-    requirements=("dask[distributed]", "numpy", "pandas"),
+    requirements=("dask[distributed]", "numpy", "pandas", "pyarrow"),
     shares_process=True,
     remark="`LocalCluster` of processes, no dashboard; its scheduler is in the measured process",
 )

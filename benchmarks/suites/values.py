@@ -46,8 +46,8 @@ ROWS: tuple[Row, ...] = tuple(
 
 NOTES: tuple[str, ...] = (
     "n is the bytes of one value. A chain is a task that makes a value, 8 that copy it and add "
-    "1 in place, and one that sums it; into one sum go 8 values of as many tasks. It is the second "
-    "time: workers have imported what they need and touched the memory; the sum is checked.",
+    "1 in place, and one that sums it; into one sum go 8 values of as many tasks. The best of 4 "
+    "times: workers have imported what they need and touched the memory; the sum is checked.",
     "over a copy of what is read: the seconds ÷ the time that `numpy.copy` of 8 such arrays takes "
     "in the same process, at best. Copying and adding are two passes already.",
     "over the same calls here: the seconds ÷ the time of the same calls, one after another, in the "

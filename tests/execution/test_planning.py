@@ -238,7 +238,9 @@ def test_a_run_tells_the_next_plan_how_long_its_tasks_take() -> None:
         after = only_submitted.plan()
         assert after.runner == "processes"
         assert after.slots == 2
-        assert stage_of(after, "nap").seconds == pytest.approx(0.02, rel=0.5)
+        took = stage_of(after, "nap").seconds
+        assert took is not None
+        assert took >= 0.02  # longer on a machine that is busy
         assert after.seconds is not None
         assert after.least_seconds is not None
         assert 0.04 <= after.least_seconds <= after.seconds
