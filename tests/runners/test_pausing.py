@@ -17,7 +17,7 @@ from dataflow import (
     task,
 )
 from dataflow.cli import main
-from dataflow.errors import FlowPauseTimeout, MissingContextError, NotPausedError
+from dataflow.errors import FlowPauseTimeout, MissingContextError, NotPausedError, ResumeError
 from tests.runners.programs import wait_until
 from tests.runners.stored import run_of
 
@@ -114,6 +114,20 @@ def test_what_does_not_fit_leaves_it_paused(capsys: pytest.CaptureFixture[str]) 
     assert result() == Answer(limit=5, name="y")
     assert main(["runs", "resume", name, "--input", "{}"]) == 1
     assert "is not paused" in capsys.readouterr().err
+
+
+def test_a_paused_run_is_not_begun_again_beside_itself() -> None:
+    @flow(task_runner="inline")
+    def whole():
+        pause_flow_run()
+        return "once"
+
+    result = begin(whole)
+    with pytest.raises(ResumeError, match="still Paused") as caught:
+        whole.resume(run_of(whole).id)
+    assert "resume_flow_run" in (caught.value.hint or "")
+    resume_flow_run(run_of(whole).id)
+    assert result() == "once"
 
 
 def test_a_pause_that_lasts_too_long_fails_the_run() -> None:

@@ -70,6 +70,16 @@ def test_a_run_is_driven_until_it_ends(store: RunStore) -> None:
     assert store.control.driver("a") is None
 
 
+def test_a_run_that_goes_on_is_driven_by_who_took_it_up(store: RunStore) -> None:
+    add(store, "a", GONE)
+    again = run_record("a", driver=this_process(), created_ns=time.time_ns())
+    codes = (StateCode.CRASHED, StateCode.RESUMING, StateCode.RUNNING)
+    store.write([again, *(state("a", code) for code in codes)])
+    assert store.control.driver("a") == this_process()
+    assert store.control.wanted(this_process()) == []
+    assert store.control.crash_vanished() == []
+
+
 def test_only_runs_whose_process_is_gone_are_crashed(store: RunStore) -> None:
     add(store, "mine", this_process())
     add(store, "gone", GONE)
