@@ -309,7 +309,8 @@ def test_as_completed_while_the_map_is_running(runner: str) -> None:
 
 @flow
 def too_slow():
-    futures = [nap.submit(0.5), double.submit(1)]
+    futures = [nap.submit(2), double.submit(1)]
+    futures[1].wait()  # however long that takes on a machine that is busy
     found = []
     with pytest.raises(TimeoutError, match="1 futures"):
         for future in as_completed(futures, timeout=0.2):

@@ -211,9 +211,10 @@ def naps(folder: str, x: int) -> None:
         time.sleep(0.01)
 
 
-def _wait_for(path: Path) -> None:
+def _wait_for_any(folder: Path) -> None:
+    """Wait until some call has begun: which it is depends on how long earlier ones took."""
     deadline = time.monotonic() + 60
-    while not path.exists():
+    while not list(folder.glob("began-*")):
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
@@ -225,7 +226,7 @@ def test_cancelled_runs(runner: str, tmp_path: Path) -> None:
         naps.submit(str(tmp_path), 0)
         needs.submit(naps.submit(str(tmp_path), 1))
         works.map(naps.map(str(tmp_path), [2, 3, 4, 5, 6]))
-        _wait_for(tmp_path / "began-0")
+        _wait_for_any(tmp_path)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -234,9 +235,9 @@ def test_cancelled_runs(runner: str, tmp_path: Path) -> None:
     run = run_of(cancelled)
     assert_all_once()
     assert of(run.name) == ["running 1", "cancellation 1"]
-    assert of("naps-0") == ["running 1", "cancellation 1"]
-    for name in [f"naps-2[{at}]" for at in range(5)] + ["naps-1"]:
-        assert of(name) in ([], ["running 1", "cancellation 1"])
+    heard = [of(name) for name in [f"naps-2[{at}]" for at in range(5)] + ["naps-0", "naps-1"]]
+    assert ["running 1", "cancellation 1"] in heard
+    assert all(each in ([], ["running 1", "cancellation 1"]) for each in heard)
     for name in [f"works-0[{at}]" for at in range(5)] + ["needs-0"]:
         assert of(name) == []  # nobody has heard of them
     assert len(run.nodes()) == 5
