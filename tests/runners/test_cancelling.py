@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,12 @@ def pooled(runner: str) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where tasks leave files."""
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where tasks leave files; what still goes on in a thread after the test is told to end."""
     place = tmp_path / "files"
     place.mkdir()
-    return place
+    yield place
+    (place / "go").touch()
 
 
 def begun(folder: Path, x: int) -> bool:
