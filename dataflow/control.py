@@ -77,7 +77,9 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float = 3600.0) -> Any:
         FlowPauseTimeout: nobody has resumed it in time.
     """
     pause = Pause(wait_for_input, timeout)
-    return pause.wait_async() if _is_in_async_code() else pause.wait()
+    from dataflow.worker.async_calls import is_in_async_code
+
+    return pause.wait_async() if is_in_async_code() else pause.wait()
 
 
 def resume_flow_run(wanted: str, run_input: Any = None, *, store: str | Path | None = None) -> Run:
@@ -107,16 +109,6 @@ def _as_json(value: Any) -> str:
     from pydantic_core import to_json
 
     return to_json(value).decode()
-
-
-def _is_in_async_code() -> bool:
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _inside_worker(run: Run) -> RunFinishedError:

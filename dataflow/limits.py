@@ -87,7 +87,9 @@ def rate_limit(
         AcquireConcurrencySlotTimeoutError: it would take longer than that.
     """
     seconds = _reserve(_listed(names), _checked(occupy), timeout_seconds, strict)
-    if _is_in_async_code():
+    from dataflow.worker.async_calls import is_in_async_code
+
+    if is_in_async_code():
         return _sleep(seconds)
     time.sleep(seconds)
     return None
@@ -97,16 +99,6 @@ def _sleep(seconds: float) -> Awaitable[None]:
     import asyncio
 
     return asyncio.sleep(seconds)
-
-
-def _is_in_async_code() -> bool:
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _reserve(names: list[str], occupy: int, timeout_seconds: float | None, strict: bool) -> float:

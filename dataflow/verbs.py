@@ -27,21 +27,9 @@ def call(
     from dataflow.execution.async_call_in_place import call_task_async
 
     coroutine = call_task_async(task, args, kwargs, wait_for, return_state)
-    if _is_in_async_code():
-        return coroutine
-    from dataflow.worker.async_calls import run_coroutine
+    from dataflow.worker.async_calls import is_in_async_code, run_coroutine
 
-    return run_coroutine(coroutine)
-
-
-def _is_in_async_code() -> bool:
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return coroutine if is_in_async_code() else run_coroutine(coroutine)
 
 
 def submit(

@@ -27,16 +27,23 @@ from dataflow.worker.timeouts import timed_out
 _threads = threading.local()
 
 
-def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine to its end on this thread's loop, or beside it if that is running."""
+def is_in_async_code() -> bool:
+    """Whether an event loop runs in this thread: who is called from there may be awaited."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        runner = getattr(_threads, "runner", None)
-        if runner is None:
-            runner = _threads.runner = asyncio.Runner()
-        return runner.run(coroutine, context=contextvars.copy_context())
-    return _run_beside(coroutine)
+        return False
+    return True
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end on this thread's loop, or beside it if that is running."""
+    if is_in_async_code():
+        return _run_beside(coroutine)
+    runner = getattr(_threads, "runner", None)
+    if runner is None:
+        runner = _threads.runner = asyncio.Runner()
+    return runner.run(coroutine, context=contextvars.copy_context())
 
 
 def _run_beside(coroutine: Coroutine[Any, Any, Any]) -> Any:
