@@ -7,7 +7,6 @@ its task. Nothing is raised in whatever the thread does after the body.
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import sys
 import threading
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dataflow.execution.interruptions import Terminated
+from dataflow.worker.timeouts import raise_in_thread
 
 
 class Interruptible:
@@ -48,7 +48,7 @@ class Interruptible:
             pending = _pending.get(thread)
             if pending is not None and (not bodies or pending[0] is self):
                 del _pending[thread]
-                _raise_in(thread, None)
+                raise_in_thread(thread, None)
             if not bodies:
                 del _bodies[thread]
 
@@ -60,7 +60,7 @@ class Interruptible:
             elif self._thread is not None and self._thread not in _pending:
                 _pending[self._thread] = (self, error)
                 if not _signal_main(self._thread):
-                    _raise_in(self._thread, _Raiser)
+                    raise_in_thread(self._thread, _Raiser)
 
 
 _lock = threading.Lock()
@@ -102,13 +102,6 @@ class _Raiser(BaseException):
         """What is pending for this thread."""
         found = _pending.pop(threading.get_ident(), None)
         return super().__new__(cls) if found is None else found[1]
-
-
-def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
-    """Have an exception raised in a thread at its next line of Python; None: withdraw it."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind)
-    )
 
 
 def _task_canceller() -> Callable[[], object] | None:

@@ -86,7 +86,8 @@ def _call_in_thread(
     thread = threading.Thread(target=carry_out, name=f"{what} (timed)", daemon=True)
     thread.start()
     if not done.wait(seconds):
-        _raise_in(thread)
+        assert thread.ident is not None
+        raise_in_thread(thread.ident, Deadline)
         raise timed_out(what, seconds)
     value, error = outcome[0]
     if error is not None:
@@ -94,8 +95,8 @@ def _call_in_thread(
     return value
 
 
-def _raise_in(thread: threading.Thread) -> None:
-    if thread.ident is not None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident), ctypes.py_object(Deadline)
-        )
+def raise_in_thread(thread: int, kind: type[BaseException] | None) -> None:
+    """Have an exception raised in a thread at its next line of Python; None: withdraw it."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind)
+    )
