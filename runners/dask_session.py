@@ -23,8 +23,8 @@ from dataflow.clock import ticks_ns
 from dataflow.errors import DataflowError, ResultMissing, RunnerUnavailable
 from dataflow.execution.runner_protocol import Remaining, RunnerListener
 from dataflow.model.batches import Batch, BatchReport, Column
-from dataflow.worker.carry_out import failed_report
 from dataflow.worker.columns import PackedColumn
+from dataflow.worker.outcomes import failed_report
 from runners import dask_worker
 from runners.dask_boards import find_position, kill_workers
 from runners.dask_columns import RemoteColumn

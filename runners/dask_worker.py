@@ -24,8 +24,9 @@ from typing import Any
 from dataflow.model.batches import Batch, BatchReport, Column, Failure, MapBody
 from dataflow.worker.board import BATCH, Board
 from dataflow.worker.carry_batch import carrier_of
-from dataflow.worker.carry_out import BatchCarrier, NotNow
+from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import PackedColumn, pack
+from dataflow.worker.outcomes import NotNow
 from dataflow.worker.part_reports import part_reporter
 from runners.dask_boards import board_for
 from runners.dask_inputs import ConstantMissing, ask, load_batch

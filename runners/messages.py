@@ -9,7 +9,7 @@ from dataflow.clock import ticks_ns
 from dataflow.errors import InfrastructureError, TransferError
 from dataflow.model.batches import Batch, BatchReport, CallBody, RunInfo, TaskLike
 from dataflow.worker import pickling
-from dataflow.worker.carry_out import failed_report
+from dataflow.worker.outcomes import failed_report
 
 
 def dump_task(task: TaskLike) -> tuple[bytes, bytes]:

@@ -35,8 +35,8 @@ from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, Column
 from dataflow.worker.board import BATCH, BOARD_BYTES, DEADLINE, POSITION, culprit
-from dataflow.worker.carry_out import failed_report
 from dataflow.worker.columns import FileColumn, PackedColumn, write_file
+from dataflow.worker.outcomes import failed_report
 from runners.line import Line, LineWaiter
 from runners.messages import dump_batch, dump_task, load_report
 from runners.spare_files import SpareFiles

@@ -7,7 +7,7 @@ from typing import Any
 from dataflow.errors import MappingLengthMismatch, MappingMissingIterable
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.model.inputs import Aligned, Chunked, Gathered, Listed, Spread
-from dataflow.worker.carry_out import length_of
+from dataflow.worker.outcomes import length_of
 
 
 def find_length(node: MapNode) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dataflow.execution.lookups import Answer, Question
-from dataflow.execution.run_state import Lookup
+from dataflow.execution.state.outbox import Lookup
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.model.batches import Batch
 from dataflow.planner.bodies import BodyBuilder

@@ -13,7 +13,7 @@ from dataflow.graph.nodes import MapNode, Node, TaskNode
 from dataflow.model.batches import Attempt, Batch, BatchReport, CallBody, Failure, MapBody
 from dataflow.model.records import AttemptRecord, BatchRecord, LogRecord, NodeRecord
 from dataflow.model.states import StateCode
-from dataflow.worker.carry_out import worker_name
+from dataflow.worker.outcomes import worker_name
 
 _PLAIN_CODES = frozenset(
     (StateCode.COMPLETED, StateCode.CACHED, StateCode.SKIPPED, StateCode.ROLLED_BACK)

@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any
 
 from dataflow.execution.queues import Flight, RunnerQueue
-from dataflow.execution.run_state import RunState
+from dataflow.execution.state.run_state import RunState
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import CallNode, MapNode, Node, TaskNode
 from dataflow.model.batches import BatchReport

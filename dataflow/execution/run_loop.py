@@ -34,9 +34,10 @@ from dataflow.execution.queues import Flight, RunnerQueue
 from dataflow.execution.record_writer import RecordWriter
 from dataflow.execution.records_of import log_records
 from dataflow.execution.remaining import remaining_work
-from dataflow.execution.run_state import Lookup, RunState
 from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.runner_protocol import Runner
+from dataflow.execution.state.outbox import Lookup
+from dataflow.execution.state.run_state import RunState
 from dataflow.execution.task_hooks import call_running_hooks
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import MapNode, Node, TaskNode

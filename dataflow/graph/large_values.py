@@ -86,7 +86,7 @@ def sent_parameters(
         return sent, None
     try:
         column = snapshot(sent, shared=True)
-    except Exception:
+    except Exception:  # whatever the values' own code raises when they are pickled
         sent = {name: _picklable(value) for name, value in sent.items()}
         column = snapshot(sent, shared=True)
     return (sent, None) if column.nbytes <= _SMALL_BYTES else ({}, column)

@@ -68,7 +68,7 @@ class CallHasher:
         """The same; ``NO_DIGEST`` where an argument cannot be hashed."""
         try:
             return self.digest(args, kwargs)
-        except Exception:
+        except Exception:  # the arguments' own code may raise anything
             return NO_DIGEST
 
     def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -393,7 +393,7 @@ def short_text(value: Any) -> str:
     """``repr(value)`` on one line, cut to 200 characters; never raises."""
     try:
         text = _ShortRepr().repr(value)
-    except Exception:
+    except Exception:  # whatever a user's __repr__ raises
         text = f"<{type(value).__name__}>"
     if "\n" in text:
         text = " ".join(text.split())

@@ -64,7 +64,7 @@ def _pieces(values: Sequence[Any], serializer: Serializer) -> list[tuple[int, in
     if count > 1 and serializer.joins:
         try:
             parts = serializer.dump_parts(list(values))
-        except Exception:
+        except Exception:  # one of them cannot be dumped: alone, it shows which
             return [(at, 0, _dump(values, at, serializer)) for at in range(count)]
         nbytes = sum(memoryview(part).nbytes for part in parts)
         if nbytes <= _JOINT_BYTES:

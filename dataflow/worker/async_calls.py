@@ -19,8 +19,9 @@ from dataflow.model.states import State
 from dataflow.worker import failures as failing
 from dataflow.worker.board import noted
 from dataflow.worker.call_context import CallContext, current_call, place_of
-from dataflow.worker.carry_out import BatchCarrier, clock, code_of, error_of
+from dataflow.worker.carry_out import BatchCarrier, code_of, error_of
 from dataflow.worker.expand import Chain, Function
+from dataflow.worker.outcomes import clock
 from dataflow.worker.run_logs import log_target
 from dataflow.worker.timeouts import timed_out
 

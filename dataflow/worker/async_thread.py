@@ -16,7 +16,7 @@ from contextvars import Context
 
 from dataflow.model.batches import BatchReport
 from dataflow.worker.async_calls import AsyncBatchCarrier
-from dataflow.worker.carry_out import failed_report
+from dataflow.worker.outcomes import failed_report
 
 Done = Callable[[BatchReport], None]
 Cancel = Callable[[], object]

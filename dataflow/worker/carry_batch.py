@@ -8,8 +8,9 @@ from contextvars import Context
 from dataflow.model.batches import Batch, BatchReport, LogLine
 from dataflow.worker.board import Board
 from dataflow.worker.call_context import current_scope, occupies_slot
-from dataflow.worker.carry_out import BatchCarrier, Deliver, Pack
+from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import as_objects
+from dataflow.worker.outcomes import Deliver, Pack
 from dataflow.worker.part_reports import part_reporter
 
 Logged = Callable[[int, list[LogLine]], None]

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dataflow.worker.carry_out import BatchCarrier, Deliver, Pack, clock
+from dataflow.worker.carry_out import BatchCarrier
+from dataflow.worker.outcomes import Deliver, Pack, clock
 
 PART_SECONDS = 0.1
 

@@ -32,10 +32,10 @@ class Persister:
         drops_values: whether these do not stay in memory, but are read again when they are needed.
     """
 
-    def __init__(self, carrier: Any) -> None:
-        self.carrier = carrier
-        self.keeps = carrier.batch.keeps
-        keeps = [self.keeps.get(number) for number in range(len(carrier.batch.tasks))]
+    def __init__(self, outcomes: Any) -> None:
+        self.outcomes = outcomes
+        self.keeps = outcomes.batch.keeps
+        keeps = [self.keeps.get(number) for number in range(len(outcomes.batch.tasks))]
         self.drops_values = all(keep is not None and not keep.in_memory for keep in keeps)
         self._digests: dict[int, bytes] = {}
         self._names: dict[int, str] = {}
@@ -86,9 +86,9 @@ class Persister:
 
     def _by_task(self, calls: Sequence[int]) -> Iterable[tuple[Any, Sequence[int]]]:
         """The calls of each task whose results are kept, those that ended well."""
-        carrier = self.carrier
-        body = carrier.batch.body
-        codes = carrier.codes
+        outcomes = self.outcomes
+        body = outcomes.batch.body
+        codes = outcomes.codes
         each: list[tuple[int, Sequence[int]]]
         if isinstance(body, MapBody):
             width = len(body.stages)
@@ -111,8 +111,8 @@ class Persister:
                 yield keep, positions
 
     def _write(self, keep: Any, calls: Sequence[int], name: str | None) -> list[ResultPack]:
-        carrier = self.carrier
-        values = carrier.values
+        outcomes = self.outcomes
+        values = outcomes.values
         taken = (
             values[calls.start : calls.stop : calls.step]
             if isinstance(calls, range)
@@ -120,7 +120,7 @@ class Persister:
         )
         try:
             taken = list(map(opened, taken))
-            name, nbytes = keep.write(carrier.batch.run.run_id, taken, name)
+            name, nbytes = keep.write(outcomes.batch.run.run_id, taken, name)
         except StorageError as error:
             failure = failing.describe(error)
             for position in calls:
@@ -153,7 +153,7 @@ class Persister:
 
     def _refusal(self, keep: Any, position: int, error: Exception) -> SerializationError:
         found = SerializationError(
-            f"The result of task run {self.carrier.name_of(position)!r} cannot be persisted: the "
+            f"The result of task run {self.outcomes.name_of(position)!r} cannot be persisted: the "
             f"serializer {keep.serializer.full_name!r} does not take it "
             f"({type(error).__name__}: {error}).",
             hint="Return something else, or use another result_serializer, such as 'pickle'.",
@@ -162,10 +162,10 @@ class Persister:
         return found
 
     def _fail(self, position: int, failure: Any) -> None:
-        carrier = self.carrier
-        name = carrier.name_of(position)
-        carrier.codes[position] = StateCode.FAILED
-        carrier.failures[position] = replace(failure, source=name)
+        outcomes = self.outcomes
+        name = outcomes.name_of(position)
+        outcomes.codes[position] = StateCode.FAILED
+        outcomes.failures[position] = replace(failure, source=name)
 
     def stored(self, packs: Sequence[ResultPack], positions: Sequence[int]) -> Any:
         """A column of persisted results instead of one of values."""

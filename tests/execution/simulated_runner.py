@@ -18,7 +18,8 @@ from dataflow.execution.beginnings import (
     begun_when_handed_over,
 )
 from dataflow.execution.queues import Flight, RunnerQueue
-from dataflow.execution.run_state import Retry, RunState
+from dataflow.execution.state.outbox import Retry
+from dataflow.execution.state.run_state import RunState
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.model.batches import Batch, BatchReport, RunInfo
@@ -26,8 +27,9 @@ from dataflow.model.records import BatchRecord, Record
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.planner.cost_book import CostBook
 from dataflow.worker.async_calls import AsyncBatchCarrier
-from dataflow.worker.carry_out import BatchCarrier, Deliver
+from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import pack
+from dataflow.worker.outcomes import Deliver
 
 
 class ScriptedRunner:

@@ -1,0 +1,1 @@
+"""The state of runs: which node can begin, which has ended, and what follows from that."""
