@@ -38,6 +38,9 @@ class Settings:
     """Whether prints of flows and tasks that say nothing of it become log lines."""
     progress: str = "auto"
     """The progress display: ``auto``, ``bars``, ``plain`` or ``off``."""
+    spill_folder: str = ""
+    """Where the process pool puts large values when memory is short; empty means
+    ``<home>/spill``."""
     dask_connect_seconds: float = 10.0
     """How long a Dask scheduler may take to answer."""
     results_persist_by_default: bool = False

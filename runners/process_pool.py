@@ -5,8 +5,8 @@ dies is replaced, and what it had is reported lost, with the call that it was at
 writing down in memory shared with us. A call that does not end at its time limit is ended with its
 worker.
 
-Values of a megabyte and more are left in shared memory files: the flow's process only passes their
-names on.
+Values of a megabyte and more are left in files (``runners.value_files``): the flow's process only
+passes their names on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import mmap
 import os
 import pickle
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
@@ -35,11 +34,12 @@ from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, Column
 from dataflow.worker.board import BATCH, BOARD_BYTES, DEADLINE, POSITION, culprit
-from dataflow.worker.columns import FileColumn, PackedColumn, write_file
+from dataflow.worker.columns import FileColumn, PackedColumn
 from dataflow.worker.outcomes import failed_report
 from runners.line import Line, LineWaiter
 from runners.messages import dump_batch, dump_task, load_report
-from runners.spare_files import SpareFiles
+from runners.value_files import ValueFiles
+from runners.value_folders import make_folders
 from runners.worker_process import Order
 from runners.zygote import ANSWER, DIED, FORKED
 
@@ -51,7 +51,7 @@ _IDLE_SECONDS = 60.0
 _SPARE_SECONDS = 2.0
 _ZYGOTE = (
     "import sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; "
-    "from runners.zygote import main; main({fd}, {folder!r})"
+    "from runners.zygote import main; main({fd}, {folders!r})"
 )
 
 
@@ -80,14 +80,17 @@ class ProcessPool:
     Args:
         size: how many processes.
         listener: who is told what comes back.
+        memory_limit: bytes of values in shared memory at most; None: half of the memory.
     """
 
-    def __init__(self, size: int, listener: RunnerListener) -> None:
+    def __init__(
+        self, size: int, listener: RunnerListener, memory_limit: int | None = None
+    ) -> None:
         self.pid = os.getpid()
         self.size = size
         self.listener = listener
         self.closed = False
-        self.folder = _make_folder()
+        self.folders = make_folders(memory_limit)
         self.lock = threading.RLock()
         self.workers: list[_Worker] = []
         self.unforked: deque[_Worker] = deque()
@@ -98,7 +101,7 @@ class ProcessPool:
         self.moved_before = 0  # by workers that are gone
         self.idle_since: float | None = time.monotonic()
         self.waiter = LineWaiter()
-        self.spare = SpareFiles(self.folder, on_first=self.waiter.wake)
+        self.values = ValueFiles(self.folders, on_first_spare=self.waiter.wake)
         self._start_zygote()
         for _ in range(size):
             self._fork()
@@ -114,7 +117,7 @@ class ProcessPool:
             path=[p or str(Path.cwd()) for p in sys.path],
             argv=sys.argv,
             fd=theirs.fileno(),
-            folder=self.folder,
+            folders=tuple(self.folders),
         )
         self.zygote = subprocess.Popen(
             [sys.executable, "-c", code],
@@ -133,7 +136,7 @@ class ProcessPool:
         for end in (ours, theirs):
             with contextlib.suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        with tempfile.TemporaryFile(dir=self.folder) as file:
+        with tempfile.TemporaryFile(dir=self.folders.memory) as file:
             file.truncate(BOARD_BYTES)
             board = memoryview(mmap.mmap(file.fileno(), BOARD_BYTES)).cast("q")
             socket.send_fds(self.control, [FORKED], [theirs.fileno(), file.fileno()])
@@ -175,9 +178,8 @@ class ProcessPool:
         except subprocess.TimeoutExpired:
             self.zygote.kill()
             self.zygote.wait()
-        self.spare.close()
-        with contextlib.suppress(OSError):
-            Path(self.folder).rmdir()
+        self.values.spare.close()
+        self.folders.remove_empty()
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -235,15 +237,14 @@ class ProcessPool:
         if known is not None and known[0]() is column:
             return known[1]
         self.files += 1
-        path = f"{self.folder}/shared-{self.files}"
-        file = write_file(column, path, column.shared, self.spare.claim)
+        file = self.values.write(column, f"shared-{self.files}", column.shared)
         key = id(column)
         self.shared[key] = (weakref.ref(column, lambda _: self._forget(key)), file)
         return file
 
     def _forget(self, key: int) -> None:
         _, file = self.shared.pop(key)
-        self.spare.keep(file.path)
+        self.values.spare.keep(file.path)
 
     def _send(self, worker: _Worker, message: bytes) -> None:
         if not worker.line.send(message):
@@ -280,7 +281,7 @@ class ProcessPool:
             for worker in self.workers:
                 self.waiter.watch(worker.line)
             timeout = _WATCH_SECONDS if self.limited else _IDLE_SECONDS
-            if self.spare.has_any:
+            if self.values.spare.has_any:
                 timeout = min(timeout, _SPARE_SECONDS)
         for owner, events in self.waiter.wait(timeout):
             if owner is self:
@@ -299,8 +300,8 @@ class ProcessPool:
                 return
             now = time.monotonic()
             self.idle_since = self.idle_since or now
-            if self.spare.has_any and now - self.idle_since >= _SPARE_SECONDS:
-                self.spare.clear()
+            if self.values.spare.has_any and now - self.idle_since >= _SPARE_SECONDS:
+                self.values.spare.clear()
             if now - self.idle_since < _IDLE_SECONDS:
                 return
             self.closed = True
@@ -331,7 +332,7 @@ class ProcessPool:
     def _take_report(self, worker: _Worker, data: bytes) -> None:
         report = load_report(data)
         if isinstance(report.values, FileColumn):
-            weakref.finalize(report.values, self.spare.keep, report.values.path)
+            weakref.finalize(report.values, self.values.spare.keep, report.values.path)
         if report.final:
             with self.lock:
                 batch = worker.batches.pop(report.batch_id, None)
@@ -418,37 +419,3 @@ def _cause(status: int) -> str:
     with contextlib.suppress(ValueError):
         return f"it was ended by {signal.Signals(-status).name}"
     return f"it was ended by signal {-status}"
-
-
-def _make_folder() -> str:
-    """A folder for shared values, in memory where the system has such a place."""
-    memory = Path("/dev/shm")
-    parent = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
-    place = parent or Path(tempfile.gettempdir())
-    _remove_abandoned(place)
-    folder = tempfile.mkdtemp(prefix=f"dataflow-{os.getpid()}-", dir=place)
-    atexit.register(_remove_own, folder, os.getpid())
-    return folder
-
-
-def _remove_own(folder: str, owner: int) -> None:
-    if os.getpid() == owner:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_abandoned(place: Path) -> None:
-    """Remove the folders of processes that were killed."""
-    for folder in place.glob("dataflow-*-*"):
-        owner = folder.name.split("-")[1]
-        if owner.isdigit() and not _is_alive(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -1,7 +1,7 @@
 """Processes: tasks run in worker processes of this machine. The default.
 
-Large values stay in shared memory: the flow's process only passes their names on. A worker that
-dies is replaced, and what it was at runs again.
+Large values stay in shared memory, or on disk when that is short: the flow's process only passes
+their names on. A worker that dies is replaced, and what it was at runs again.
 """
 
 from __future__ import annotations
@@ -24,16 +24,25 @@ class ProcessPoolTaskRunner:
 
     Args:
         max_workers: how many processes; None: the settings' ``workers``, or one for each core.
+        memory_limit: how much of the values that tasks return may lie in shared memory, in bytes or
+            as text (``"4 GiB"``); what is beyond goes to disk. None: half of the memory, and less
+            when little of it is free.
+
+    Raises:
+        ValueError: a number of workers or a limit that cannot be.
     """
 
     name = "processes"
     shares_objects = False
     costs = RunnerCosts(dispatch_seconds=400e-6, target_seconds=0.05)
 
-    def __init__(self, max_workers: int | None = None) -> None:
+    def __init__(
+        self, max_workers: int | None = None, memory_limit: int | str | None = None
+    ) -> None:
         if max_workers is not None and max_workers < 1:
             raise ValueError(f"max_workers must be 1 or more, not {max_workers}.")
         self._size = max_workers or get_settings().workers or _cores()
+        self._memory_limit = _read_bytes(memory_limit)
         self._listener: RunnerListener | None = None
         self._lock = threading.RLock()
         self._pool: ProcessPool | None = None
@@ -43,7 +52,7 @@ class ProcessPoolTaskRunner:
         with self._lock:
             self._listener = listener
             if self._pool is None or self._pool.pid != os.getpid() or self._pool.closed:
-                self._pool = ProcessPool(self._size, listener)
+                self._pool = ProcessPool(self._size, listener, self._memory_limit)
                 weakref.finalize(self, self._pool.close)
             else:
                 self._pool.listener = listener
@@ -109,3 +118,18 @@ class ProcessPoolTaskRunner:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _read_bytes(limit: int | str | None) -> int | None:
+    if isinstance(limit, str):
+        from dask.utils import parse_bytes
+
+        try:
+            limit = parse_bytes(limit)
+        except ValueError:
+            raise ValueError(
+                f"memory_limit={limit!r} is no amount of memory: give bytes, or text as '4 GiB'."
+            ) from None
+    if limit is not None and limit < 0:
+        raise ValueError(f"memory_limit must be 0 or more, not {limit}.")
+    return limit

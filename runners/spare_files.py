@@ -50,7 +50,8 @@ class SpareFiles:
         with contextlib.suppress(OSError):  # it may be gone, and so may the folder
             size = Path(path).stat().st_size
             kept = sum(found for found, _ in self._files())
-            if size >= _LEAST_BYTES and kept + size <= self._most_bytes:
+            is_here = Path(path).parent == self._folder  # and not on disk
+            if is_here and size >= _LEAST_BYTES and kept + size <= self._most_bytes:
                 name = f"{_PREFIX}{size}-{os.getpid()}-{next(self._numbers)}"
                 Path(path).rename(self._folder / name)
                 if not self.has_any:
@@ -100,8 +101,13 @@ class SpareFiles:
     def _files(self) -> Iterator[tuple[int, Path]]:
         with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
             for entry in entries:
-                if entry.name.startswith(_PREFIX):
+                if is_spare(entry.name):
                     yield int(entry.name.split("-")[1]), Path(entry.path)
+
+
+def is_spare(name: str) -> bool:
+    """Whether a file of that name is one whose values nobody needs."""
+    return name.startswith(_PREFIX)
 
 
 def _most_bytes() -> int:

@@ -29,27 +29,28 @@ from typing import Any, NamedTuple
 from dataflow.model.batches import Batch, BatchReport, LogLine
 from dataflow.worker.board import BATCH, DEADLINE, NEVER, POSITION, Board
 from dataflow.worker.carry_batch import carrier_of
-from dataflow.worker.columns import PackedColumn, pack, write_file
+from dataflow.worker.columns import PackedColumn, pack
 from dataflow.worker.part_reports import part_reporter
 from runners.line import has_message, receive, send
 from runners.messages import unloadable_report
-from runners.spare_files import SpareFiles
+from runners.value_files import ValueFiles
+from runners.value_folders import Folders
 
 FILE_BYTES = 1_000_000
 _LOG_SECONDS = 0.1
 
 
-def main(connection: socket.socket, board: Board, folder: str) -> None:
+def main(connection: socket.socket, board: Board, folders: Folders) -> None:
     """Work until the flow's process hangs up.
 
     Args:
         connection: to the flow's process.
         board: shared with it: what this worker is at.
-        folder: where large values are put.
+        folders: where large values are put.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the flow's; it tells us what to do
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    worker = _Worker(connection, board, folder)
+    worker = _Worker(connection, board, folders)
     try:
         worker.work()
     except (ConnectionError, EOFError):
@@ -78,13 +79,12 @@ class Order(NamedTuple):
 
 
 class _Worker:
-    def __init__(self, connection: socket.socket, board: Board, folder: str) -> None:
+    def __init__(self, connection: socket.socket, board: Board, folders: Folders) -> None:
         self.connection = connection
         self.board = board
-        self.folder = folder
         self.tasks: dict[bytes, Any] = {}
         self.files = count(1)
-        self.spare = SpareFiles(folder)
+        self.values = ValueFiles(folders)
         self.lock = threading.Lock()
         self.logs = _LogStream(self)
         self.inbox: queue.SimpleQueue[Order | None] | None = None
@@ -218,7 +218,7 @@ class _Worker:
         self.send(("report", pickle.dumps(report, 5)))
 
     def pack(self, values: list[Any], exact: bool) -> Any:
-        """A column: in the message if it is small, else in shared memory."""
+        """A column: in the message if it is small, else in a file."""
         column = pack(values, exact)
         if column.nbytes < FILE_BYTES:
             return column
@@ -227,8 +227,7 @@ class _Worker:
         return self.write(column)
 
     def write(self, column: PackedColumn) -> Any:
-        path = f"{self.folder}/{os.getpid()}-{next(self.files)}"
-        return write_file(column, path, claim=self.spare.claim)
+        return self.values.write(column, f"{os.getpid()}-{next(self.files)}")
 
     def send(self, message: Any) -> None:
         with self.lock:

@@ -21,19 +21,25 @@ import signal
 import socket
 import struct
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataflow.worker.board import BOARD_BYTES
+
+if TYPE_CHECKING:
+    from runners.value_folders import Folders
 
 FORKED, DIED = b"F", b"D"
 ANSWER = struct.Struct("<cqi")
 
 
-def main(descriptor: int, folder: str) -> None:
+def main(descriptor: int, places: tuple[str, str, int]) -> None:
     """Fork workers on demand until the parent hangs up."""
     control = socket.socket(fileno=descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import runners.worker_process  # noqa: F401 - what the workers need, imported once
+    from runners.value_folders import Folders
+
+    folders = Folders(*places)
 
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
@@ -48,7 +54,7 @@ def main(descriptor: int, folder: str) -> None:
                 os.read(wake_read, 4096)
             _reap(control, workers)
         if control.fileno() in ready and not _serve(
-            control, workers, folder, (wake_read, wake_write)
+            control, workers, folders, (wake_read, wake_write)
         ):
             break
     for pid in workers:
@@ -56,7 +62,9 @@ def main(descriptor: int, folder: str) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _serve(control: socket.socket, workers: set[int], folder: str, wake: tuple[int, int]) -> bool:
+def _serve(
+    control: socket.socket, workers: set[int], folders: Folders, wake: tuple[int, int]
+) -> bool:
     """Carry out one request; False when there will be no more."""
     try:
         data, descriptors, _, _ = socket.recv_fds(control, 1, 2)
@@ -72,7 +80,7 @@ def _serve(control: socket.socket, workers: set[int], folder: str, wake: tuple[i
         for descriptor in wake:
             os.close(descriptor)
         control.close()
-        _become_worker(descriptors, folder)
+        _become_worker(descriptors, folders)
     workers.add(pid)
     for descriptor in descriptors:
         os.close(descriptor)
@@ -93,7 +101,7 @@ def _reap(control: socket.socket, workers: set[int]) -> None:
             control.sendall(ANSWER.pack(DIED, pid, os.waitstatus_to_exitcode(status)))
 
 
-def _become_worker(descriptors: list[int], folder: str) -> None:
+def _become_worker(descriptors: list[int], folders: Folders) -> None:
     """In the child: end with the parent, then work."""
     from runners.worker_process import main as work
 
@@ -103,7 +111,7 @@ def _become_worker(descriptors: list[int], folder: str) -> None:
         connection = socket.socket(fileno=descriptors[0])
         board: Any = memoryview(mmap.mmap(descriptors[1], BOARD_BYTES)).cast("q")
         os.close(descriptors[1])
-        work(connection, board, folder)
+        work(connection, board, folders)
         status = 0
     finally:
         os._exit(status)

@@ -11,6 +11,7 @@ import contextvars
 import threading
 from array import array
 from collections.abc import Coroutine, Sequence
+from types import CoroutineType
 from typing import Any
 
 from dataflow.errors import TaskRunTimeoutError
@@ -18,7 +19,7 @@ from dataflow.model.batches import Attempt, BatchReport, TaskLike
 from dataflow.model.states import State
 from dataflow.worker import failures as failing
 from dataflow.worker.board import noted
-from dataflow.worker.call_context import CallContext, current_call, place_of
+from dataflow.worker.call_context import CallContext, current_call, task_at
 from dataflow.worker.carry_out import BatchCarrier, code_of, error_of
 from dataflow.worker.expand import Chain, Function
 from dataflow.worker.outcomes import clock
@@ -149,7 +150,8 @@ async def _call(carrier: BatchCarrier, position: int, call: Any) -> Any:
     context.nested = carrier.context.nested
     current_call.set(context)
     log_target.set(context)
-    task = place_of(carrier.batch.tasks, carrier.batch.body, position).task
+    task = task_at(carrier.batch.tasks, carrier.batch.body, position)
+    is_plain = task.timeout_seconds is None and getattr(task, "holding", None) is None
     function, args, kwargs = call
     context.args, context.kwargs = args, kwargs
     error: BaseException
@@ -158,7 +160,12 @@ async def _call(carrier: BatchCarrier, position: int, call: Any) -> Any:
         attempt = carrier.attempts.get(position, 1)
         began = _now(carrier)
         try:
-            value = await _await_call(task, function, args, kwargs, context)
+            if is_plain:
+                value = function(*args, **kwargs)
+                is_coroutine = value.__class__ is CoroutineType  # nearly always: no layer more
+                value = await value if is_coroutine else await _value_of(value)
+            else:
+                value = await _await_guarded(task, function, args, kwargs, context)
             if not isinstance(value, State):
                 return value
             if value.is_completed():
@@ -204,7 +211,7 @@ def _decide(
     return None
 
 
-async def _await_call(
+async def _await_guarded(
     task: TaskLike, function: Function, args: Any, kwargs: Any, context: CallContext
 ) -> Any:
     holding = getattr(task, "holding", None)
@@ -219,10 +226,10 @@ async def _await_limited(
 ) -> Any:
     seconds = task.timeout_seconds
     if seconds is None:
-        return await _value_of(function, args, kwargs)
+        return await _value_of(function(*args, **kwargs))
     try:
         async with asyncio.timeout(seconds) as limit:
-            return await _value_of(function, args, kwargs)
+            return await _value_of(function(*args, **kwargs))
     except TimeoutError as error:
         if limit.expired() and not isinstance(error, TaskRunTimeoutError):
             what = f"Task run {context.task_run_name!r}"
@@ -230,8 +237,7 @@ async def _await_limited(
         raise
 
 
-async def _value_of(function: Function, args: Any, kwargs: Any) -> Any:
-    value = function(*args, **kwargs)
+async def _value_of(value: Any) -> Any:
     if hasattr(value, "__aiter__"):
         return [item async for item in value]
     if hasattr(value, "__await__"):

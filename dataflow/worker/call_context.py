@@ -41,6 +41,13 @@ def place_of(tasks: list[TaskLike], body: Body, position: int) -> Place:
     return Place(tasks[body.tasks[position]], body.nodes[position], body.numbers[position], None)
 
 
+def task_at(tasks: list[TaskLike], body: Body, position: int) -> TaskLike:
+    """The task of the call at a position of a batch."""
+    if isinstance(body, MapBody):
+        return tasks[body.stages[position % len(body.stages)].task]
+    return tasks[body.tasks[position]]
+
+
 class CallContext:
     """The call that this thread (or coroutine) is making."""
 

@@ -17,7 +17,7 @@ from dataflow.model.batches import Attempt, BatchReport, Failure, MapBody, Note,
 from dataflow.model.states import State, StateCode
 from dataflow.worker import failures as failing
 from dataflow.worker.board import POSITION
-from dataflow.worker.call_context import CallContext, place_of
+from dataflow.worker.call_context import CallContext, task_at
 from dataflow.worker.chained_calls import make_chained_calls
 from dataflow.worker.columns import as_objects
 from dataflow.worker.expand import Calls, Chain, Function, Inputs, NotReady, expand
@@ -220,7 +220,7 @@ class BatchCarrier(Outcomes):
         self, position: int, error: BaseException, code: int, context: CallContext
     ) -> float | None:
         """Seconds until the next attempt of a call; None if there is none."""
-        task = place_of(self.batch.tasks, self.batch.body, position).task
+        task = task_at(self.batch.tasks, self.batch.body, position)
         attempt = self.attempts.get(position, 1)
         policy = task.retry_policy
         if attempt > policy.retries:

@@ -12,10 +12,12 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataflow.clock import ticks_ns
+from dataflow.errors import StorageError
 from dataflow.model.batches import (
     Attempt,
     Batch,
@@ -29,7 +31,7 @@ from dataflow.model.batches import (
 from dataflow.model.states import StateCode
 from dataflow.worker import failures as failing
 from dataflow.worker.board import Board
-from dataflow.worker.call_context import CallContext, place_of
+from dataflow.worker.call_context import CallContext, place_of, task_at
 from dataflow.worker.columns import as_objects
 from dataflow.worker.lending import opened
 from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
@@ -263,7 +265,10 @@ class Outcomes:
             column = pack(values, self.batch.exact)
         except NotNow:
             raise
-        except Exception:
+        except StorageError as error:
+            self._fail_without_room(values, chain.from_iterable(kept), error)
+            column = pack(values, self.batch.exact)
+        except Exception:  # one of them cannot be pickled
             self._fail_all_unpicklable(values, chain.from_iterable(kept))
             column = pack(values, self.batch.exact)
         if len(self.batch.tasks) > 1 and column.nbytes >= max(LARGE_BYTES, _LITTLE * len(values)):
@@ -306,6 +311,17 @@ class Outcomes:
             self.values.append(None)
             self.ended.append(clock())
 
+    def _fail_without_room(
+        self, values: list[Any], positions: Iterable[int], error: StorageError
+    ) -> None:
+        """Fail the calls whose values find no room, and take those out of ``values``."""
+        failure = failing.describe(error)
+        for at, position in enumerate(positions):
+            if values[at] is not None:
+                self.codes[position] = StateCode.FAILED
+                self.failures[position] = replace(failure, source=self.name_of(position))
+                self.values[position] = values[at] = None
+
     def _fail_all_unpicklable(self, values: list[Any], positions: Iterable[int]) -> None:
         """Fail the calls whose values cannot be pickled, and take those out of ``values``."""
         from dataflow.worker.pickling import dumps
@@ -321,7 +337,7 @@ class Outcomes:
         """Fail a call, which has ended, because its value cannot be pickled."""
         from dataflow.worker.pickling import transfer_error
 
-        task = place_of(self.batch.tasks, self.batch.body, position).task
+        task = task_at(self.batch.tasks, self.batch.body, position)
         found = transfer_error(
             value,
             f"The result of task {task.name!r}",

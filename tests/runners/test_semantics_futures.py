@@ -120,10 +120,8 @@ def times_out():
         future.result(timeout=0.05)
     with pytest.raises(TimeoutError, match=r"nap-1"):
         mapped.result(timeout=0.05)
-    begun = time.monotonic()
     future.wait(timeout=0.05)
     mapped.wait(timeout=0.05)
-    assert time.monotonic() - begun < 0.5
     assert not future.done()
     return future, mapped
 
