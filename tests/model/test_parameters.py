@@ -609,9 +609,12 @@ def test_what_converts_parameters_is_made_once_for_all_calls_of_a_flow(monkeypat
 
     made = []
     make = parameter_types._make_adapter
-    monkeypatch.setattr(
-        parameter_types, "_make_adapter", lambda *given: made.append(given) or make(*given)
-    )
+
+    def noted(*given):
+        made.append(given)
+        return make(*given)
+
+    monkeypatch.setattr(parameter_types, "_make_adapter", noted)
     signature, parameters = inspect.signature(run), {"n": 1, "day": "2024-01-01", "values": [1]}
     for _ in range(100):
         assert validate_parameters("run", run, signature, parameters)["day"] == date(2024, 1, 1)

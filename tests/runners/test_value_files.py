@@ -186,16 +186,20 @@ def test_calls_whose_values_find_no_room_fail_and_no_others(
     place.write_text("not a folder")
     monkeypatch.setenv("DATAFLOW_SPILL_FOLDER", str(place))
 
+    @task
+    def number() -> int:
+        return 7
+
     @flow
-    def full():
-        return block.submit(1, return_state=True), spilled.submit(return_state=True)
+    def full() -> int:
+        large, small = block.submit(1), number.submit()
+        with pytest.raises(StorageError, match="found no room"):
+            large.result()
+        assert large.state.is_failed()
+        return small.result()
 
     with ProcessPoolTaskRunner(max_workers=1, memory_limit=0) as runner:
-        large, small = full.with_options(task_runner=runner)(return_state=True).data
-    assert small.is_completed()
-    assert large.is_failed()
-    with pytest.raises(StorageError, match="found no room"):
-        large.result()
+        assert full.with_options(task_runner=runner)() == 7
 
 
 @pytest.mark.parametrize("limit", ["much", -1])
