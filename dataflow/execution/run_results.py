@@ -88,7 +88,7 @@ class RunResults:
             self.persists = self.persists or known[1] is not None
         return known[1]
 
-    @property
+    @cached_property
     def persists_by_itself(self) -> bool:
         """Whether the flow's own result is kept, and those of tasks that say nothing."""
         persist = self.options.persist
