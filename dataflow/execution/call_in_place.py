@@ -275,6 +275,8 @@ class Call:
             records += result_records(results, self.batch, report.results, now_ns())
         self.report = report
         self.scope.graph.times.reported(report)
+        if found is None:
+            self.scope.graph.times.called(self.task.name, 1, report.busy_ns)
         code = report.states[0]
         attempt = report.attempts.get(0, self.batch.attempts.get(0, 1))
         self._tell_begun(attempt)
