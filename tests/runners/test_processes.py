@@ -84,7 +84,7 @@ def test_large_results_are_read_by_the_flow(pool: ProcessPoolTaskRunner) -> None
 def test_shared_memory_is_given_back(pool: ProcessPoolTaskRunner) -> None:
     chain_and_fan_in.with_options(task_runner=pool)()
     assert pool._pool is not None
-    folder = Path(pool._pool.folder)
+    folder = Path(pool._pool.folders.memory)
     import gc
 
     deadline = time.monotonic() + 20
