@@ -8,7 +8,7 @@ names that they have in ``queries/``; a value is a ``?`` in every dialect.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -58,6 +58,10 @@ class Transaction(ABC):
         Other keys than those of runs may stand for whatever is read and then changed. All that a
         transaction needs is held in one call, so that nobody waits in a circle.
         """
+
+    @abstractmethod
+    def among(self, column: str, numbers: Collection[int]) -> tuple[str, Any]:
+        """The condition that a column has one of many numbers, and the value that it takes."""
 
     @abstractmethod
     def execute(self, text: str, values: Sequence[Any] = ()) -> Iterable[FoundRow]:

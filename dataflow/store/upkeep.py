@@ -5,6 +5,7 @@ Old runs go in small transactions, each run whole, so that nobody who writes wai
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -13,7 +14,7 @@ from dataflow.clock import datetime_of, ns_of
 from dataflow.store.database import Database, FoundRow, Transaction
 from dataflow.store.tables import TABLES, delete_rows
 
-_RUNS_AT_ONCE = 20
+_RUNS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +101,20 @@ def _old(view: Transaction, moment: int) -> list[tuple[int, str]]:
 
 def _remove(keys: list[int], moment: int, transaction: Transaction) -> int:
     transaction.hold(keys)
-    found = {key: transaction.row("find_run_ended", (key,)) for key in keys}
-    still_old = [key for key, row in found.items() if row and row[0] and row[0] < moment]
-    for key in still_old:
-        remove_run(transaction, key)
+    condition, value = transaction.among("key", keys)
+    ended = transaction.rows("runs_ended", (value,), f"AND {condition}")
+    still_old = [key for key, ended_ns in ended if ended_ns < moment]
+    remove_runs(transaction, still_old)
     return len(still_old)
 
 
-def remove_run(transaction: Transaction, key: int) -> None:
-    """Remove all rows of a run; cache keys lead to its results no more."""
-    transaction.change("drop_cache_keys", [(key,)])
+def remove_runs(transaction: Transaction, keys: Collection[int]) -> None:
+    """Remove all rows of some runs; cache keys lead to their results no more."""
+    if not keys:
+        return
+    condition, value = transaction.among("run", keys)
+    transaction.execute(transaction.text("drop_cache_keys", f"WHERE {condition}"), (value,))
     for table in reversed(TABLES.values()):
         if table.run is not None:
-            transaction.execute_many(delete_rows(table), [(key,)])
+            condition, value = transaction.among(table.run, keys)
+            transaction.execute(delete_rows(table, condition), (value,))

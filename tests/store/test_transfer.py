@@ -166,7 +166,7 @@ def test_a_damaged_file_is_found_out(open_fresh):
 
 def test_a_file_of_a_newer_version_is_refused(open_fresh, monkeypatch):
     store = open_fresh("sqlite")
-    monkeypatch.setattr(transfer, "_SCHEMA", transfer._SCHEMA + 1)
+    monkeypatch.setattr(transfer, "SCHEMA", transfer.SCHEMA + 1)
     file = exported(store)
     monkeypatch.undo()
     with pytest.raises(StoreTooNew, match="version"):

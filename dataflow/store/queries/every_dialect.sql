@@ -136,9 +136,9 @@ SELECT id, node, element, attempt, timestamp_ns, level, logger, message, task_ru
 FROM logs WHERE run = ? /*conditions*/
 ORDER BY timestamp_ns, sequence, id LIMIT ?;
 
--- name: find_run_ended
--- When a run ended, if it has: asked again before it is removed.
-SELECT ended_ns FROM runs WHERE key = ?;
+-- name: runs_ended
+-- When runs ended, of those that have: asked again before they are removed; which, is put in.
+SELECT key, ended_ns FROM runs WHERE ended_ns IS NOT NULL /*conditions*/;
 
 -- name: put_cache_key
 -- Which result a cache key leads to from now on.
@@ -148,8 +148,8 @@ ON CONFLICT (key) DO UPDATE SET
     expires_ns = excluded.expires_ns;
 
 -- name: drop_cache_keys
--- No key leads to the results of a run any more.
-DELETE FROM cache_keys WHERE run = ?;
+-- No key leads to the results of some runs any more; which, is put in.
+DELETE FROM cache_keys /*conditions*/;
 
 -- name: results
 -- Where the results of a run are, in the order of writing.
@@ -202,8 +202,8 @@ WITH RECURSIVE kept (run_id) AS (
     UNION
     SELECT runs.run_id FROM runs JOIN kept ON runs.parent_run_id = kept.run_id
 )
-SELECT key, run_id FROM runs
-WHERE created_ns < ? AND run_id NOT IN (SELECT run_id FROM kept) ORDER BY created_ns, key;
+SELECT runs.key, runs.run_id FROM runs LEFT JOIN kept ON kept.run_id = runs.run_id
+WHERE created_ns < ? AND kept.run_id IS NULL ORDER BY created_ns, runs.key;
 
 -- name: run_keys
 -- All runs, oldest first.
