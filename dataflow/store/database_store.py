@@ -241,6 +241,24 @@ class DatabaseStore:
 
         self._database.write(lambda open_: result_queries.drop_leases(open_, holder))
 
+    def dropped_results(self) -> list[tuple[str, str]]:
+        """See :meth:`RunStore.dropped_results`."""
+        from dataflow.store import dropped_results
+
+        return self._database.read(dropped_results.find_dropped)
+
+    def named_results(self, storage: str, run_id: str) -> set[str] | None:
+        """See :meth:`RunStore.named_results`."""
+        from dataflow.store import dropped_results
+
+        return self._database.read(
+            lambda view: dropped_results.named_results(view, storage, run_id)
+        )
+
+    def forget_dropped(self, dropped: Sequence[tuple[str, str]]) -> None:
+        """See :meth:`RunStore.forget_dropped`."""
+        self._database.write(lambda open_: open_.change("forget_dropped", dropped))
+
     # --- artifacts and variables -----------------------------------------------------------------
 
     def artifacts(

@@ -92,6 +92,13 @@ _IN_ORDER = (
         order="request, name",
         stays=True,
     ),
+    _table(
+        "dropped_results",
+        "storage run_id dropped_ns",
+        run=None,
+        order="storage, run_id",
+        stays=True,
+    ),
     _table("slot_counter", "last", run=None, order="last", stays=True),
     _table("transactions", "key run_id committed_ns", run=None, order="key"),
 )

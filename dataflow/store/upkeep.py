@@ -12,6 +12,7 @@ from functools import partial
 
 from dataflow.clock import datetime_of, ns_of
 from dataflow.store.database import Database, FoundRow, Transaction
+from dataflow.store.dropped_results import drop_results
 from dataflow.store.tables import TABLES, delete_rows
 
 _RUNS_AT_ONCE = 50
@@ -104,6 +105,7 @@ def _remove(keys: list[int], moment: int, transaction: Transaction) -> int:
     condition, value = transaction.among("key", keys)
     ended = transaction.rows("runs_ended", (value,), f"AND {condition}")
     still_old = [key for key, ended_ns in ended if ended_ns < moment]
+    drop_results(transaction, still_old)
     remove_runs(transaction, still_old)
     return len(still_old)
 

@@ -417,3 +417,41 @@ UPDATE slot_requests SET expires_ns = ? WHERE request = ?;
 -- name: take_rate
 -- Slots of a limit on a rate are taken: it will be free later.
 UPDATE limits SET free_ns = ? WHERE name = ?;
+
+-- name: drop_results
+-- The runs that made what some runs have results of may have left results that nobody names; which
+-- runs, is put in.
+INSERT INTO dropped_results (storage, run_id, dropped_ns)
+SELECT DISTINCT results.storage, coalesce(results.made_by, runs.run_id), CAST(? AS BIGINT)
+FROM results JOIN runs ON runs.key = results.run /*conditions*/
+ON CONFLICT (storage, run_id) DO UPDATE SET dropped_ns = excluded.dropped_ns;
+
+-- name: drop_unrecorded_results
+-- The same of what they may have left in the storage of the settings without recording it.
+INSERT INTO dropped_results (storage, run_id, dropped_ns)
+SELECT '', run_id, CAST(? AS BIGINT) FROM runs /*conditions*/
+ON CONFLICT (storage, run_id) DO UPDATE SET dropped_ns = excluded.dropped_ns;
+
+-- name: dropped_results
+-- Those dropped before a moment: so long ago that nobody can take them any more (the second moment),
+-- or when none of the runs that go on now had begun, or was about to (within so many nanoseconds).
+SELECT storage, run_id FROM dropped_results
+WHERE dropped_ns < ? AND (
+    dropped_ns < ?
+    OR NOT EXISTS (
+        SELECT 1 FROM run_drivers JOIN runs ON runs.key = run_drivers.run
+        WHERE created_ns < dropped_ns + ?
+    )
+) ORDER BY storage, run_id;
+
+-- name: results_by_maker
+-- The objects of one storage with results of a run that other runs have taken.
+SELECT DISTINCT object FROM results WHERE made_by = ? AND storage = ?;
+
+-- name: forget_dropped
+-- The results of a run in one storage are gone, or named again.
+DELETE FROM dropped_results WHERE storage = ? AND run_id = ?;
+
+-- name: run_is_there
+-- Whether there is a run.
+SELECT 1 FROM runs WHERE key = ?;
