@@ -134,6 +134,7 @@ def variables() -> None:
         "info": ("dataflow.cli.store:show_info", "Where the store is, what is in it, its size."),
         "vacuum": ("dataflow.cli.store:vacuum", "Give back the room that removed runs have left."),
         "prune": ("dataflow.cli.store:prune", "Remove old runs."),
+        "backup": ("dataflow.cli.store:backup", "Copy a SQLite store, also while runs go on."),
         "export": ("dataflow.cli.store:export_runs", "Write all runs to a file."),
         "import": ("dataflow.cli.store:import_runs", "Take in the runs of a file."),
     },

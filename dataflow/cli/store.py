@@ -96,6 +96,21 @@ def _sweep(store: RunStore) -> None:
         click.echo(f"Results stay for now. {error.message}", err=True)
 
 
+@click.command("backup")
+@click.argument("file")
+def backup(file: str) -> None:
+    """Copy the store, as it is at one moment, to FILE; runs may go on meanwhile.
+
+    The copy is a store: DATAFLOW_STORE_URL=FILE. Of a PostgreSQL database, pg_dump makes copies.
+    """
+    if file == "-":
+        raise Misuse("A backup is a file.", hint="`dataflow store export -` writes to a pipe.")
+    with _the_store() as store, _whole(file) as part:
+        part.unlink(missing_ok=True)
+        store.backup(part)
+    click.echo(f"Copied the store to {file}.", err=True)
+
+
 @click.command("export")
 @click.argument("file")
 def export_runs(file: str) -> None:
@@ -132,13 +147,19 @@ def _target(file: str) -> Iterator[BinaryIO]:
             raise Misuse("The export is no text.", hint="Send it to a file or a pipe.")
         yield sys.stdout.buffer
         return
-    path, part = Path(file), Path(f"{file}.part")
+    with _whole(file) as part, part.open("wb") as target:
+        yield target
+        target.flush()
+        os.fsync(target.fileno())
+
+
+@contextlib.contextmanager
+def _whole(file: str) -> Iterator[Path]:
+    """Where to write a file that takes its name only when it is whole."""
+    part = Path(f"{file}.part")
     try:
-        with part.open("wb") as target:
-            yield target
-            target.flush()
-            os.fsync(target.fileno())
-        part.replace(path)
+        yield part
+        part.replace(file)
     except OSError as error:
         if isinstance(error, DataflowError):  # the store's own
             raise

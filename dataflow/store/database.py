@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from dataflow.store.named_sql import complete, load_statements
@@ -141,6 +142,13 @@ class Database(Protocol):
 
     def vacuum(self) -> None:
         """Give unused room back, and have the planner of statements learn."""
+
+    def backup(self, path: Path) -> None:
+        """Copy all that is there at one moment to a new file; nobody waits for it.
+
+        Raises:
+            StoreError: the database is no file.
+        """
 
     def close(self) -> None:
         """Close what is open; does nothing if that has been done."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -186,6 +187,10 @@ class DatabaseStore:
         if only_count:
             return len(find_old_runs(self._database, before))
         return prune(self._database, before)
+
+    def backup(self, path: Path) -> None:
+        """See :meth:`RunStore.backup`."""
+        self._database.backup(path)
 
     def export_to(self, target: BinaryIO) -> int:
         """See :meth:`RunStore.export_to`."""

@@ -23,7 +23,7 @@ def drop_results(transaction: Transaction, keys: Collection[int]) -> None:
     now = store_now_ns(transaction)
     for name, column in (("drop_results", "results.run"), ("drop_unrecorded_results", "key")):
         condition, value = transaction.among(column, keys)
-        transaction.execute(transaction.text(name, f"WHERE {condition}"), (now, value))
+        transaction.execute(transaction.text(name, f"AND {condition}"), (now, value))
 
 
 def find_dropped(view: Transaction) -> list[tuple[str, str]]:

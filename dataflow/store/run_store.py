@@ -213,6 +213,13 @@ class RunStore(ArtifactStore, VariableStore, Protocol):
             How many runs were removed; with ``only_count``, how many would have been.
         """
 
+    def backup(self, path: Path) -> None:
+        """Copy a SQLite store, as it is at one moment, to a new file; runs may go on meanwhile.
+
+        Raises:
+            StoreError: the store is no SQLite file.
+        """
+
     def export_to(self, target: BinaryIO) -> int:
         """Write all runs to a file, which any store can import; returns how many there were."""
 

@@ -423,13 +423,13 @@ UPDATE limits SET free_ns = ? WHERE name = ?;
 -- runs, is put in.
 INSERT INTO dropped_results (storage, run_id, dropped_ns)
 SELECT DISTINCT results.storage, coalesce(results.made_by, runs.run_id), CAST(? AS BIGINT)
-FROM results JOIN runs ON runs.key = results.run /*conditions*/
+FROM results JOIN runs ON runs.key = results.run WHERE TRUE /*conditions*/
 ON CONFLICT (storage, run_id) DO UPDATE SET dropped_ns = excluded.dropped_ns;
 
 -- name: drop_unrecorded_results
 -- The same of what they may have left in the storage of the settings without recording it.
 INSERT INTO dropped_results (storage, run_id, dropped_ns)
-SELECT '', run_id, CAST(? AS BIGINT) FROM runs /*conditions*/
+SELECT '', run_id, CAST(? AS BIGINT) FROM runs WHERE TRUE /*conditions*/
 ON CONFLICT (storage, run_id) DO UPDATE SET dropped_ns = excluded.dropped_ns;
 
 -- name: dropped_results
