@@ -129,7 +129,6 @@ def _maps(n: int) -> list[Work]:
         Work("cached_all", "cached_map", n, False, "all"),
         Work("cached_half", "cached_map", n, False, "half"),
         Work("resumed", "resumed_map", n, False),
-        Work("writer_alone", "writer_cost", n, False),
     ]
 
 
@@ -146,6 +145,7 @@ def _stores(scale: float) -> list[Work]:
     databases = ["sqlite", *(["postgres"] if is_installed() else [])]
     return [
         Work("harness", "harness_enter", max(3, round(_ENTERED * scale)), False),
+        Work("writer_alone", "writer_cost", max(100, round(_ELEMENTS * scale)), False),
         Work("crowd", "crowd", max(100, round(_CROWD_ELEMENTS * scale)), False),
         *(
             Work(f"history_{database}", "long_history", elements, False, database)

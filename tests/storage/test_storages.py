@@ -100,8 +100,8 @@ def test_urls_that_are_none():
 
 
 def test_a_missing_library_says_what_to_install():
-    with pytest.raises(MissingExtra, match=r"dataflow-runtime\[s3\]"):
-        open_storage("s3://bucket")
+    with pytest.raises(MissingExtra, match=r"dataflow-runtime\[gcs\]"):
+        open_storage("gs://bucket")
 
 
 # --- serializers ----------------------------------------------------------------------------------

@@ -6,11 +6,12 @@ import contextlib
 import os
 import shutil
 import sqlite3
+from typing import Any
 
 import pytest
 
 from dataflow.store import sqlite_checkpoints
-from dataflow.store.run_store import open_store
+from dataflow.store.run_store import RunStore, open_store
 from dataflow.store.sqlite_checkpoints import pages_in
 from tests.runners.programs import wait_until
 from tests.store.programs import beginning, portion
@@ -38,6 +39,10 @@ def eager(monkeypatch):
 def never(monkeypatch):
     """Only the bound counts."""
     monkeypatch.setattr(sqlite_checkpoints, "_PAUSE_SECONDS", 3600)
+
+
+def database_of(store: RunStore) -> Any:
+    return store._database  # type: ignore[attr-defined]
 
 
 def in_database(path, folder) -> int:
@@ -74,7 +79,7 @@ def test_a_little_stays_in_the_log(path, log, tmp_path):
     with contextlib.closing(open_store(path)) as store:
         store.write([log_record("r", "x")])
         assert pages_in(log) > 0
-        store._database._checkpoints._look()
+        database_of(store)._checkpoints._look()
         assert in_database(path, tmp_path) < 1
 
 
@@ -82,7 +87,7 @@ def test_pages_of_an_earlier_turn_do_not_count(path, log, never):
     with contextlib.closing(open_store(path)) as store:
         store.write([log_record("r", "x" * 1000) for _ in range(1000)])
         many = pages_in(log)
-        store._database._writer.execute("PRAGMA wal_checkpoint(RESTART)")
+        database_of(store)._writer.execute("PRAGMA wal_checkpoint(RESTART)")
         store.write([log_record("r", "y")])
         assert 0 < pages_in(log) < 20 < many
         assert log.stat().st_size > many * 4096
@@ -111,7 +116,7 @@ def test_a_child_has_its_own(path, eager):
         child = os.fork()
         if child == 0:
             store.write([log_record("r", "child")])
-            own = store._database._checkpoints
+            own = database_of(store)._checkpoints
             wait_until(lambda: own._timer is None, "the log was looked at")
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
