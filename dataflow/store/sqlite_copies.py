@@ -26,14 +26,21 @@ def check_copy(path: Path) -> None:
     """
     log, index = (path.with_name(f"{path.name}-{end}") for end in ("wal", "shm"))
     try:
-        if index.exists() or not log.stat().st_size:
+        before = log.stat()
+        if index.exists() or not before.st_size:
             return
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-check-", dir=path.parent) as folder:
             problem = _find_problem(path, log, Path(folder))
+        if index.exists() or _changed(before, log.stat()):
+            return  # whoever let go of it last was about to remove the log; it is in use again
     except OSError:  # it is gone meanwhile, or cannot be read: whoever opens it says so
         return
     if problem is not None:
         raise _refusal(path, problem)
+
+
+def _changed(before: os.stat_result, now: os.stat_result) -> bool:
+    return (before.st_ino, before.st_mtime_ns) != (now.st_ino, now.st_mtime_ns)
 
 
 def _find_problem(path: Path, log: Path, folder: Path) -> str | None:

@@ -1,10 +1,11 @@
 """Looking after a store: what is in it, and removing what is old.
 
-Old runs go in small transactions, each run whole, so that nobody who writes waits long.
+Old runs go in short transactions, each run whole, so that nobody who writes waits long.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,9 @@ from dataflow.store.database import Database, FoundRow, Transaction
 from dataflow.store.dropped_results import drop_results
 from dataflow.store.tables import TABLES, delete_rows
 
-_RUNS_AT_ONCE = 50
+_WRITE_SECONDS = 0.05
+"""About how long others may have to wait."""
+_FIRST_AT_ONCE, _MOST_AT_ONCE = 10, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,13 @@ def prune(database: Database, before: datetime) -> int:
     """
     moment = ns_of(before)
     keys = [key for key, _ in find_old_runs(database, before)]
-    removed = 0
-    for start in range(0, len(keys), _RUNS_AT_ONCE):
-        removed += database.write(partial(_remove, keys[start : start + _RUNS_AT_ONCE], moment))
+    removed, start, size = 0, 0, _FIRST_AT_ONCE
+    while some := keys[start : start + size]:
+        begun = time.monotonic()
+        removed += database.write(partial(_remove, some, moment))
+        seconds = max(time.monotonic() - begun, 0.001)
+        start += size
+        size = max(1, min(_MOST_AT_ONCE, round(size * _WRITE_SECONDS / seconds)))
     return removed
 
 

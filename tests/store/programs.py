@@ -120,7 +120,7 @@ def full_disk_run(path: str) -> None:
 
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    roomy = []
+    roomy: list[bool] = []
 
     @task
     def step(number):

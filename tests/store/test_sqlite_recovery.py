@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dataflow.errors import StoreError
+from dataflow.store import sqlite_copies
 from dataflow.store.database import Transaction
 from dataflow.store.run_keys import run_key
 from dataflow.store.run_store import RunStore, open_store
@@ -124,6 +125,19 @@ def test_copies_whose_parts_do_not_fit_are_refused_and_left_alone(tmp_path, orde
             open_store(copy)
         assert "store backup" in str(caught.value.hint)
         assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_a_store_that_somebody_has_just_let_go_of_is_no_copy(written, tmp_path, monkeypatch):
+    """SQLite removes the index of the log first, and then the log."""
+    path, _ = written
+    copy = copy_store(path, tmp_path / "copy")
+
+    def open_it_meanwhile(*_: object) -> str:
+        copy.with_name(f"{copy.name}-shm").touch()
+        return "it changes under the eyes"
+
+    monkeypatch.setattr(sqlite_copies, "_find_problem", open_it_meanwhile)
+    sqlite_copies.check_copy(copy)
 
 
 def _checkpoint(store: RunStore) -> None:
