@@ -436,7 +436,7 @@ ON CONFLICT (storage, run_id) DO UPDATE SET dropped_ns = excluded.dropped_ns;
 -- Those dropped before a moment: so long ago that nobody can take them any more (the second moment),
 -- or when none of the runs that go on now had begun, or was about to (within so many nanoseconds).
 SELECT storage, run_id FROM dropped_results
-WHERE dropped_ns < ? AND (
+WHERE dropped_ns <= ? AND (
     dropped_ns < ?
     OR NOT EXISTS (
         SELECT 1 FROM run_drivers JOIN runs ON runs.key = run_drivers.run
