@@ -43,6 +43,7 @@ from dataflow.execution.resuming import (
     earlier_subflow,
     keep_parameters,
     suspensions_of,
+    taken_up,
 )
 from dataflow.execution.run_results import RunResults
 from dataflow.execution.runner_choice import choose_runner
@@ -198,7 +199,6 @@ class FlowRun:
         log_prints = settings.log_prints if flow.log_prints is None else flow.log_prints
         goes_on = self.resumption
         results.earlier = self._earlier
-        suspensions = suspensions_of(goes_on, results) if goes_on and not parent else None
         info = RunInfo(
             run_id=goes_on.summary.run_id if goes_on else new_run_id(),
             name=goes_on.summary.name if goes_on else self._name() or new_run_name(),
@@ -211,20 +211,23 @@ class FlowRun:
             log_level=log_level(),
             log_prints=log_prints,
         )
-        scope = begin_run(
-            info,
-            runner,
-            parent,
-            parent_node=node,
-            parameters_json=_as_json(self.parameters),
-            version=flow.version,
-            log_prints=log_prints,
-            code_path=flow.code_path,
-            has_crash_hooks=bool(flow.hooks["on_crashed"]),
-            results=results,
-            created_ns=goes_on.summary.created_ns if goes_on else None,
-            states=goes_on.records() if goes_on else (),
-        )
+        is_resumed = goes_on is not None and parent is None
+        with taken_up(goes_on) if goes_on and is_resumed else contextlib.nullcontext():
+            suspensions = suspensions_of(goes_on, results) if goes_on and is_resumed else None
+            scope = begin_run(
+                info,
+                runner,
+                parent,
+                parent_node=node,
+                parameters_json=_as_json(self.parameters),
+                version=flow.version,
+                log_prints=log_prints,
+                code_path=flow.code_path,
+                has_crash_hooks=bool(flow.hooks["on_crashed"]),
+                results=results,
+                created_ns=goes_on.summary.created_ns if goes_on else None,
+                states=goes_on.records() if goes_on else (),
+            )
         scope.suspensions = suspensions
         return scope
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from dataflow.hashing.calls import NO_DIGEST
 from dataflow.model.arguments import ATOMS
 from dataflow.model.records import FLOW_RESULT, RunStateRecord
 from dataflow.model.states import State, StateCode
-from dataflow.process_ids import ProcessId
+from dataflow.process_ids import ProcessId, this_process
 from dataflow.storage.result_storage import open_storage
 from dataflow.storage.stored_result import stored_result
 from dataflow.store.run_store import RunStore, open_store
@@ -29,11 +30,13 @@ class Resumption:
     """A run that goes on.
 
     Attributes:
+        store: where it is.
         summary: the run as it stopped.
         earlier: what it left.
         put_in: what is put in, as JSON, if it was suspended and asks for that.
     """
 
+    store: RunStore
     summary: RunSummary
     earlier: EarlierRun
     put_in: str | None = None
@@ -73,7 +76,35 @@ def find_run_to_resume(
         )
     _refuse_unless_stopped(summary, store.control.driver(summary.run_id))
     _check_input(flow, summary, put_in)
-    return Resumption(summary, EarlierRun(store, summary.run_id, reuse_changed), put_in)
+    return Resumption(store, summary, EarlierRun(store, summary.run_id, reuse_changed), put_in)
+
+
+@contextlib.contextmanager
+def taken_up(going_on: Resumption) -> Iterator[None]:
+    """Have this process drive a run that goes on, if it comes to that in here.
+
+    Raises:
+        ResumeError: another one was faster.
+    """
+    control, summary = going_on.store.control, going_on.summary
+    is_first = control.take_up(summary.run_id, this_process()) is None
+    try:
+        if not (is_first and _is_as_it_was(going_on)):
+            raise ResumeError(
+                f"Run {summary.name!r} was resumed by somebody else at this moment.",
+                hint=f"Look at it: dataflow runs show {summary.name}",
+                run_id=summary.run_id,
+            )
+        yield
+    except BaseException:
+        if is_first:
+            control.give_up(summary.run_id, this_process())
+        raise
+
+
+def _is_as_it_was(going_on: Resumption) -> bool:
+    before, now = going_on.summary, going_on.store.run(going_on.summary.run_id)
+    return (now.state, now.state.timestamp) == (before.state, before.state.timestamp)
 
 
 def _check_input(flow: Any, summary: RunSummary, put_in: str | None) -> None:
@@ -164,7 +195,7 @@ def earlier_subflow(
         How it goes on; and its state, if it has completed and its result was kept.
     """
     summary = store.run(run_id)
-    going_on = Resumption(summary, EarlierRun(store, run_id, reuse_changed))
+    going_on = Resumption(store, summary, EarlierRun(store, run_id, reuse_changed))
     if not summary.state.is_completed():
         return going_on, None
     for row in store.results(run_id):

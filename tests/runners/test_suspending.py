@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from dataflow.errors import (
     NotPausedError,
     PausedRun,
     ResumeError,
+    RunnerNotFound,
 )
 from tests.runners.effects import done, note
 from tests.runners.programs import ROOT
@@ -172,6 +174,41 @@ def test_what_asks_for_nothing_goes_on_without(place: str) -> None:
     assert whole.resume(run.id) == (None, 2)
     with pytest.raises(ResumeError, match="has completed"):
         whole.resume(run.id)
+
+
+def test_of_many_who_resume_it_one_does(place: str) -> None:
+    @flow(persist_result=True, task_runner="inline")
+    def whole():
+        answer = suspend_flow_run(wait_for_input=int)
+        double(answer, place)
+        return answer
+
+    run = suspended(whole)
+    outcomes: list[object] = []
+    together = threading.Barrier(5)
+
+    def resume(number: int) -> None:
+        together.wait(30)
+        try:
+            outcomes.append(whole.resume(run.id, run_input=number))
+        except ResumeError as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=resume, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    (answer,) = [found for found in outcomes if not isinstance(found, ResumeError)]
+    assert len(outcomes) == 5
+    assert done(place) == Counter([f"double {answer}"])
+
+
+def test_who_cannot_begin_leaves_it_to_others(place: str) -> None:
+    run = suspended(asks.with_options(task_runner="inline"), place)
+    with pytest.raises(RunnerNotFound):
+        asks.with_options(task_runner="nobody").resume(run.id, run_input={"limit": 1})
+    assert asks.with_options(task_runner="inline").resume(run.id, run_input={"limit": 1})
 
 
 def test_something_put_into_a_run_that_does_not_ask_is_refused(place: str) -> None:
