@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from dataflow.cli import MISUSE
+from dataflow.cli import FAILED, MISUSE
 from dataflow.cli.complaints import Misuse
 from dataflow.cli.output import echo_json
 from dataflow.cli.run import outcome_of, prepare_flow, prints_on_stderr, run_and_tell
 from dataflow.cli.runs_resume_paused import parse_input, resume_paused
+from dataflow.execution.run_input import DOES_NOT_FIT
 from dataflow.flows import Flow
 from dataflow.model.states import StateCode
 from dataflow.records import Run, get_run
@@ -56,7 +57,8 @@ def resume_run(
         )
     if as_json:
         echo_json(outcome_of(run_id, state))
-    return status
+    is_refused = state is not None and (state.message or "").startswith(DOES_NOT_FIT)
+    return FAILED if is_refused else status
 
 
 def _flow_of(run: Run, target: str | None, runner: str | None) -> Flow[Any, Any] | None:

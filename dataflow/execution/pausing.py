@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from dataflow.errors import FlowPauseTimeout
-from dataflow.execution.run_input import WantedInput, run_of_body
+from dataflow.execution.run_input import DOES_NOT_FIT, WantedInput, run_of_body
 from dataflow.execution.scope import record_state
 from dataflow.model.states import State, StateCode
 
@@ -98,7 +98,7 @@ class Pause:
             found = self.wanted.read(self.scope.put_in)
         except ValueError as error:
             self.scope.say(logging.WARNING, f"It was not resumed: {error}")
-            self.begin(f"What was put in does not fit: {error}.")
+            self.begin(f"{DOES_NOT_FIT}: {error}.")
             return None
         record_state(self.scope, State.of_code(StateCode.RUNNING), self.scope.info.run_count)
         return (found,)

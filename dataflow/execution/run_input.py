@@ -12,6 +12,9 @@ from dataflow.worker.call_context import current_call, current_scope
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+DOES_NOT_FIT = "What was put in does not fit"
+"""How the message begins of a state in which a run waits again because of that."""
+
 
 class WantedInput:
     """What has to be put in.

@@ -15,7 +15,7 @@ from typing import Any
 from dataflow.errors import FlowPauseTimeout, MissingContextError, ResultMissing, ResumeError
 from dataflow.execution.interruptions import RunSuspended
 from dataflow.execution.results import wait_for_all
-from dataflow.execution.run_input import WantedInput, run_of_body
+from dataflow.execution.run_input import DOES_NOT_FIT, WantedInput, run_of_body
 from dataflow.execution.run_results import RunResults
 from dataflow.execution.scope import RunScope
 from dataflow.execution.transactions import current_transaction
@@ -112,7 +112,7 @@ class Suspension:
                 return self.wanted.read(text)
             except ValueError as error:
                 self.scope.say(logging.WARNING, f"It was not resumed: {error}")
-                why = f"What was put in does not fit: {error}."
+                why = f"{DOES_NOT_FIT}: {error}."
         wait_for_all(self.scope.graph)
         self.all.waits_at, self.all.asks = self.number, not self.wanted.is_nothing
         self._forget_answer()

@@ -366,6 +366,8 @@ def test_the_command_line_starts_it_again_in_another_process(runner: str, tmp_pa
     assert f"dataflow runs resume {run.name}" in said
     assert "nothing was put in" in command("runs", "resume", run.name, status=1).stderr
     assert "no JSON" in command("runs", "resume", run.name, "--input", "{x", status=2).stderr
+    unfit = command("runs", "resume", run.name, "--input", '{"limit": "x"}', status=1)
+    assert "does not fit" in unfit.stdout
     ended = command("runs", "resume", run.name, "--input", '{"limit": 5}', "--json").stdout
     assert json.loads(ended)["result"] == 11
     assert sorted((tmp_path / "calls.txt").read_text().split()) == list("0123")
