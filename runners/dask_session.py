@@ -36,7 +36,8 @@ from runners.messages import load_report
 
 _RETRIES = 3
 _LOOK_SECONDS = 1.0
-_LOOK_AGAIN_SECONDS = (0.1, 0.4, 1.0, 0.0)
+_OWN_LOOKS = (0.1, 0.4, 1.0, 0.0)  # seconds after each
+_LOOKS = (1.0, 0.0)
 _IDLE_SECONDS = 300.0
 _STOP = None
 
@@ -117,7 +118,8 @@ class DaskSession:
             return
         with contextlib.suppress(Exception):
             connection.client.cancel(futures, force=True)
-            for pause in _LOOK_AGAIN_SECONDS:  # a worker may be about to begin with one of them
+            is_ours = connection.boards is not None  # then it costs nothing to look
+            for pause in _OWN_LOOKS if is_ours else _LOOKS:  # one may just be about to begin
                 self._end_calls(connection, ids)
                 time.sleep(pause)
 
