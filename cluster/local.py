@@ -32,6 +32,9 @@ _CONFIG = {
     "distributed.worker.multiprocessing-method": "forkserver",
     # the run decides what becomes of a batch whose worker died: it knows which call was at fault
     "distributed.scheduler.allowed-failures": 0,
+    # 15 s after a worker has died, Dask gives up its nanny, too, if there is no worker at that very
+    # moment, because it has just been ended once more; a nanny brings its worker back in any case
+    "distributed.deploy.lost-worker-timeout": "365 days",
     "distributed.scheduler.preload": ["cluster.message_intervals"],
     "distributed.worker.preload": ["cluster.message_intervals", "runners.dask_line_worker"],
 }

@@ -152,6 +152,10 @@ def run_and_tell(call: Callable[[], Any]) -> tuple[int, str | None, State[Any] |
         return INTERRUPTED, run_id, None
     if state.is_completed():
         return 0, run_id, state
+    if state.is_paused():
+        name = started[0].run_name if started else "RUN"
+        click.echo(f"{state.name}: {state.message}\nLet it go on: dataflow runs resume {name}")
+        return 0, run_id, state
     if run_id is not None:
         from dataflow.display.failures import print_failure
 

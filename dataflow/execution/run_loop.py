@@ -28,6 +28,7 @@ from dataflow.execution.beginnings import (
     has_hooks,
 )
 from dataflow.execution.cancelling import is_stuck, is_wasted
+from dataflow.execution.gate import Gate
 from dataflow.execution.lookups import Answer, Lookups
 from dataflow.execution.questions import held_lookups, leased_calls, questions_of
 from dataflow.execution.queues import Flight, RunnerQueue
@@ -228,14 +229,14 @@ class RunLoop:
 
     def call(self, message: Callable[[], Any]) -> Any:
         """Have something done by the loop's thread and return what it returns."""
-        done = threading.Event()
+        done = Gate()
         outcome: list[Any] = []
 
         def run() -> None:
             try:
                 outcome.append(message())
             finally:
-                done.set()
+                done.open()
 
         self.post(run)
         done.wait()

@@ -25,7 +25,6 @@ from dataflow.clock import now_ns
 from dataflow.execution.crash_hooks import call_crash_hooks
 from dataflow.execution.earlier_run import EarlierRun, resumed_ids
 from dataflow.execution.garbage import sparing_collector
-from dataflow.execution.interruptible import Interruptible
 from dataflow.execution.interruptions import RunCancelled
 from dataflow.execution.open_runs import cancel_run, open_runs, resume_run
 from dataflow.execution.results import wait_for_all
@@ -43,6 +42,7 @@ from dataflow.model.states import State, StateCode
 from dataflow.process_ids import this_process
 from dataflow.settings import get_settings
 from dataflow.worker.call_context import current_call, current_scope
+from dataflow.worker.interruptible import Interruptible
 from dataflow.worker.run_logs import FLOW_RUNS
 
 
@@ -64,6 +64,7 @@ class RunScope:
         cancellation: what it is cancelled with; None: it is not.
         resumed: set when somebody resumes it; None: it was never paused.
         put_in: what was put in then, as JSON.
+        suspensions: the calls that suspend it (``execution.suspending``); None: there was none.
     """
 
     info: RunInfo
@@ -81,6 +82,7 @@ class RunScope:
     cancellation: RunCancelled | None = None
     resumed: threading.Event | None = None
     put_in: str | None = None
+    suspensions: Any = None
 
     @property
     def log_level(self) -> int:

@@ -213,7 +213,7 @@ def _show_state(key: int, transaction: Transaction) -> None:
     ended_ns = timestamp_ns if code.is_final else None
     state = (number, code.type.value, name, message, timestamp_ns, run_count)
     transaction.change("set_run_state", [(*state, start and start[0], ended_ns, key)])
-    if code.is_final:
+    if code.is_final or code is StateCode.SUSPENDED:
         transaction.change("drop_driver", [(key,)])
 
 

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from dask.config import get as get_config
+from dask.utils import parse_timedelta
 
 from cluster.connecting import connect
 from cluster.local import LocalDaskCluster, LocalProvider
@@ -31,6 +33,16 @@ def test_it_runs_elsewhere(local: LocalDaskCluster) -> None:
     try:
         assert client.run_on_scheduler(os.getpid) != os.getpid()
         assert os.getpid() not in client.run(os.getpid).values()
+    finally:
+        client.close()
+
+
+def test_a_nanny_whose_worker_is_away_for_a_moment_is_not_given_up(local: LocalDaskCluster) -> None:
+    """Dask looks 15 s after each death; the cluster was the smaller for what it saw."""
+    client = connect(local.address)
+    try:
+        patience = client.run_on_scheduler(get_config, "distributed.deploy.lost-worker-timeout")
+        assert parse_timedelta(patience) > 24 * 3600
     finally:
         client.close()
 

@@ -286,6 +286,10 @@ ON CONFLICT (run) DO UPDATE SET
 -- A run has ended.
 DELETE FROM run_drivers WHERE run = ?;
 
+-- name: drop_own_driver
+-- A process does not drive a run after all.
+DELETE FROM run_drivers WHERE run = ? AND place = ? AND pid = ? AND started = ?;
+
 -- name: driver
 -- Who drives a run.
 SELECT place, pid, started FROM run_drivers WHERE run = ?;
