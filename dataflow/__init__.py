@@ -89,6 +89,7 @@ _HOMES = {
     "wait": "dataflow.futures",
     **dict.fromkeys(_STATES, "dataflow.model.states"),
 }
+_EXPORTS = ("ClusterSpec",)
 _MODULES = ("cache_policies", "context", "records", "runtime", "serializers")
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "Cached",
     "Cancelled",
     "Cancelling",
+    "ClusterSpec",
     "Completed",
     "Crashed",
     "DaskTaskRunner",
@@ -155,6 +157,10 @@ def __getattr__(name: str) -> Any:
         from dataflow.plugins import load_plugin
 
         found = load_plugin("dataflow.runners", _RUNNERS[name])
+    elif name in _EXPORTS:
+        from dataflow.plugins import load_plugin
+
+        found = load_plugin("dataflow.exports", name)
     elif name == "__version__":
         from importlib.metadata import version
 
