@@ -46,7 +46,7 @@ class HostedCluster:
 
     def __init__(self, spec: ClusterSpec) -> None:
         self._pid = os.getpid()
-        self._folder = folder = make_folder()
+        self._folder = folder = make_folder(spec)
         log = Path(folder, "log")
         with log.open("wb") as file:
             self._host, self._control = start_host(HostRequest(spec, folder), file)
@@ -80,9 +80,10 @@ class HostedCluster:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def make_folder() -> str:
-    """A folder for what a cluster needs on disk: where batch systems' nodes may see it, too."""
-    parent = get_settings().home / "clusters"
+def make_folder(spec: ClusterSpec) -> str:
+    """A folder for what a cluster needs on disk: where a batch system's nodes see it, too."""
+    shared = getattr(spec.options, "shared_folder", None)
+    parent = Path(shared) if shared else get_settings().home / "clusters"
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return tempfile.mkdtemp(prefix="files-", dir=parent)
 
@@ -142,7 +143,7 @@ def start_standing(spec: ClusterSpec, place: StandingPlace) -> None:
     log = place.path("log")
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        host, control = start_host(HostRequest(spec, make_folder(), place), file)
+        host, control = start_host(HostRequest(spec, make_folder(spec), place), file)
     host.wait()  # it has a child that goes on
     with control:
         read_answer(control, spec, log)

@@ -20,7 +20,6 @@ class JobOptions(ConfiguredOptions, SizedOptions):
     Attributes:
         cores, memory: of a job.
         processes: workers in a job; its cores and memory are shared out among them.
-        directives: further lines of the job's header, such as ``"--gres=gpu:1"``.
         prologue: lines of shell that the job begins with, such as ``"module load python"``.
         python: the interpreter on the nodes; None: the path of ours.
         host: a name or address of this machine that the nodes can reach; None: found by Dask.
@@ -34,7 +33,6 @@ class JobOptions(ConfiguredOptions, SizedOptions):
     cores: Annotated[int, Field(ge=1)] = 1
     memory: str
     processes: Annotated[int, Field(ge=1)] = 1
-    directives: list[str] = Field(default_factory=list)
     prologue: list[str] = Field(default_factory=list)
     python: str | None = None
     host: str | None = None
@@ -49,11 +47,13 @@ class QueueOptions(JobOptions):
     """Of batch systems with queues.
 
     Attributes:
+        directives: further lines of the job's header, such as ``"--gres=gpu:1"``.
         queue: or partition.
         account: that pays; the project, where it is called so.
         walltime: the longest that a job may take, as the batch system writes it.
     """
 
+    directives: list[str] = Field(default_factory=list)
     queue: str | None = None
     account: str | None = None
     walltime: str | None = None
@@ -63,9 +63,11 @@ class CondorOptions(JobOptions):
     """Of HTCondor.
 
     Attributes:
+        directives: further lines of the submit description.
         disk: that a job needs, such as ``"1GB"``.
     """
 
+    directives: dict[str, str | int | float] = Field(default_factory=dict)
     disk: str
 
 
@@ -101,31 +103,21 @@ class JobQueueProvider:
             "cores": options.cores,
             "memory": options.memory,
             "processes": options.processes,
-            "job_extra_directives": options.directives,
             "job_script_prologue": options.prologue,
             "python": options.python,
             "interface": options.interface,
             "local_directory": options.local_folder,
             "log_directory": options.log_folder,
+            "job_extra_directives": getattr(options, "directives", None),
             **{ours: getattr(options, field) for field, ours in self.named.items()},
         }
         arguments = {name: value for name, value in given.items() if value is not None}
         arguments["scheduler_options"] = scheduler
         if opening.tls is not None:
-            arguments |= {"protocol": "tls://", "security": _security(options, opening)}
+            # paths stand in the jobs' command lines; what is in the files does not
+            security = opening.tls.security_of_files(opening.folder)
+            arguments |= {"protocol": "tls://", "security": security}
         return {**arguments, **options.kwargs}
-
-
-def _security(options: JobOptions, opening: Opening) -> Any:
-    """With paths, which stand in the jobs' command lines; what is in the files does not."""
-    from pathlib import Path
-
-    assert opening.tls is not None
-    if options.shared_folder is None:
-        return opening.tls.security_of_files(opening.folder)
-    folder = Path(options.shared_folder) / opening.folder.name
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return opening.tls.security_of_files(folder)
 
 
 class SlurmProvider(JobQueueProvider):

@@ -5,6 +5,7 @@ Where one cannot be had its tests are skipped, with the reason; on CI they fail.
 
 from __future__ import annotations
 
+import getpass
 import os
 import secrets
 import shutil
@@ -149,12 +150,9 @@ PartitionName=tests Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 @contextmanager
 def slurm() -> Iterator[str]:
     """Slurm on one node; what a spec says of it, as TOML. ``SLURM_CONF`` must be in force."""
-    munged, mungekey = program("munged", "munge"), None
+    munged = program("munged", "munge")
     control, node = program("slurmctld", "slurmctld"), program("slurmd", "slurmd")
     program("sbatch", "slurm-client")
-    del mungekey
-    import getpass
-
     with short_folder() as folder, ExitStack() as stack:
         folder.chmod(0o755)  # munge wants it so
         for name in ("state", "spool"):
@@ -194,7 +192,10 @@ def slurm() -> Iterator[str]:
         wait_for(lambda: _is_idle(environment), "slurmd", nodes)
         os.environ["SLURM_CONF"] = str(config)
         try:
-            yield f'queue = "tests"\nhost = "127.0.0.1"\nmemory = "500MB"\nlog_folder = "{folder}"\n'
+            yield (
+                'queue = "tests"\nhost = "127.0.0.1"\nmemory = "500MB"\n'
+                f'log_folder = "{folder}"\n'
+            )
         finally:
             del os.environ["SLURM_CONF"]
 
@@ -218,6 +219,8 @@ c.SimpleAuthenticator.password = "{password}"
 c.Proxy.address = "127.0.0.1:{web}"
 c.Proxy.tcp_address = "127.0.0.1:{tcp}"
 c.UnsafeLocalBackend.clusters_directory = "{folder}/clusters"
+c.ClusterConfig.scheduler_cmd = ["dask", "scheduler"]
+c.ClusterConfig.worker_cmd = ["dask", "worker"]
 c.ClusterConfig.worker_cores = 1
 c.ClusterConfig.worker_memory = "500 M"
 """
