@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -55,8 +56,7 @@ class GatewayProvider:
 
 
 def _auth(options: GatewayOptions) -> Any:
-    from dask_gateway import auth
-
+    auth = importlib.import_module("dask_gateway.auth")
     if options.auth == "basic":
         password = options.password
         return auth.BasicAuth(options.username, password and password.get_secret_value())

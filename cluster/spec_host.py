@@ -43,8 +43,10 @@ def main(descriptor: int, stands: bool) -> None:
         descriptor: of the socket.
         stands: whether it is to outlive who asks, as nobody's child.
     """
-    if stands and os.fork():
-        os._exit(0)
+    if stands:
+        if os.fork():
+            os._exit(0)
+        os.setsid()  # its processes can be ended as one group
     control = socket.socket(fileno=descriptor)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     status = 1

@@ -57,7 +57,7 @@ class SshOptions(ConfiguredOptions):
 
     def connection(self) -> dict[str, Any]:
         """The arguments of ``asyncssh.connect``."""
-        given = {
+        given: dict[str, Any] = {
             "username": self.user,
             "port": self.port,
             "client_keys": [self.key_file] if self.key_file else None,

@@ -136,9 +136,10 @@ def stop(record: StandingRecord) -> None:
         with contextlib.suppress(OSError):
             os.kill(record.process.pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
-    while not is_gone(record.process):
-        if time.monotonic() > deadline:
-            with contextlib.suppress(OSError):
-                os.killpg(record.process.pid, signal.SIGKILL)
+    while not is_gone(record.process) and time.monotonic() < deadline:
         time.sleep(0.05)
+    with contextlib.suppress(OSError):  # what is left of its processes
+        os.killpg(record.process.pid, signal.SIGKILL)
+    while not is_gone(record.process):
+        time.sleep(0.01)
     find_record(record.name)  # what a killed one has left

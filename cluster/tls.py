@@ -46,15 +46,12 @@ class Tls:
             problem = "This cluster is behind a Dask Gateway, and its client is not installed."
             client = require("dask_gateway.client", problem, "gateway")
             return client.GatewaySecurity(tls_key=self.key, tls_cert=self.cert)
-        from distributed.security import Security
-
-        return Security(require_encryption=True, **_fields(self.ca, self.cert, self.key))
+        return _security(self.ca, self.cert, self.key)
 
     def security_of_files(self, folder: Path) -> Any:
         """The same for processes that only have paths to show: the files are written."""
-        from distributed.security import Security
-
-        return Security(require_encryption=True, **_fields(*map(str, self.write(folder))))
+        ca, cert, key = map(str, self.write(folder))
+        return _security(ca, cert, key)
 
     def write(self, folder: Path) -> tuple[Path, Path, Path]:
         """Write the files of authority, certificate and key, for this user only."""
@@ -107,16 +104,17 @@ def read_tls(files: TlsFiles) -> Tls:
     Raises:
         SettingsError: one cannot be read.
     """
-    texts = []
-    for path in (files.ca, files.cert, files.key or files.cert):
-        try:
-            texts.append(Path(path).read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"The certificate file {path} cannot be read: {error}.",
-                hint="security names files in PEM format: ca, cert and key.",
-            ) from None
-    return Tls(*texts)
+    return Tls(_read(files.ca), _read(files.cert), _read(files.key or files.cert))
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"The certificate file {path} cannot be read: {error}.",
+            hint="security names files in PEM format: ca, cert and key.",
+        ) from None
 
 
 def tls_of_security(security: Any) -> Tls | None:
@@ -129,9 +127,12 @@ def tls_of_security(security: Any) -> Tls | None:
     ca, cert = found.get("ca_file"), found.get("cert")
     if not ca or not cert:
         return None
-    texts = [each if "\n" in each else Path(each).read_text() for each in (ca, cert)]
-    key = found.get("key") or cert
-    return Tls(*texts, key if "\n" in key else Path(key).read_text())
+    return Tls(_text(ca), _text(cert), _text(found.get("key") or cert))
+
+
+def _text(given: str) -> str:
+    """A certificate as text, given as such or as a path."""
+    return given if "\n" in given else _read(given)
 
 
 def tls_of(options: Any, beyond_loopback: bool) -> Tls | None:
@@ -149,9 +150,11 @@ def tls_of(options: Any, beyond_loopback: bool) -> Tls | None:
     return temporary_tls() if wanted or (wanted is None and beyond_loopback) else None
 
 
-def _fields(ca: str, cert: str, key: str) -> dict[str, str]:
-    fields = {"tls_ca_file": ca}
+def _security(ca: str, cert: str, key: str) -> Any:
+    from distributed.security import Security
+
+    fields: dict[str, Any] = {"require_encryption": True, "tls_ca_file": ca}
     for role in _ROLES:
         fields[f"tls_{role}_cert"] = cert
         fields[f"tls_{role}_key"] = key
-    return fields
+    return Security(**fields)  # type: ignore[no-untyped-call]

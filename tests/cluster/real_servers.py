@@ -193,8 +193,7 @@ def slurm() -> Iterator[str]:
         os.environ["SLURM_CONF"] = str(config)
         try:
             yield (
-                'queue = "tests"\nhost = "127.0.0.1"\nmemory = "500MB"\n'
-                f'log_folder = "{folder}"\n'
+                f'queue = "tests"\nhost = "127.0.0.1"\nmemory = "500MB"\nlog_folder = "{folder}"\n'
             )
         finally:
             del os.environ["SLURM_CONF"]

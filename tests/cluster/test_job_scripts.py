@@ -12,7 +12,7 @@ from cluster.provider_protocol import Opening
 from cluster.spec import ClusterSpec
 from cluster.tls import temporary_tls
 
-COMMON = {
+COMMON: dict[str, Any] = {
     "cores": 4,
     "memory": "8GB",
     "processes": 2,
@@ -20,16 +20,24 @@ COMMON = {
     "prologue": ["module load python"],
     "host": "127.0.0.1",
 }
-QUEUE = {"directives": ["--extra"], "queue": "long", "account": "physics", "walltime": "01:00"}
+QUEUE = {"directives": ["--more"], "queue": "long", "account": "physics", "walltime": "01:00"}
 
 
 @pytest.mark.parametrize(
     ("provider", "options", "lines"),
     [
-        ("slurm", QUEUE, ["--extra", "-p long", "-A physics", "-t 01:00", "--cpus-per-task=4", "--mem=8G"]),
-        ("pbs", QUEUE, ["--extra", "-q long", "-A physics", "walltime=01:00", "ncpus=4:mem=7630MB"]),
-        ("lsf", QUEUE, ["--extra", "-q long", '-P "physics"', "-W 01:00", "-n 4"]),
-        ("sge", QUEUE, ["--extra", "-q long", "-P physics", "h_rt=01:00"]),
+        (
+            "slurm",
+            QUEUE,
+            ["--more", "-p long", "-A physics", "-t 01:00", "-task=4", "--mem=8G"],
+        ),
+        (
+            "pbs",
+            QUEUE,
+            ["--more", "-q long", "-A physics", "walltime=01:00", "ncpus=4"],
+        ),
+        ("lsf", QUEUE, ["--more", "-q long", '-P "physics"', "-W 01:00", "-n 4"]),
+        ("sge", QUEUE, ["--more", "-q long", "-P physics", "h_rt=01:00"]),
         ("htcondor", {"disk": "1GB", "directives": {"My": 1}}, ["DaskWorkerCores = 4", "My = 1"]),
     ],
 )

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cluster.connecting import connect
-from cluster.local import LocalDaskCluster, LocalProvider
+from cluster.local import LocalDaskCluster
+from cluster.local_provider import LocalProvider
 from dataflow.errors import RunnerUnavailable
 from dataflow.plugins import load_plugin
 

@@ -38,7 +38,7 @@ def double(found: tuple[int, int]) -> int:
 def work(count: int) -> tuple[int, set[int]]:
     numbers = number.map(range(count))
     doubled = double.map(numbers)
-    done = [each.result(raise_on_failure=False) for each in doubled]
+    done: list[Any] = [each.result(raise_on_failure=False) for each in doubled]
     assert [str(each) for each in done if isinstance(each, Exception)] == ["thirteen"]
     return (
         sum(each for each in done if not isinstance(each, Exception)),
@@ -87,7 +87,7 @@ PROVIDERS = {
     "address-tls": ("address", tls_scheduler, True),
     "class": (
         "distributed:LocalCluster",
-        only("workers = 1\nkwargs = {n_workers = 0, dashboard_address = '127.0.0.1:0'}\n"),
+        only("kwargs = {n_workers = 1, processes = false, dashboard_address = '127.0.0.1:0'}\n"),
         False,
     ),
     "ssh": ("ssh", server("ssh_server"), True),
@@ -147,7 +147,7 @@ def test_a_scheduler_without_our_certificates_is_refused(tmp_path: Path) -> None
     with tls_scheduler(tmp_path) as text:
         address = text.split('"')[1]
         for files in (make_certificates(tmp_path / "others"), None):
-            more = {} if files is None else {"security": files}
+            more: dict[str, Any] = {} if files is None else {"security": files}
             spec = ClusterSpec("address", address=address, **more)
             found = spec.find_provider().open(spec.options, None)  # type: ignore[arg-type]
             with pytest.raises(RunnerUnavailable, match=r"could not be reached .*(TLS|SSL)"):
@@ -197,7 +197,9 @@ def test_a_cluster_that_does_not_start_says_why(home: Path) -> None:
 def test_a_host_that_cannot_be_reached_over_ssh(home: Path) -> None:
     port = real_servers.free_port()
     spec = ClusterSpec("ssh", name="far", hosts=["127.0.0.1"], port=port, known_hosts=False)
-    with pytest.raises(RunnerUnavailable, match=r"Cluster 'far' did not start: .*(refused|Connect)"):
+    with pytest.raises(
+        RunnerUnavailable, match=r"Cluster 'far' did not start: .*(refused|Connect)"
+    ):
         one.with_options(task_runner=DaskTaskRunner(cluster=spec))()
 
 

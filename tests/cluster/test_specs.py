@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,7 +191,7 @@ def test_a_class_that_is_not_there() -> None:
 )
 def test_a_library_that_is_not_installed(
     provider: str,
-    options: dict[str, object],
+    options: dict[str, Any],
     library: str,
     extra: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -77,7 +77,7 @@ def test_the_life_of_a_cluster(tmp_path: Path) -> None:
     """What begins with a start goes on in one folder, with the page's own files."""
     page = "docs/clusters.md:"
     found = [(language, text) for name, language, text in blocks() if name.startswith(page)]
-    first = {language: text for language, text in reversed(found)}
+    first = dict(reversed(found))
     (tmp_path / "dataflow.toml").write_text(first["toml"])
     (tmp_path / "etl.py").write_text(first["python"])
     *lines, last = first["sh"].splitlines()
