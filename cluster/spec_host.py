@@ -23,7 +23,7 @@ from cluster.host_messages import HostAnswer, Hosted, HostRequest
 from cluster.provider_protocol import Opening
 from cluster.spec import ClusterSpec
 from cluster.tls import tls_of, tls_of_security
-from dataflow.errors import DataflowError, RunnerUnavailable
+from dataflow.errors import ClusterError, DataflowError, RunnerUnavailable
 from dataflow.execution.runner_protocol import Remaining
 
 _CLOSE_SECONDS = 20.0
@@ -104,6 +104,7 @@ def _open(request: HostRequest) -> Hosted:
     opening = Opening(spec.name or spec.provider, Path(request.folder), tls)
     cluster = provider.open(spec.options, opening)
     try:
+        _refuse_inside(cluster, spec)
         expect = _size(cluster, spec)
     except BaseException:
         _close(cluster)
@@ -114,6 +115,19 @@ def _open(request: HostRequest) -> Hosted:
         _dashboard(cluster, spec),
     )
     return Hosted(cluster, expect, answer)
+
+
+def _refuse_inside(cluster: Any, spec: ClusterSpec) -> None:
+    """Refuse a cluster that nobody else can connect to.
+
+    Raises:
+        ClusterError: its scheduler speaks only with the process that it is in.
+    """
+    if cluster.scheduler_address.startswith("inproc:"):
+        raise ClusterError(
+            f"The scheduler of {spec.where} cannot be reached from another process.",
+            hint='Give its class other arguments, such as kwargs = {protocol = "tcp://"}.',
+        )
 
 
 def _size(cluster: Any, spec: ClusterSpec) -> Callable[[Remaining], None]:

@@ -24,6 +24,7 @@ GROUPS = {
         "lsf",
         "sge",
         "htcondor",
+        "kubernetes",
         "gateway",
     },
     "dataflow.commands": {"cluster"},

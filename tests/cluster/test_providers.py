@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,12 +14,13 @@ from typing import Any
 import pytest
 
 from cluster.connecting import connect
+from cluster.hosted import HostedCluster
 from cluster.local import LocalDaskCluster
 from cluster.opening import find_cluster
 from cluster.spec import ClusterSpec
 from cluster.tls import read_tls
 from dataflow import DaskTaskRunner, flow, records, task
-from dataflow.errors import RunnerUnavailable
+from dataflow.errors import ClusterError, RunnerUnavailable
 from tests.cluster import real_servers
 from tests.cluster.certificates import make_certificates
 
@@ -87,7 +90,10 @@ PROVIDERS = {
     "address-tls": ("address", tls_scheduler, True),
     "class": (
         "distributed:LocalCluster",
-        only("kwargs = {n_workers = 1, processes = false, dashboard_address = '127.0.0.1:0'}\n"),
+        only(
+            "kwargs = {n_workers = 1, processes = false, protocol = 'tcp://', "
+            "dashboard_address = '127.0.0.1:0'}\n"
+        ),
         False,
     ),
     "ssh": ("ssh", server("ssh_server"), True),
@@ -191,7 +197,36 @@ def test_a_cluster_that_does_not_start_says_why(home: Path) -> None:
 
     with pytest.raises(RunnerUnavailable, match=r"Cluster 'odd' did not start: .*no_such_option"):
         one.with_options(task_runner=DaskTaskRunner(cluster=spec))()
+    inside = spec.with_options(kwargs={"processes": False, "dashboard_address": "127.0.0.1:0"})
+    with pytest.raises(ClusterError, match="cannot be reached from another process"):
+        HostedCluster(inside)
     assert not list((home / "clusters").glob("files-*"))
+
+
+def test_processes_over_ssh_end_with_the_connection(home: Path) -> None:
+    with real_servers.ssh_server() as text:
+        spec = ClusterSpec("ssh", security=True, **tomllib.loads(text))
+        cluster = HostedCluster(spec)
+        client = connect(cluster.address, security=cluster.security)
+        pids = [client.run_on_scheduler(os.getpid), *client.run(os.getpid).values()]
+        commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
+        client.close()
+        os.kill(cluster._host.pid, signal.SIGKILL)  # it has no time to end anything
+        deadline = time.monotonic() + 30
+        while any(map(_is_alive, pids)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        cluster.close()
+    assert len(pids) == 2
+    assert not any(b"PRIVATE" in command for command in commands)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_host_that_cannot_be_reached_over_ssh(home: Path) -> None:

@@ -229,7 +229,7 @@ def test_what_cannot_be_started(started: Callable[..., StandingRecord], home: Pa
     with pytest.raises(ClusterError, match="somebody else has started"):
         started(provider="address", address="tcp://a:1")
     with pytest.raises(RunnerUnavailable, match="no_such_option"):
-        started(kwargs={"no_such_option": 1})
+        started(workers=1, kwargs={"no_such_option": 1})
     assert all_records() == []
     (home / "clusters" / "torn.json").write_text("{")
     with pytest.raises(ClusterError, match=r"torn\.json cannot be understood"):
