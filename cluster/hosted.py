@@ -53,6 +53,7 @@ class HostedCluster:
         try:
             answer = read_answer(self._control, spec, log)
         except BaseException:
+            self._host.terminate()
             self.close()
             raise
         self.address, self.tls = answer.address, answer.tls

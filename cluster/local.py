@@ -44,7 +44,8 @@ class LocalDaskCluster:
         workers: how many worker processes; None: the settings' ``workers``, or one for each core.
         adapt: arguments of ``Cluster.adapt``, with which the size follows the work that remains
             (see :meth:`expect`); None: it stays.
-        **options: arguments of ``distributed.LocalCluster`` that differ from ours.
+        **options: arguments of ``distributed.LocalCluster`` that differ from ours;
+            ``security=True`` is TLS with certificates that are made for this cluster.
 
     Attributes:
         address: of its scheduler.
@@ -68,6 +69,10 @@ class LocalDaskCluster:
             "silence_logs": logging.CRITICAL + 1,  # deaths and the like: the run tells of them
             **options,
         }
+        if kwargs.get("security") is True:
+            from cluster.tls import temporary_tls
+
+            kwargs |= {"security": temporary_tls().security(), "protocol": "tls://"}
         if kwargs["dashboard_address"] is not None:
             kwargs["scheduler_kwargs"] = options.get("scheduler_kwargs")
         if adapt is not None and "n_workers" not in options:
@@ -76,7 +81,7 @@ class LocalDaskCluster:
             prefix="dataflow-dask-", ignore_cleanup_errors=True
         )
         self.boards = self._folder.name
-        self.security = options.get("security")
+        self.security = kwargs.get("security")
         self._pid = os.getpid()
         path = f"{self.boards}/{_LINES}"
         self.lines = None if adapt is not None else _listen(path)

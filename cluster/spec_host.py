@@ -21,6 +21,7 @@ from typing import Any
 
 from cluster.host_messages import HostAnswer, Hosted, HostRequest
 from cluster.provider_protocol import Opening
+from cluster.shown import hide_secrets
 from cluster.spec import ClusterSpec
 from cluster.tls import tls_of, tls_of_security
 from dataflow.errors import ClusterError, DataflowError, RunnerUnavailable
@@ -174,4 +175,4 @@ def _told(error: Exception, spec: ClusterSpec) -> DataflowError:
         return error
     from cluster.host import told
 
-    return RunnerUnavailable(f"{spec.where} did not start: {told(error)}")
+    return RunnerUnavailable(f"{spec.where} did not start: {hide_secrets(told(error))}")

@@ -266,7 +266,7 @@ class DaskTaskRunner:
         if self._cluster_class is None:
             grows = self._adapt_kwargs is not None
             local = LocalDaskCluster(adapt=self._adapt_kwargs, **self._cluster_kwargs)
-            client = connect(local.address, direct=True)
+            client = connect(local.address, security=local.security, direct=True)
             return Connection(
                 client,
                 local.boards,
