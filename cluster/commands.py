@@ -243,8 +243,7 @@ def _usage(record: Any) -> dict[str, Any]:
         found = asdict(usage_of(client))
     finally:
         client.close()
-    own = 1 if record.process else 0
-    return {**found, "clients": found["clients"] - own}  # its host is one of them
+    return {**found, "clients": found["clients"] - 1}  # its host is one of them
 
 
 def _print_kept_logs(record: Any, lines: int) -> None:
