@@ -47,11 +47,13 @@ class LocalDaskCluster:
         workers: how many worker processes; None: the settings' ``workers``, or one for each core.
         adapt: arguments of ``Cluster.adapt``, with which the size follows the work that remains
             (see :meth:`expect`); None: it stays.
-        **options: arguments of ``distributed.LocalCluster`` that differ from ours.
+        **options: arguments of ``distributed.LocalCluster`` that differ from ours;
+            ``security=True`` is TLS with certificates that are made for this cluster.
 
     Attributes:
         address: of its scheduler.
         boards: a folder in which its workers write down what they are at.
+        security: what its clients need, if it was made with any.
         lines: a socket to which its workers connect; None where that cannot be, and if it adapts,
             since Dask retires workers that it has given nothing to.
 
@@ -63,13 +65,17 @@ class LocalDaskCluster:
         self, workers: int | None = None, adapt: dict[str, Any] | None = None, **options: Any
     ) -> None:
         kwargs = {
-            "n_workers": workers or get_settings().workers or _cores(),
+            "n_workers": workers or get_settings().workers or count_cores(),
             "threads_per_worker": 1,
             "dashboard_address": None,
             "scheduler_kwargs": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             "silence_logs": logging.CRITICAL + 1,  # deaths and the like: the run tells of them
             **options,
         }
+        if kwargs.get("security") is True:
+            from cluster.tls import temporary_tls
+
+            kwargs |= {"security": temporary_tls().security(), "protocol": "tls://"}
         if kwargs["dashboard_address"] is not None:
             kwargs["scheduler_kwargs"] = options.get("scheduler_kwargs")
         if adapt is not None and "n_workers" not in options:
@@ -78,6 +84,7 @@ class LocalDaskCluster:
             prefix="dataflow-dask-", ignore_cleanup_errors=True
         )
         self.boards = self._folder.name
+        self.security = kwargs.get("security")
         self._pid = os.getpid()
         path = f"{self.boards}/{_LINES}"
         self.lines = None if adapt is not None else _listen(path)
@@ -146,16 +153,6 @@ class LocalDaskCluster:
         self._folder.cleanup()
 
 
-class LocalProvider:
-    """Makes clusters of this machine (the entry point ``local`` of ``dataflow.clusters``)."""
-
-    name = "local"
-
-    def open(self, **options: Any) -> LocalDaskCluster:
-        """A new cluster; ``options`` as for :class:`LocalDaskCluster`."""
-        return LocalDaskCluster(**options)
-
-
 def _listen(path: str) -> socket.socket | None:
     """A socket that processes of this user can connect to; None if there can be none."""
     if not hasattr(socket, "AF_UNIX"):
@@ -170,5 +167,6 @@ def _listen(path: str) -> socket.socket | None:
     return listening
 
 
-def _cores() -> int:
+def count_cores() -> int:
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

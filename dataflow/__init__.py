@@ -95,6 +95,7 @@ _HOMES = {
     "wait": "dataflow.futures",
     **dict.fromkeys(_STATES, "dataflow.model.states"),
 }
+_EXPORTS = ("ClusterSpec",)
 _MODULES = ("cache_policies", "context", "records", "runtime", "serializers")
 
 __all__ = [
@@ -102,6 +103,7 @@ __all__ = [
     "Cached",
     "Cancelled",
     "Cancelling",
+    "ClusterSpec",
     "Completed",
     "Crashed",
     "DaskTaskRunner",
@@ -162,6 +164,10 @@ def __getattr__(name: str) -> Any:
         from dataflow.plugins import load_plugin
 
         found = load_plugin("dataflow.runners", _RUNNERS[name])
+    elif name in _EXPORTS:
+        from dataflow.plugins import load_plugin
+
+        found = load_plugin("dataflow.exports", name)
     elif name == "__version__":
         from importlib.metadata import version
 

@@ -13,7 +13,9 @@ from dask.config import get as get_config
 from dask.utils import parse_timedelta
 
 from cluster.connecting import connect
-from cluster.local import LocalDaskCluster, LocalProvider
+from cluster.local import LocalDaskCluster
+from cluster.local_provider import LocalProvider
+from dataflow import DaskTaskRunner, flow, task
 from dataflow.errors import RunnerUnavailable
 from dataflow.plugins import load_plugin
 
@@ -57,6 +59,18 @@ def test_what_it_was_made_with() -> None:
     finally:
         client.close()
         cluster.close()
+
+
+def test_tls_on_request(home: Path) -> None:
+    with DaskTaskRunner(cluster_kwargs={"n_workers": 1, "security": True}) as runner:
+
+        @flow(task_runner=runner)
+        def added() -> int:
+            return task(sum).submit([1, 2]).result()
+
+        assert added() == 3
+        assert runner._session is not None and runner._session._connection is not None
+        assert runner._session._connection.client.scheduler.address.startswith("tls://")
 
 
 def test_what_it_cannot_be_made_with() -> None:
