@@ -275,12 +275,20 @@ class ProcessPool:
             while not self.closed:
                 self._turn()
         except Exception as error:
-            if not self.closed:
-                problem = RunnerUnavailable(f"The process pool failed: {error!r}")
-                problem.__cause__ = error
-                self.listener.broken(problem)
+            self._fail(error)
         finally:
             self.waiter.close()
+
+    def _fail(self, error: Exception) -> None:
+        """Say that the pool cannot go on, and end it: another one takes its place."""
+        with self.lock:
+            if self.closed:
+                return
+            self.closed = True
+        problem = RunnerUnavailable(f"The process pool failed: {error!r}")
+        problem.__cause__ = error
+        self.listener.broken(problem)
+        self._end_processes()
 
     def _turn(self) -> None:
         with self.lock:

@@ -169,7 +169,7 @@ class Call:
         if place is None and failure is None:
             return False
         now = now_ns()
-        code = StateCode.COMPLETED if answer.is_own[0] else StateCode.CACHED
+        code = StateCode(answer.codes[0])
         report = BatchReport(
             batch_id=self.batch.id,
             first=0,
@@ -183,7 +183,7 @@ class Call:
         )
         if failure is not None:
             report.failures[0] = failure
-        elif place is not None and not answer.is_own[0]:
+        elif place is not None and code is StateCode.CACHED:
             report.notes[0] = Note(code.state_name, cached_message(place[0].run_id))
         self.take(report, records_of_answer(answer, now) if failure is None else None)
         return True

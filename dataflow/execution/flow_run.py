@@ -64,7 +64,7 @@ from dataflow.hashing.calls import CallHasher
 from dataflow.hashing.values import source_of
 from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo
-from dataflow.model.records import FLOW_RESULT, NodeLengthRecord, ResultRecord
+from dataflow.model.records import FLOW_RESULT, NodeLengthRecord, Record, ResultRecord
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
 from dataflow.worker.call_context import current_call, current_scope
@@ -129,13 +129,6 @@ class FlowRun:
         if self.found is not None:
             return
         self._scope = self._open()
-        if self.node is not None and self.parent is not None:
-            record = node_record(self.node, self.scope.info.run_id)
-            self.parent.loop.writer.write([record], [])
-        elif self.call is not None and self.call.place.index is None:
-            place, run_id = self.call.place, self.scope.info.run_id
-            known = NodeLengthRecord(self.call.run.run_id, place.node, None, run_id)
-            self.scope.loop.writer.write([known], [])
         results = self.scope.graph.results
         if results.persists_by_itself and self.resumption is None:
             keep_parameters(results, self.scope.info.run_id, self.parameters)
@@ -156,12 +149,20 @@ class FlowRun:
         going_on, self.found = earlier_subflow(store, run_id, digest, source, earlier.reuse_changed)
         if self.found is not None:
             earlier.reused += 1
-            self.parent.loop.writer.write([node_record(self.node, run_id)], [])
+            self._record_found(run_id, self.node.key in earlier.ended)
             return
         self._earlier = going_on.earlier
         if not going_on.summary.state.is_completed():
             self.resumption = going_on
             self.attempt = self._first_attempt = going_on.summary.run_count + 1
+
+    def _record_found(self, run_id: str, is_recorded: bool) -> None:
+        """A subflow need not run again; its end may not have been recorded in its parent."""
+        assert self.parent is not None
+        completed = int(StateCode.COMPLETED)
+        ended, told = subflow_record(self.node, completed, self.node_begun, now_ns())
+        records = [node_record(self.node, run_id), *([] if is_recorded else ended)]
+        self.parent.loop.writer.write(records, told)
 
     def _add_to_parent(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
@@ -227,9 +228,18 @@ class FlowRun:
                 results=results,
                 created_ns=goes_on.summary.created_ns if goes_on else None,
                 states=goes_on.records() if goes_on else (),
+                also=self._records_in_parent(info.run_id),
             )
         scope.suspensions = suspensions
         return scope
+
+    def _records_in_parent(self, run_id: str) -> list[Record]:
+        """What is recorded above it in one go with its beginning: that it is found from there."""
+        if self.node is not None:
+            return [node_record(self.node, run_id)]
+        if self.call is not None and self.call.place.index is None:
+            return [NodeLengthRecord(self.call.run.run_id, self.call.place.node, None, run_id)]
+        return []
 
     def _name(self) -> str | None:
         """The name that the flow's template gives; a bad one fails the run, not our books."""

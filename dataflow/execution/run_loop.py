@@ -215,8 +215,8 @@ class RunLoop:
     def close_graph(self, graph: FlowGraph) -> None:
         """Its run has ended."""
         self.graphs.discard(graph)
-        if graph.results is not None and graph.results.has_leased:
-            self.lookups.release(graph.run_id)
+        if graph.results is not None:
+            self.lookups.release(graph.run_id, graph.results)
         self.post(lambda: self.state.failure_log.forget(graph))
 
     def blocked(self, runner: Runner, change: int) -> None:

@@ -286,12 +286,14 @@ def begin_run(
     results: RunResults | None = None,
     created_ns: int | None = None,
     states: Sequence[RunStateRecord] = (),
+    also: Sequence[Record] = (),
 ) -> RunScope:
     """Record that a run begins, and open it.
 
     Args:
         created_ns: when it was made, if it goes on where it stopped.
         states: those that it enters then, before it is running again.
+        also: what else is recorded in one go with that.
 
     Raises:
         StoreError: it cannot be recorded; then nothing runs.
@@ -323,6 +325,7 @@ def begin_run(
             ),
             *(states or [RunStateRecord(info.run_id, StateCode.PENDING, "Pending", None, now)]),
             RunStateRecord(info.run_id, StateCode.RUNNING, "Running", None, now, info.run_count),
+            *also,
         ]
     )
     if scope.loop.watch is not None:
