@@ -140,6 +140,10 @@ ORDER BY timestamp_ns, sequence, id LIMIT ?;
 -- When runs ended, of those that have: asked again before they are removed; which, is put in.
 SELECT key, ended_ns FROM runs WHERE ended_ns IS NOT NULL /*conditions*/;
 
+-- name: find_run_ended
+-- When a run ended, if it has: then it computes nothing any more.
+SELECT ended_ns FROM runs WHERE key = ?;
+
 -- name: put_cache_key
 -- Which result a cache key leads to from now on.
 INSERT INTO cache_keys (key, run, result, number, expires_ns) VALUES (?, ?, ?, ?, ?)
