@@ -6,15 +6,14 @@ import contextlib
 import os
 import pickle
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import IO, Any
 
 from cluster.host_messages import HostAnswer, HostRequest
+from cluster.host_process import HostProcess
 from cluster.shown import hide_secrets
 from cluster.spec import ClusterSpec
 from cluster.standing_records import StandingPlace
@@ -45,15 +44,14 @@ class HostedCluster:
     """
 
     def __init__(self, spec: ClusterSpec) -> None:
-        self._pid = os.getpid()
         self._folder = folder = make_folder(spec)
         log = Path(folder, "log")
         with log.open("wb") as file:
-            self._host, self._control = start_host(HostRequest(spec, folder), file)
+            self._host = start_host(HostRequest(spec, folder), file)
         try:
-            answer = read_answer(self._control, spec, log)
+            answer = read_answer(self._host.control, spec, log)
         except BaseException:
-            self._host.terminate()
+            self._host.interrupt()
             self.close()
             raise
         self.address, self.tls = answer.address, answer.tls
@@ -65,19 +63,13 @@ class HostedCluster:
 
     def expect(self, remaining: Remaining) -> None:
         """Say what remains: if the cluster adapts, its size follows."""
-        with contextlib.suppress(OSError):  # it has ended
-            self._control.sendall(pickle.dumps(remaining))
+        self._host.expect(remaining)
 
     def close(self) -> None:
         """End its processes."""
-        if os.getpid() != self._pid:
+        if not self._host.is_own:
             return
-        self._control.close()
-        try:
-            self._host.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._host.pid, signal.SIGKILL)
-            self._host.wait()
+        self._host.end(_END_SECONDS)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -89,29 +81,17 @@ def make_folder(spec: ClusterSpec) -> str:
     return tempfile.mkdtemp(prefix="files-", dir=parent)
 
 
-def start_host(request: HostRequest, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], Any]:
-    """Start a host and tell it what is wanted; its process, and the socket it answers at."""
+def start_host(request: HostRequest, log: IO[bytes]) -> HostProcess:
+    """Start a host and tell it what is wanted; its answer comes over its socket."""
     import cloudpickle
 
-    control, theirs = socket.socketpair()
-    code = _MAIN.format(
-        path=[path or str(Path.cwd()) for path in sys.path],
-        fd=theirs.fileno(),
-        stands=request.standing is not None,
-    )
-    host = subprocess.Popen(
-        [sys.executable, "-c", code],
-        pass_fds=[theirs.fileno()],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,  # Ctrl-C is the flow's; it tells us what to do
-    )
-    theirs.close()
-    control.settimeout(request.spec.start_seconds)
+    path = [path or str(Path.cwd()) for path in sys.path]
+    stands = request.standing is not None
+    host = HostProcess(lambda fd: _MAIN.format(path=path, fd=fd, stands=stands), log)
+    host.control.settimeout(request.spec.start_seconds)
     with contextlib.suppress(OSError):  # it has ended; its log says why
-        control.sendall(cloudpickle.dumps(request))
-    return host, control
+        host.control.sendall(cloudpickle.dumps(request))
+    return host
 
 
 def read_answer(control: socket.socket, spec: ClusterSpec, log: Path) -> HostAnswer:
@@ -144,9 +124,9 @@ def start_standing(spec: ClusterSpec, place: StandingPlace) -> None:
     log = place.path("log")
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        host, control = start_host(HostRequest(spec, make_folder(spec), place), file)
+        host = start_host(HostRequest(spec, make_folder(spec), place), file)
     host.wait()  # it has a child that goes on
-    with control:
+    with host.control as control:
         read_answer(control, spec, log)
 
 

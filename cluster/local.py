@@ -5,18 +5,16 @@ It ends when it is closed, and with the process that made it, however that ends.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import pickle
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from cluster.host_process import HostProcess
 from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import Remaining
 from dataflow.settings import get_settings
@@ -85,48 +83,36 @@ class LocalDaskCluster:
         )
         self.boards = self._folder.name
         self.security = kwargs.get("security")
-        self._pid = os.getpid()
         path = f"{self.boards}/{_LINES}"
         self.lines = None if adapt is not None else _listen(path)
         config = {**_CONFIG, "dataflow.lines": path if self.lines else None}
-        self._start_host()
+        self._host = self._start_host()
         try:
             self.address = self._introduce({"config": config, "kwargs": kwargs, "adapt": adapt})
         except BaseException:
             self.close()
             raise
 
-    def _start_host(self) -> None:
-        self._control, theirs = socket.socketpair()
-        code = _HOST.format(
-            path=[path or str(Path.cwd()) for path in sys.path],
-            argv=sys.argv,
-            fd=theirs.fileno(),
-            folder=self.boards,
-        )
-        self._host = subprocess.Popen(
-            [sys.executable, "-c", code],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is the flow's; it tells us what to do
-        )
-        theirs.close()
+    def _start_host(self) -> HostProcess:
+        path, argv = [path or str(Path.cwd()) for path in sys.path], sys.argv
+        return HostProcess(lambda fd: _HOST.format(path=path, argv=argv, fd=fd, folder=self.boards))
 
     def _introduce(self, options: dict[str, Any]) -> str:
         """Say what is wanted; the address of the scheduler."""
         import cloudpickle
 
-        self._control.settimeout(_START_SECONDS)
+        control = self._host.control
+        control.settimeout(_START_SECONDS)
         try:
-            self._control.sendall(cloudpickle.dumps(options))
+            control.sendall(cloudpickle.dumps(options))
             import distributed  # noqa: F401 - we need it too, and it takes as long as the start
 
-            with self._control.makefile("rb") as stream:
+            with control.makefile("rb") as stream:
                 answer = pickle.load(stream)
         except (OSError, EOFError) as error:
             raise RunnerUnavailable(
                 f"The local Dask cluster did not start within {_START_SECONDS:g} seconds "
-                f"(exit status {self._host.poll()})."
+                f"(exit status {self._host.exit_status})."
             ) from error
         if "error" in answer:
             raise RunnerUnavailable(f"The local Dask cluster did not start: {answer['error']}")
@@ -135,21 +121,15 @@ class LocalDaskCluster:
 
     def expect(self, remaining: Remaining) -> None:
         """Say what remains: if the cluster adapts, its size follows."""
-        with contextlib.suppress(OSError):  # it has ended
-            self._control.sendall(pickle.dumps(remaining))
+        self._host.expect(remaining)
 
     def close(self) -> None:
         """End its processes."""
-        if os.getpid() != self._pid:
+        if not self._host.is_own:
             return
-        self._control.close()
         if self.lines is not None:
             self.lines.close()
-        try:
-            self._host.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._host.pid, signal.SIGKILL)
-            self._host.wait()
+        self._host.end(_END_SECONDS)
         self._folder.cleanup()
 
 

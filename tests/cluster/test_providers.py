@@ -208,6 +208,7 @@ def test_processes_over_ssh_end_with_the_connection(home: Path) -> None:
         spec = ClusterSpec("ssh", security=True, **tomllib.loads(text))
         cluster = HostedCluster(spec)
         client = connect(cluster.address, security=cluster.security)
+        client.wait_for_workers(1, timeout=30)
         pids = [client.run_on_scheduler(os.getpid), *client.run(os.getpid).values()]
         commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
         client.close()
