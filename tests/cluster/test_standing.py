@@ -114,6 +114,7 @@ def test_what_is_written_down_and_what_is_left(
     assert "PRIVATE" not in (command.read_text() if command.exists() else "")
 
     client = connect(record.address, security=record.security)
+    client.wait_for_workers(1, timeout=30)
     workers = list(client.run(os.getpid).values())
     client.close()
     standing.stop(record)
