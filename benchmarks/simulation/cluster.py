@@ -45,6 +45,7 @@ class Timeline:
 
 @dataclass
 class _Worker:
+    number: int
     free: int
     most: int
     held: int = 0
@@ -75,7 +76,9 @@ class Cluster:
         self.timeline = timeline
         count = -(-threads // THREADS_OF_WORKER)
         sizes = [threads // count + (number < threads % count) for number in range(count)]
-        self.workers = [_Worker(size, int(size * SATURATION + 1)) for size in sizes]
+        self.workers = [
+            _Worker(number, size, int(size * SATURATION + 1)) for number, size in enumerate(sizes)
+        ]
         self.messages = 0
         self.busy_seconds = 0.0
         self._free_at = 0.0
@@ -111,8 +114,7 @@ class Cluster:
         while self._queue:
             load, number = heapq.heappop(self._loads)
             worker = self.workers[number]
-            if load != worker.held:  # an old entry
-                heapq.heappush(self._loads, (worker.held, number))
+            if load != worker.held:  # an old entry; there is a newer one
                 continue
             if worker.held >= worker.most:
                 heapq.heappush(self._loads, (worker.held, number))
@@ -146,6 +148,7 @@ class Cluster:
 
     def _reported(self, worker: _Worker, job: _Job) -> None:
         worker.held -= 1
+        heapq.heappush(self._loads, (worker.held, worker.number))
         self._hand_out()
         tick = self._next_tick(WORKER_SENDS_SECONDS)
         if tick != self._told_client:
