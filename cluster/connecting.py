@@ -39,6 +39,7 @@ def connect(
             security=security,
             direct_to_workers=direct,
         )
+        _hurry(client)
     except Exception as error:
         raise RunnerUnavailable(
             f"The Dask scheduler at {address} could not be reached within {limit:g} seconds "
@@ -47,10 +48,18 @@ def connect(
             "DATAFLOW_DASK_CONNECT_SECONDS sets the limit.",
             address=address,
         ) from error
+    return client
+
+
+def _hurry(client: Any) -> None:
+    """Have a client send its messages at once."""
     from cluster.message_intervals import send_soon
 
-    send_soon(client.scheduler_comm)
-    return client
+    stream = client.scheduler_comm
+    if stream is None:
+        client.close()
+        raise ConnectionResetError("it hung up at once")
+    send_soon(stream)
 
 
 async def _knock(address: str, security: Any, seconds: float) -> None:

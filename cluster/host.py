@@ -36,13 +36,18 @@ def main(descriptor: int, folder: str) -> None:
         folder: what is to be removed in the end.
     """
     control = socket.socket(fileno=descriptor)
-    forkserver.set_forkserver_preload(_PRELOADED)
-    forkserver.ensure_running()  # it imports while we do
+    prepare_workers()
     try:
         asyncio.run(_host(control))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)  # what is left is ended by it
+
+
+def prepare_workers() -> None:
+    """Start the server that workers are forked from; it imports while we do."""
+    forkserver.set_forkserver_preload(_PRELOADED)
+    forkserver.ensure_running()
 
 
 async def _host(control: socket.socket) -> None:
@@ -51,7 +56,7 @@ async def _host(control: socket.socket) -> None:
         try:
             cluster, expect = await _open_cluster(**options)
         except Exception as error:
-            control.sendall(pickle.dumps({"error": _told(error)}))
+            control.sendall(pickle.dumps({"error": told(error)}))
             return
         control.sendall(pickle.dumps({"address": cluster.scheduler_address}))
         while (remaining := await asyncio.to_thread(_read, stream)) is not None:
@@ -87,10 +92,10 @@ async def _open_cluster(
     return cluster, expect or (lambda _: None)
 
 
-def _told(error: BaseException | None) -> str:
+def told(error: BaseException | None) -> str:
     """An error with what caused it, innermost last."""
-    told = []
+    causes = []
     while error is not None:
-        told.append(f"{type(error).__name__}: {error}")
+        causes.append(f"{type(error).__name__}: {error}")
         error = error.__cause__ or error.__context__
-    return "; because of ".join(dict.fromkeys(told))
+    return "; because of ".join(dict.fromkeys(causes))

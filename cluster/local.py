@@ -5,18 +5,16 @@ It ends when it is closed, and with the process that made it, however that ends.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import pickle
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from cluster.host_process import HostProcess
 from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import Remaining
 from dataflow.settings import get_settings
@@ -32,6 +30,9 @@ _CONFIG = {
     "distributed.worker.multiprocessing-method": "forkserver",
     # the run decides what becomes of a batch whose worker died: it knows which call was at fault
     "distributed.scheduler.allowed-failures": 0,
+    # 15 s after a worker has died, Dask gives up its nanny, too, if there is no worker at that very
+    # moment, because it has just been ended once more; a nanny brings its worker back in any case
+    "distributed.deploy.lost-worker-timeout": "365 days",
     "distributed.scheduler.preload": ["cluster.message_intervals"],
     "distributed.worker.preload": ["cluster.message_intervals", "runners.dask_line_worker"],
 }
@@ -44,11 +45,13 @@ class LocalDaskCluster:
         workers: how many worker processes; None: the settings' ``workers``, or one for each core.
         adapt: arguments of ``Cluster.adapt``, with which the size follows the work that remains
             (see :meth:`expect`); None: it stays.
-        **options: arguments of ``distributed.LocalCluster`` that differ from ours.
+        **options: arguments of ``distributed.LocalCluster`` that differ from ours;
+            ``security=True`` is TLS with certificates that are made for this cluster.
 
     Attributes:
         address: of its scheduler.
         boards: a folder in which its workers write down what they are at.
+        security: what its clients need, if it was made with any.
         lines: a socket to which its workers connect; None where that cannot be, and if it adapts,
             since Dask retires workers that it has given nothing to.
 
@@ -60,13 +63,17 @@ class LocalDaskCluster:
         self, workers: int | None = None, adapt: dict[str, Any] | None = None, **options: Any
     ) -> None:
         kwargs = {
-            "n_workers": workers or get_settings().workers or _cores(),
+            "n_workers": workers or get_settings().workers or count_cores(),
             "threads_per_worker": 1,
             "dashboard_address": None,
             "scheduler_kwargs": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             "silence_logs": logging.CRITICAL + 1,  # deaths and the like: the run tells of them
             **options,
         }
+        if kwargs.get("security") is True:
+            from cluster.tls import temporary_tls
+
+            kwargs |= {"security": temporary_tls().security(), "protocol": "tls://"}
         if kwargs["dashboard_address"] is not None:
             kwargs["scheduler_kwargs"] = options.get("scheduler_kwargs")
         if adapt is not None and "n_workers" not in options:
@@ -75,48 +82,37 @@ class LocalDaskCluster:
             prefix="dataflow-dask-", ignore_cleanup_errors=True
         )
         self.boards = self._folder.name
-        self._pid = os.getpid()
+        self.security = kwargs.get("security")
         path = f"{self.boards}/{_LINES}"
         self.lines = None if adapt is not None else _listen(path)
         config = {**_CONFIG, "dataflow.lines": path if self.lines else None}
-        self._start_host()
+        self._host = self._start_host()
         try:
             self.address = self._introduce({"config": config, "kwargs": kwargs, "adapt": adapt})
         except BaseException:
             self.close()
             raise
 
-    def _start_host(self) -> None:
-        self._control, theirs = socket.socketpair()
-        code = _HOST.format(
-            path=[path or str(Path.cwd()) for path in sys.path],
-            argv=sys.argv,
-            fd=theirs.fileno(),
-            folder=self.boards,
-        )
-        self._host = subprocess.Popen(
-            [sys.executable, "-c", code],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is the flow's; it tells us what to do
-        )
-        theirs.close()
+    def _start_host(self) -> HostProcess:
+        path, argv = [path or str(Path.cwd()) for path in sys.path], sys.argv
+        return HostProcess(lambda fd: _HOST.format(path=path, argv=argv, fd=fd, folder=self.boards))
 
     def _introduce(self, options: dict[str, Any]) -> str:
         """Say what is wanted; the address of the scheduler."""
         import cloudpickle
 
-        self._control.settimeout(_START_SECONDS)
+        control = self._host.control
+        control.settimeout(_START_SECONDS)
         try:
-            self._control.sendall(cloudpickle.dumps(options))
+            control.sendall(cloudpickle.dumps(options))
             import distributed  # noqa: F401 - we need it too, and it takes as long as the start
 
-            with self._control.makefile("rb") as stream:
+            with control.makefile("rb") as stream:
                 answer = pickle.load(stream)
         except (OSError, EOFError) as error:
             raise RunnerUnavailable(
                 f"The local Dask cluster did not start within {_START_SECONDS:g} seconds "
-                f"(exit status {self._host.poll()})."
+                f"(exit status {self._host.exit_status})."
             ) from error
         if "error" in answer:
             raise RunnerUnavailable(f"The local Dask cluster did not start: {answer['error']}")
@@ -125,32 +121,16 @@ class LocalDaskCluster:
 
     def expect(self, remaining: Remaining) -> None:
         """Say what remains: if the cluster adapts, its size follows."""
-        with contextlib.suppress(OSError):  # it has ended
-            self._control.sendall(pickle.dumps(remaining))
+        self._host.expect(remaining)
 
     def close(self) -> None:
         """End its processes."""
-        if os.getpid() != self._pid:
+        if not self._host.is_own:
             return
-        self._control.close()
         if self.lines is not None:
             self.lines.close()
-        try:
-            self._host.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._host.pid, signal.SIGKILL)
-            self._host.wait()
+        self._host.end(_END_SECONDS)
         self._folder.cleanup()
-
-
-class LocalProvider:
-    """Makes clusters of this machine (the entry point ``local`` of ``dataflow.clusters``)."""
-
-    name = "local"
-
-    def open(self, **options: Any) -> LocalDaskCluster:
-        """A new cluster; ``options`` as for :class:`LocalDaskCluster`."""
-        return LocalDaskCluster(**options)
 
 
 def _listen(path: str) -> socket.socket | None:
@@ -167,5 +147,6 @@ def _listen(path: str) -> socket.socket | None:
     return listening
 
 
-def _cores() -> int:
+def count_cores() -> int:
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from dataflow.errors import VersionMismatch
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Versions = dict[str, str]
 
 
@@ -34,7 +36,7 @@ def check_versions(client: Any) -> None:
     Raises:
         VersionMismatch: they differ; the message has a table of who has what.
     """
-    ask = _by_value(versions_here)
+    ask = by_value(versions_here)
     found = {"scheduler": client.run_on_scheduler(ask)}
     found.update(client.run(ask))
     mismatch = find_mismatch(versions_here(), found)
@@ -72,7 +74,7 @@ def _table(rows: dict[str, Versions], ours: Versions) -> str:
     )
 
 
-def _by_value(function: Callable[[], Versions]) -> Callable[[], Versions]:
+def by_value(function: Callable[P, R]) -> Callable[P, R]:
     """A function that is sent as code, since its module may not be there."""
     from types import FunctionType
 

@@ -20,7 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dataflow import cache_policies, context, records, runtime, serializers
-    from dataflow.control import cancel_flow_run, pause_flow_run, resume_flow_run
+    from dataflow.control import (
+        cancel_flow_run,
+        pause_flow_run,
+        resume_flow_run,
+        suspend_flow_run,
+    )
     from dataflow.flows import Flow, flow
     from dataflow.futures import FutureList, TaskFuture, as_completed, wait
     from dataflow.graph.flow_graph import FlowGraph
@@ -76,6 +81,7 @@ _HOMES = {
     "cancel_flow_run": "dataflow.control",
     "pause_flow_run": "dataflow.control",
     "resume_flow_run": "dataflow.control",
+    "suspend_flow_run": "dataflow.control",
     "Variable": "dataflow.variables",
     "allow_failure": "dataflow.model.annotations",
     "as_completed": "dataflow.futures",
@@ -89,6 +95,7 @@ _HOMES = {
     "wait": "dataflow.futures",
     **dict.fromkeys(_STATES, "dataflow.model.states"),
 }
+_EXPORTS = ("ClusterSpec",)
 _MODULES = ("cache_policies", "context", "records", "runtime", "serializers")
 
 __all__ = [
@@ -96,6 +103,7 @@ __all__ = [
     "Cached",
     "Cancelled",
     "Cancelling",
+    "ClusterSpec",
     "Completed",
     "Crashed",
     "DaskTaskRunner",
@@ -137,6 +145,7 @@ __all__ = [
     "resume_flow_run",
     "runtime",
     "serializers",
+    "suspend_flow_run",
     "tags",
     "task",
     "transaction",
@@ -155,6 +164,10 @@ def __getattr__(name: str) -> Any:
         from dataflow.plugins import load_plugin
 
         found = load_plugin("dataflow.runners", _RUNNERS[name])
+    elif name in _EXPORTS:
+        from dataflow.plugins import load_plugin
+
+        found = load_plugin("dataflow.exports", name)
     elif name == "__version__":
         from importlib.metadata import version
 

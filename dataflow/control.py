@@ -1,6 +1,6 @@
 """Control over runs: those that go on elsewhere are cancelled, or wait for somebody.
 
-    from dataflow.control import cancel_flow_run, pause_flow_run, resume_flow_run
+    from dataflow.control import cancel_flow_run, pause_flow_run, resume_flow_run, suspend_flow_run
 
     cancel_flow_run("brisk-otter")
 
@@ -18,11 +18,13 @@ from typing import Any
 from dataflow.clock import now_ns
 from dataflow.errors import InvalidTransition, NotPausedError, RunFinishedError
 from dataflow.execution.pausing import Pause
+from dataflow.execution.run_input import as_json
+from dataflow.execution.suspending import Suspension
 from dataflow.model.records import RunStateRecord
 from dataflow.model.states import StateCode
 from dataflow.records import Run, get_run
 
-__all__ = ["cancel_flow_run", "pause_flow_run", "resume_flow_run"]
+__all__ = ["cancel_flow_run", "pause_flow_run", "resume_flow_run", "suspend_flow_run"]
 
 
 def cancel_flow_run(wanted: str, *, store: str | Path | None = None) -> Run:
@@ -82,6 +84,32 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float = 3600.0) -> Any:
     return pause.wait_async() if is_in_async_code() else pause.wait()
 
 
+def suspend_flow_run(wait_for_input: Any = None, timeout: float = 3600.0) -> Any:
+    """End the process of a run, in the body of its flow, until somebody resumes the run.
+
+    What was submitted before is waited for. Then the run is Suspended: the call of the flow ends
+    with that state. When the run is resumed, with ``dataflow runs resume`` or ``flow.resume``, its
+    body runs again from the beginning; what had finished and was persisted is not done again, and
+    this returns. In ``async`` code it is to be awaited.
+
+    Args:
+        wait_for_input: a pydantic model, or another type, that who resumes it has to put in.
+        timeout: seconds that it may take.
+
+    Returns:
+        What was put in.
+
+    Raises:
+        MissingContextError: this is not called in the body of a flow, or in a subflow's.
+        ResumeError: the run could not go on later, because its results are not kept.
+        FlowPauseTimeout: it was resumed too late.
+    """
+    suspension = Suspension(wait_for_input, timeout)
+    from dataflow.worker.async_calls import is_in_async_code
+
+    return suspension.made_async() if is_in_async_code() else suspension.made()
+
+
 def resume_flow_run(wanted: str, run_input: Any = None, *, store: str | Path | None = None) -> Run:
     """Have a paused run go on; returns at once, with the run as it is then.
 
@@ -96,19 +124,19 @@ def resume_flow_run(wanted: str, run_input: Any = None, *, store: str | Path | N
     """
     run = get_run(wanted, store=store)
     code = StateCode.RESUMING
-    text = None if run_input is None else _as_json(run_input)
+    text = as_json(run_input)
     if run.state.code is StateCode.PAUSED:
         with contextlib.suppress(InvalidTransition):
             run.enter(RunStateRecord(run.id, code, code.state_name, text, now_ns()))
             return run.refresh()
     run = run.refresh()
+    if run.state.code is StateCode.SUSPENDED:
+        raise NotPausedError(
+            f"{run.name} is Suspended: it has no process that could go on.",
+            hint=f"Give it one: dataflow runs resume {run.name}, or flow.resume(...).",
+            run_id=run.id,
+        )
     raise NotPausedError(f"{run.name} is not paused: it is {run.state.name}.", run_id=run.id)
-
-
-def _as_json(value: Any) -> str:
-    from pydantic_core import to_json
-
-    return to_json(value).decode()
 
 
 def _inside_worker(run: Run) -> RunFinishedError:

@@ -33,6 +33,7 @@
     │   └── InvalidTransition          a state cannot follow another
     ├── InfrastructureError      the machinery around a run
     │   ├── RunnerNotFound · RunnerUnavailable · VersionMismatch · MissingExtra
+    │   ├── ClusterNotFound · ClusterError     no cluster of that name, or it does not do as asked
     │   ├── StorageError               results cannot be written or read
     │   └── StoreError
     │       ├── StoreTooNew · StoreNotADatabase · StoreUnwritable · StoreUnreachable
@@ -240,6 +241,14 @@ class RunnerNotFound(InfrastructureError, LookupError):
 
 class RunnerUnavailable(InfrastructureError, ConnectionError):
     """A runner cannot be started or reached."""
+
+
+class ClusterNotFound(InfrastructureError, LookupError):
+    """No cluster has that name: none is written down, and none runs."""
+
+
+class ClusterError(InfrastructureError):
+    """A cluster cannot be started, or does not do as asked."""
 
 
 class VersionMismatch(InfrastructureError):

@@ -87,7 +87,14 @@ class Flow(Declared, Generic[P, R]):
             return state if return_state else state.data
         raise failure_of(state)
 
-    def resume(self, run: str, *, reuse_changed: bool = False, return_state: bool = False) -> Any:
+    def resume(
+        self,
+        run: str,
+        *,
+        run_input: Any = None,
+        reuse_changed: bool = False,
+        return_state: bool = False,
+    ) -> Any:
         """Let a run of this flow go on where it stopped.
 
         The body runs again with the parameters of the run, and its nodes line up with those of
@@ -96,18 +103,22 @@ class Flow(Declared, Generic[P, R]):
 
         Args:
             run: the run's id, its name, or the beginning of its id.
+            run_input: what is put in, if it was suspended and asks for that: a model, or what
+                becomes JSON.
             reuse_changed: whether results count though the code of their task has changed.
             return_state: return the final state instead of the value.
 
         Raises:
             RunNotFound: no run goes by that, or several do.
-            ResumeError: it is another flow's, has completed, or still runs.
+            ResumeError: it is another flow's, has completed, or still runs; or it asks for
+                something, and nothing was put in.
             Exception: as for a call.
         """
         from dataflow.execution.flow_run import failure_of, run_flow
         from dataflow.execution.resuming import find_run_to_resume, parameters_of
+        from dataflow.execution.run_input import as_json
 
-        going_on = find_run_to_resume(self, run, reuse_changed)
+        going_on = find_run_to_resume(self, run, reuse_changed, as_json(run_input))
         parameters = parameters_of(self, going_on.summary)
         args, kwargs = self.call_arguments(parameters)
         if self.kind.startswith("async"):

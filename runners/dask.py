@@ -35,7 +35,8 @@ class DaskTaskRunner:
     Args:
         address: of a running scheduler.
         client: an existing ``distributed.Client`` (its scheduler is used, not the client itself).
-        cluster: an existing cluster object.
+        cluster: the name of a cluster (one that runs, or ``[clusters.NAME]`` of a file), a
+            ``ClusterSpec``, an address, or an existing ``Cluster`` or ``Client``.
         cluster_class: makes a cluster (a class, a function, or ``"module:name"``).
         cluster_kwargs: its arguments; without ``cluster_class``, of the cluster on this machine.
         adapt_kwargs: arguments of ``cluster.adapt``, such as ``{"minimum": 1, "maximum": 10}``:
@@ -64,12 +65,21 @@ class DaskTaskRunner:
             "cluster_class": cluster_class,
         }
         named = [name for name, value in given.items() if value is not None]
+        self._named: Any = None
+        if _is_client(cluster):
+            client, cluster = cluster, None
+        elif isinstance(cluster, str) and "://" in cluster:
+            address, cluster = cluster, None
+        elif isinstance(cluster, str) or _is_spec(cluster):
+            self._named, cluster = cluster, None
         if len(named) > 1:
             raise ValueError(f"Give only one of {' and '.join(named)}.")
         if cluster_kwargs and named and named != ["cluster_class"]:
             raise ValueError(f"cluster_kwargs make a cluster, but {named[0]} names one.")
         if adapt_kwargs and (address is not None or client is not None):
             raise ValueError("adapt_kwargs need a cluster object, not an address or a client.")
+        if adapt_kwargs and self._named is not None:
+            raise ValueError("What is named says by itself whether it adapts: in its spec.")
         self._address, self._client, self._cluster = address, client, cluster
         self._cluster_class = cluster_class
         self._cluster_kwargs = dict(cluster_kwargs or {})
@@ -79,8 +89,23 @@ class DaskTaskRunner:
         self._pid = os.getpid()
         self._listener: RunnerListener | None = None
         self._bytes_before = 0
+        self._has_lines = False
         self._slots = self._expected_threads()
         self.costs = self._costs()
+
+    @classmethod
+    def for_name(cls, name: str) -> DaskTaskRunner:
+        """The runner that ``"dask:NAME"`` stands for.
+
+        Raises:
+            ClusterNotFound: no cluster has that name.
+            SettingsError: it is written down wrongly.
+        """
+        from cluster.opening import find_cluster
+
+        if "://" not in name:
+            find_cluster(name)
+        return cls(cluster=name)
 
     # --- the protocol ----------------------------------------------------------------------------
 
@@ -134,7 +159,7 @@ class DaskTaskRunner:
     @property
     def is_elastic(self) -> bool:
         """Whether the cluster gets larger and smaller with the work."""
-        return self._adapt_kwargs is not None
+        return self._adapt_kwargs is not None or self._named is not None
 
     def expect(self, remaining: Remaining) -> None:
         """Have whoever sizes the cluster told what remains."""
@@ -172,7 +197,7 @@ class DaskTaskRunner:
         given = {
             "address": self._address,
             "client": self._client,
-            "cluster": self._cluster,
+            "cluster": self._cluster or self._named,
             "cluster_class": self._cluster_class,
             "cluster_kwargs": self._cluster_kwargs or None,
             "adapt_kwargs": self._adapt_kwargs,
@@ -187,6 +212,8 @@ class DaskTaskRunner:
         from cluster.connecting import connect
         from cluster.versions import check_versions
 
+        if self._named is not None:
+            return self._open_named()
         if self._address is None and self._client is None and self._cluster is None:
             return self._make_cluster()
         if self._address is not None:
@@ -202,6 +229,36 @@ class DaskTaskRunner:
             raise
         return Connection(client, grows=True, expect=self._adapt(self._cluster))
 
+    def _open_named(self) -> Connection:
+        """Connect to what a name or a spec stands for; it is started if it does not run."""
+        from cluster.connecting import connect
+        from cluster.opening import find_cluster, open_cluster
+        from cluster.versions import check_versions
+
+        found = find_cluster(self._named) if isinstance(self._named, str) else self._named
+        opened = open_cluster(found)
+        try:
+            direct = True if opened.lines is not None else None
+            client = connect(opened.address, security=opened.security, direct=direct)
+            try:
+                check_versions(client)
+            except BaseException:
+                client.close()
+                raise
+        except BaseException:
+            opened.close()
+            raise
+        self._has_lines = opened.lines is not None
+        return Connection(
+            client,
+            opened.boards,
+            opened.lines,
+            opened.close,
+            ends_idle=True,
+            grows=not opened.is_ours or opened.lines is None,
+            expect=opened.expect or tell_nobody,
+        )
+
     def _make_cluster(self) -> Connection:
         from cluster.connecting import connect
         from cluster.local import LocalDaskCluster
@@ -209,7 +266,7 @@ class DaskTaskRunner:
         if self._cluster_class is None:
             grows = self._adapt_kwargs is not None
             local = LocalDaskCluster(adapt=self._adapt_kwargs, **self._cluster_kwargs)
-            client = connect(local.address, direct=True)
+            client = connect(local.address, security=local.security, direct=True)
             return Connection(
                 client,
                 local.boards,
@@ -219,7 +276,12 @@ class DaskTaskRunner:
                 grows=grows,
                 expect=local.expect if grows else tell_nobody,
             )
-        made = _resolve(self._cluster_class)(**self._cluster_kwargs)
+        make = self._cluster_class
+        if isinstance(make, str):
+            from cluster.any_class import find_class
+
+            make = find_class(make)
+        made = make(**self._cluster_kwargs)
         try:
             expect = self._adapt(made)
             client = _connect_to_cluster(made)
@@ -244,7 +306,8 @@ class DaskTaskRunner:
     @property
     def _is_own(self) -> bool:
         """Whether the cluster is one of this machine that the runner starts."""
-        return not (self._address or self._client or self._cluster or self._cluster_class)
+        others = (self._address, self._client, self._cluster, self._cluster_class, self._named)
+        return self._has_lines or all(each is None for each in others)
 
     def _costs(self) -> RunnerCosts:
         if not self._is_own:
@@ -279,16 +342,14 @@ class DaskTaskRunner:
                 self._listener.resized()
 
 
-def _resolve(cluster_class: Any) -> Any:
-    """The class behind ``"module:name"`` (or ``"module.name"``)."""
-    if not isinstance(cluster_class, str):
-        return cluster_class
-    from importlib import import_module
+def _is_client(given: Any) -> bool:
+    """Whether this is a Dask client; Dask is not imported to find out."""
+    return hasattr(given, "scheduler") and hasattr(given, "gather")
 
-    module, separator, name = cluster_class.partition(":")
-    if not separator:
-        module, _, name = cluster_class.rpartition(".")
-    return getattr(import_module(module), name)
+
+def _is_spec(given: Any) -> bool:
+    """Whether this is a ``ClusterSpec``; without importing what makes them."""
+    return type(given).__name__ == "ClusterSpec" and type(given).__module__ == "cluster.spec"
 
 
 def _connect_to_cluster(cluster: Any) -> Any:

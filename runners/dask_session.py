@@ -36,6 +36,8 @@ from runners.messages import load_report
 
 _RETRIES = 3
 _LOOK_SECONDS = 1.0
+_OWN_LOOKS = (0.1, 0.4, 1.0, 0.0)  # seconds after each
+_LOOKS = (1.0, 0.0)
 _IDLE_SECONDS = 300.0
 _STOP = None
 
@@ -116,10 +118,16 @@ class DaskSession:
             return
         with contextlib.suppress(Exception):
             connection.client.cancel(futures, force=True)
-            if connection.boards is None:
-                connection.client.run(dask_worker.interrupt, connection.client.id, ids)
-            else:
-                kill_workers(connection.boards, set(ids))
+            is_ours = connection.boards is not None  # then it costs nothing to look
+            for pause in _OWN_LOOKS if is_ours else _LOOKS:  # one may just be about to begin
+                self._end_calls(connection, ids)
+                time.sleep(pause)
+
+    def _end_calls(self, connection: Connection, batch_ids: list[int]) -> None:
+        if connection.boards is None:
+            connection.client.run(dask_worker.interrupt, connection.client.id, batch_ids)
+        else:
+            kill_workers(connection.boards, set(batch_ids))
 
     def expect(self, remaining: Remaining) -> None:
         """Have whoever sizes the cluster told what remains."""
@@ -339,6 +347,8 @@ class DaskSession:
                 message, dependencies = self._encoder.encode(batch)
                 if dependencies or not (self._lines and self._lines.take(batch, message)):
                     encoded.append((batch, message, dependencies))
+                elif batch.id in self._cancelled:  # meanwhile
+                    self._lines.cancel([batch.id])
             except Exception as error:
                 self.listener.reported(failed_report(batch, error))
         encoded.sort(key=lambda entry: _kind(entry[0]))
@@ -347,12 +357,15 @@ class DaskSession:
 
     def _send_alike(self, group: list[tuple[Batch, bytes, list[Any]]]) -> None:
         """Send batches of one priority that need the same resources: one message for all."""
-        batches, messages, dependencies = map(list, zip(*group, strict=True))
-        if sum(map(len, messages)) > LARGE_BYTES:
-            allow_large_messages()
         client = self._client()
-        idle = self._lines.idle_workers() if self._lines and not any(dependencies) else None
         with self._lock:
+            group = [entry for entry in group if entry[0].id not in self._cancelled]
+            if not group:
+                return
+            batches, messages, dependencies = map(list, zip(*group, strict=True))
+            if sum(map(len, messages)) > LARGE_BYTES:
+                allow_large_messages()
+            idle = self._lines.idle_workers() if self._lines and not any(dependencies) else None
             for batch in batches:
                 self._flights[batch.id] = Flight(batch)
             futures = client.map(

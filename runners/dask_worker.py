@@ -12,9 +12,7 @@ before it begins whether it is the first.
 
 from __future__ import annotations
 
-import ctypes
 import pickle
-import threading
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,6 +24,7 @@ from dataflow.worker.board import BATCH, Board
 from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import PackedColumn, pack
+from dataflow.worker.interruptible import Interruptible
 from dataflow.worker.outcomes import NotNow
 from dataflow.worker.part_reports import part_reporter
 from runners.dask_boards import board_for
@@ -57,29 +56,27 @@ def run_batch(data: bytes, kept: Sequence[Kept]) -> Kept:
     message: Message = pickle.loads(data)
     board = board_for(message)
     place = (message.topic, message.batch_id)
-    _running[place] = threading.get_ident()
+    body = _running[place] = Interruptible()
     try:
-        return _carry_out(worker, message, kept, board)
+        return body.run(partial(_carry_out, worker, message, kept, board))
     finally:
         _running.pop(place, None)
         board[BATCH] = 0
 
 
 class Interrupted(BaseException):
-    """Raised in a batch that was cancelled, at its next line of Python."""
+    """Raised in a batch that was cancelled."""
 
 
-_running: dict[tuple[str, int], int] = {}
+_running: dict[tuple[str, int], Interruptible] = {}
 
 
 def interrupt(topic: str, batch_ids: Collection[int]) -> None:
     """End batches that this worker is at (sent to all workers)."""
     for batch_id in batch_ids:
-        thread = _running.pop((topic, batch_id), None)
-        if thread is not None:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread), ctypes.py_object(Interrupted)
-            )
+        body = _running.get((topic, batch_id))
+        if body is not None:
+            body.interrupt(Interrupted())
 
 
 def report_of(kept: Kept) -> bytes:

@@ -33,7 +33,7 @@ from typing import Any
 from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, Column
-from dataflow.worker.board import BATCH, BOARD_BYTES, DEADLINE, POSITION, culprit
+from dataflow.worker.board import BATCH, BOARD_BYTES, DEADLINE, POSITION, STEP_BATCH, culprit
 from dataflow.worker.columns import FileColumn, PackedColumn
 from dataflow.worker.outcomes import failed_report
 from runners.line import Line, LineWaiter
@@ -46,6 +46,7 @@ from runners.zygote import ANSWER, DIED, FORKED
 _DEPTH = 2
 _SHARE_BYTES = 64_000
 _GRACE_SECONDS = 0.5
+_CANCEL_SECONDS = 1.0
 _WATCH_SECONDS = 0.1
 _IDLE_SECONDS = 60.0
 _SPARE_SECONDS = 2.0
@@ -66,6 +67,9 @@ class _Worker:
     tasks: set[bytes] = field(default_factory=set)
     timed_out: bool = False
     is_late: bool = False
+    is_unwanted: bool = False
+    cancelled: dict[int, float] = field(default_factory=dict)
+    """Its ``async`` batches that should end, and until when they may."""
 
     def load(self, is_concurrent: bool) -> int:
         """How many batches it has of those that are concurrent, or of the others."""
@@ -258,7 +262,9 @@ class ProcessPool:
                 ended = [worker.batches[each] for each in batch_ids & worker.batches.keys()]
                 if all(batch.is_concurrent for batch in ended):
                     for batch in ended:
+                        worker.cancelled[batch.id] = time.monotonic() + _CANCEL_SECONDS
                         self._send(worker, pickle.dumps(Order(batch.id, {}, [], None, 0, True), 5))
+                        self.waiter.wake()
                 else:
                     _kill(worker)
 
@@ -269,18 +275,27 @@ class ProcessPool:
             while not self.closed:
                 self._turn()
         except Exception as error:
-            if not self.closed:
-                problem = RunnerUnavailable(f"The process pool failed: {error!r}")
-                problem.__cause__ = error
-                self.listener.broken(problem)
+            self._fail(error)
         finally:
             self.waiter.close()
+
+    def _fail(self, error: Exception) -> None:
+        """Say that the pool cannot go on, and end it: another one takes its place."""
+        with self.lock:
+            if self.closed:
+                return
+            self.closed = True
+        problem = RunnerUnavailable(f"The process pool failed: {error!r}")
+        problem.__cause__ = error
+        self.listener.broken(problem)
+        self._end_processes()
 
     def _turn(self) -> None:
         with self.lock:
             for worker in self.workers:
                 self.waiter.watch(worker.line)
-            timeout = _WATCH_SECONDS if self.limited else _IDLE_SECONDS
+            watches = self.limited or any(worker.cancelled for worker in self.workers)
+            timeout = _WATCH_SECONDS if watches else _IDLE_SECONDS
             if self.values.spare.has_any:
                 timeout = min(timeout, _SPARE_SECONDS)
         for owner, events in self.waiter.wait(timeout):
@@ -290,6 +305,8 @@ class ProcessPool:
                 self._hear(owner, events)
         if self.limited:
             self._end_overdue()
+        if watches:
+            self._end_stuck()
         self._end_if_idle()
 
     def _end_if_idle(self) -> None:
@@ -361,7 +378,11 @@ class ProcessPool:
             kind, pid, status = ANSWER.unpack_from(self.answers)
             del self.answers[: ANSWER.size]
             if kind == FORKED:
-                self.unforked.popleft().pid = pid
+                with self.lock:
+                    worker = self.unforked.popleft()
+                    worker.pid = pid
+                    if worker.is_unwanted:
+                        _kill(worker)
             elif kind == DIED:
                 self._died(pid, status)
 
@@ -402,12 +423,29 @@ class ProcessPool:
                 worker.timed_out = True
                 _kill(worker)
 
+    def _end_stuck(self) -> None:
+        """End workers whose event loop does not get away from a call that was cancelled."""
+        now = time.monotonic()
+        with self.lock:
+            for worker in self.workers:
+                for batch_id, until in list(worker.cancelled.items()):
+                    if batch_id not in worker.batches:
+                        del worker.cancelled[batch_id]
+                    elif now > until and _is_at(worker, batch_id):
+                        _kill(worker)
+
+
+def _is_at(worker: _Worker, batch_id: int) -> bool:
+    """Whether a worker does nothing but what was cancelled, or cannot do anything else."""
+    return worker.batches.keys() <= worker.cancelled.keys() or worker.board[STEP_BATCH] == batch_id
+
 
 def _has_limit(batch: Batch) -> bool:
     return any(task.timeout_seconds is not None for task in batch.tasks)
 
 
 def _kill(worker: _Worker) -> None:
+    worker.is_unwanted = True  # if it has not been forked yet
     if worker.pid:
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker.pid, signal.SIGKILL)

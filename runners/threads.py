@@ -11,15 +11,16 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from dataflow.execution.interruptible import Interruptible
 from dataflow.execution.interruptions import RunCancelled
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, BatchReport
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.settings import get_settings
 from dataflow.worker.carry_batch import begin_in_process, carry_out_in_process
+from dataflow.worker.interruptible import Interruptible
 from runners.batch_queue import BatchQueue
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ThreadPoolTaskRunner:
         self._cancelled: set[int] = set()
         self._lock = threading.Lock()
         self._async: AsyncThread | None = None
-        self._bodies: dict[int, Interruptible] = {}
+        self._bodies: dict[int, tuple[Interruptible, threading.Thread]] = {}
         self._cancels: dict[int, Callable[[], object]] = {}
         self._busy = 0
         self._pid = os.getpid()
@@ -81,13 +82,16 @@ class ThreadPoolTaskRunner:
             return
         with self._lock:
             self._busy += 1
-            wanted = min(self._busy, self._workers)
-            while len(self._threads) < wanted:
-                name = f"dataflow task {len(self._threads)}"
-                thread = threading.Thread(target=self._work, name=name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
+            self._start_threads()
         self._queue.put(batch)
+
+    def _start_threads(self) -> None:
+        wanted = min(self._busy, self._workers)
+        while len(self._threads) < wanted:
+            name = f"dataflow task {len(self._threads)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def _begin(self, batch: Batch, listener: RunnerListener) -> None:
         def reported(report: BatchReport) -> None:
@@ -107,33 +111,50 @@ class ThreadPoolTaskRunner:
                 self._carry_out(batch)
 
     def _carry_out(self, batch: Batch) -> None:
-        listener = self._listener
-        body = self._bodies[batch.id] = Interruptible()
-        body.enter()
+        body = Interruptible()
+        with self._lock:
+            self._bodies[batch.id] = body, threading.current_thread()
         try:
-            if batch.id not in self._cancelled and listener is not None:
-                carry_out_in_process(batch, listener.reported, listener.logged)
+            body.run(partial(self._carry_out_unless_cancelled, batch))
         except RunCancelled as error:
             if error.run_id != _name(batch.id):
                 raise
         finally:
-            body.leave()
             with self._lock:
-                del self._bodies[batch.id]
                 self._cancelled.discard(batch.id)
-                self._busy -= 1
+                if self._bodies.pop(batch.id, None) is not None:  # else it was given up
+                    self._busy -= 1
+
+    def _carry_out_unless_cancelled(self, batch: Batch) -> None:
+        listener = self._listener
+        if batch.id not in self._cancelled and listener is not None:
+            carry_out_in_process(batch, listener.reported, listener.logged)
 
     def cancel(self, batch_ids: Iterable[int]) -> None:
         """Batches that wait do not begin, ``async`` calls are cancelled.
 
-        A thread that is at one is interrupted at its next line of Python.
+        A thread that is at one is interrupted at its next line of Python; if it does not get to
+        one within a second, another thread takes its place.
         """
         for batch_id in batch_ids:
             self._cancels.pop(batch_id, _nothing)()
             self._cancelled.add(batch_id)
-            body = self._bodies.get(batch_id)
-            if body is not None:
-                body.interrupt(RunCancelled(_name(batch_id)))
+            with self._lock:
+                found = self._bodies.get(batch_id)
+            if found is not None:
+                error = RunCancelled(_name(batch_id))
+                found[0].interrupt(error, late=partial(self._give_up, batch_id))
+
+    def _give_up(self, batch_id: int) -> None:
+        """The thread of a cancelled batch does not come back: it ends when the call does."""
+        with self._lock:
+            found = self._bodies.pop(batch_id, None)
+            if found is None:
+                return
+            self._busy -= 1
+            if found[1] in self._threads:
+                self._threads.remove(found[1])
+            self._start_threads()
 
     def helps(self, inside: bool) -> bool:
         """A task that waits for another works meanwhile."""

@@ -84,7 +84,10 @@ def _serve(
     workers.add(pid)
     for descriptor in descriptors:
         os.close(descriptor)
-    control.sendall(ANSWER.pack(FORKED, pid, 0))
+    try:
+        control.sendall(ANSWER.pack(FORKED, pid, 0))
+    except OSError:  # it has hung up meanwhile: a worker that was ended is replaced to the last
+        return False
     return True
 
 

@@ -49,7 +49,7 @@ class Rival:
         else:
             self.runner = ProcessPoolTaskRunner(max_workers=self.workers)
         self._task = task
-        self._tasks: dict[Callable[..., Any], Any] = {}
+        self._tasks: dict[Any, Any] = {}
 
         # its body is given anew for each run: parameters would be recorded, and sent to workers
         @flow(task_runner=self.runner)
@@ -62,10 +62,11 @@ class Rival:
         self._body = body
         return self._flow()
 
-    def _task_of(self, function: Callable[..., Any]) -> Any:
-        if function not in self._tasks:
-            self._tasks[function] = self._task(function)
-        return self._tasks[function]
+    def _task_of(self, function: Callable[..., Any], **options: Any) -> Any:
+        key = function, *options
+        if key not in self._tasks:
+            self._tasks[key] = self._task(function, **options)
+        return self._tasks[key]
 
     def map(self, n: int) -> list[int]:
         return self.map_function(identity, range(n))
@@ -190,6 +191,48 @@ class Rival:
     def bytes_through_flow(self) -> int | None:
         moved: int = self.runner.bytes_through_flow
         return moved
+
+    def hash_value(self, value: Any) -> Any:
+        from dataflow.hashing.values import text_of
+
+        return text_of(value)
+
+    def map_kept(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        one = self._task_of(function, persist_result=True)
+        values: list[Any] = self._in_flow(lambda: one.map(items).result())
+        return values
+
+    def map_cached(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        from dataflow.cache_policies import INPUTS, TASK_SOURCE
+
+        one = self._task_of(function, cache_policy=INPUTS + TASK_SOURCE)
+        values: list[Any] = self._in_flow(lambda: one.map(items).result())
+        return values
+
+    def resume_map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], mend: Callable[[], None]
+    ) -> tuple[float, list[Any]]:
+        from contextlib import suppress
+        from time import perf_counter
+
+        from dataflow import records
+
+        one = self._task_of(function, persist_result=True)
+        with suppress(Exception):
+            self._in_flow(lambda: one.map(items).result())
+        mend()
+        run = records.runs(limit=1)[0]
+        assert run.state.is_failed(), "the run did not fail"
+        started = perf_counter()
+        values: list[Any] = self._flow.resume(run.id)
+        return perf_counter() - started, values
+
+    def check_cached(self, n: int) -> None:
+        from dataflow import records
+
+        counts = [node.counts for node in records.runs(limit=1)[0].nodes()]
+        cached = sum(count.get("Cached", 0) for count in counts)
+        assert cached == n, f"{cached} of {n} elements are recorded as cached"
 
     def check_records(self, n: int) -> None:
         from dataflow import records

@@ -92,3 +92,36 @@ class GraphRival(MapRival, Protocol):
 
     def bytes_through_flow(self) -> int | None:
         """Bytes that have gone through the measured process so far; None: it does not count."""
+
+
+class HashingRival(Rival, Protocol):
+    """One that knows values by their content."""
+
+    def hash_value(self, value: Any) -> Any:
+        """What stands for the content of a value, in this process and any other."""
+
+
+class DurableRival(MapRival, HashingRival, Protocol):
+    """One that keeps results, and takes them again."""
+
+    def map_kept(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """As `map_function`, with every result kept on the disk."""
+
+    def map_cached(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """As `map_kept`, but results that the same calls came to before are taken."""
+
+    def resume_map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], mend: Callable[[], None]
+    ) -> tuple[float, list[Any]]:
+        """A kept map whose run fails, until it goes on after `mend`.
+
+        Returns:
+            Seconds of going on, and all values.
+        """
+
+    def check_cached(self, n: int) -> None:
+        """After the clock has stopped: n results of the last work are recorded as taken.
+
+        Raises:
+            AssertionError: more or fewer are.
+        """

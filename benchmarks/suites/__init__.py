@@ -10,7 +10,16 @@ from typing import Protocol
 from benchmarks.harness import Work
 from benchmarks.peers import Peer
 from benchmarks.rows import Row
-from benchmarks.suites import graphs, overhead, patterns, requests, scale, uneven, values
+from benchmarks.suites import (
+    durability,
+    graphs,
+    overhead,
+    patterns,
+    requests,
+    scale,
+    uneven,
+    values,
+)
 
 
 class Suite(Protocol):
@@ -34,5 +43,6 @@ SUITES: dict[str, Suite] = {
     "values": values,
     "graphs": graphs,
     "requests": requests,
+    "durability": durability,
 }
 """In the order in which they are run and reported."""

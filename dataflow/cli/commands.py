@@ -9,6 +9,9 @@ from typing import Any
 
 import click
 
+from dataflow.plugins import load_plugin, plugin_names
+
+_GROUP = "dataflow.commands"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -50,11 +53,38 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
+            formatter.write_dl(self.help_rows(ctx))
+
+    def help_rows(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """What is listed: names, and a line on each."""
+        return [(name, text) for name, (_, text) in self._lazy.items()]
+
+
+class OpenGroup(LazyGroup):
+    """One that other parts bring commands to: the entry points of ``dataflow.commands``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, ours first."""
+        return [*super().list_commands(ctx), *plugin_names(_GROUP)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them; entry points are only looked at for what is not ours."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None and cmd_name in plugin_names(_GROUP):
+            found = load_plugin(_GROUP, cmd_name)
+        return found
+
+    def help_rows(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Those of others are imported, since only they know what they are for."""
+        others = [(name, self.get_command(ctx, name)) for name in plugin_names(_GROUP)]
+        return [
+            *super().help_rows(ctx),
+            *((name, command.get_short_help_str(100)) for name, command in others if command),
+        ]
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=OpenGroup,
     context_settings=CONTEXT,
     lazy={
         "run": ("dataflow.cli.run:run", "Run a flow from a file or a module."),
@@ -134,6 +164,7 @@ def variables() -> None:
         "info": ("dataflow.cli.store:show_info", "Where the store is, what is in it, its size."),
         "vacuum": ("dataflow.cli.store:vacuum", "Give back the room that removed runs have left."),
         "prune": ("dataflow.cli.store:prune", "Remove old runs."),
+        "backup": ("dataflow.cli.store:backup", "Copy a SQLite store, also while runs go on."),
         "export": ("dataflow.cli.store:export_runs", "Write all runs to a file."),
         "import": ("dataflow.cli.store:import_runs", "Take in the runs of a file."),
     },

@@ -7,6 +7,7 @@ import click
 from dataflow.cli import FAILED, MISUSE
 from dataflow.errors import (
     ArtifactNotFound,
+    ClusterNotFound,
     DataflowError,
     DefinitionError,
     RunnerNotFound,
@@ -26,7 +27,7 @@ def complain(error: BaseException) -> None:
 
 def status_of(error: BaseException) -> int:
     """What to exit with when nothing could be run because of an error."""
-    missing = (RunNotFound, RunnerNotFound, ArtifactNotFound, VariableNotFound)
+    missing = (RunNotFound, RunnerNotFound, ClusterNotFound, ArtifactNotFound, VariableNotFound)
     misuse = (DefinitionError, Misuse, *missing)
     return MISUSE if isinstance(error, misuse) else FAILED
 

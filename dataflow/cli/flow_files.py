@@ -3,7 +3,8 @@
 A file is imported under its own name, with the folder that its imports start from on the import
 path, so that worker processes find its functions there as well. Where that name belongs to
 something else already (``statistics.py``), or is no name (``2013-etl.py``), the file is loaded
-under a name of its own and its functions travel by value.
+under a name of its own and its functions travel by value; so do those of a file whose flow runs on
+a cluster that was started before (``--runner dask:NAME``).
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from dataflow.cli.complaints import Misuse
 from dataflow.flows import Flow
 
 
-def load_flow(target: str) -> Flow[Any, Any]:
+def load_flow(target: str, travels: bool = False) -> Flow[Any, Any]:
     """The flow that a command line names.
+
+    Args:
+        target: file or module, and flow.
+        travels: as for :func:`load_file`.
 
     Raises:
         Misuse: there is no such file, module or flow, or several could be meant.
@@ -30,7 +35,7 @@ def load_flow(target: str) -> Flow[Any, Any]:
     place, name = split_target(target)
     if is_file(place):
         path = Path(place).expanduser()
-        module = load_file(path)
+        module = load_file(path, travels)
         return choose_flow(module, name, place, path.stem)
     module = _import(place)
     return choose_flow(module, name, place, place.rpartition(".")[2])
@@ -49,8 +54,13 @@ def is_file(place: str) -> bool:
     return place.endswith(".py") or "/" in place or "\\" in place or Path(place).is_dir()
 
 
-def load_file(path: Path) -> ModuleType:
+def load_file(path: Path, travels: bool = False) -> ModuleType:
     """Load a file of Python.
+
+    Args:
+        path: of the file.
+        travels: whether what it defines is sent along with the run: to workers that could not
+            import it, or have imported an earlier version.
 
     Raises:
         Misuse: it is not there, or is no file of Python.
@@ -63,7 +73,7 @@ def load_file(path: Path) -> ModuleType:
         raise Misuse(f"{str(path)!r} is no Python file.", hint="Name a file that ends in .py.")
     path = path.resolve()
     folder, name = _import_name(path)
-    if name is None:
+    if name is None or travels:
         return _load_by_value(path, folder)
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))

@@ -20,6 +20,7 @@ from dataflow.cli.output import echo_json
 from dataflow.errors import DataflowError, ParameterTypeError
 from dataflow.flows import Flow
 from dataflow.model.states import State
+from dataflow.settings import get_settings
 
 
 @click.command
@@ -32,7 +33,7 @@ from dataflow.model.states import State
     metavar="NAME=VALUE",
     help="A parameter: JSON or text.",
 )
-@click.option("--runner", help="Who runs the tasks: inline, threads, processes, dask.")
+@click.option("--runner", help="Who runs the tasks: inline, threads, processes, dask, dask:NAME.")
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would be run; run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print how it ended, or the plan, as JSON.")
 def run(
@@ -72,7 +73,8 @@ def run(
 def prepare_flow(target: str, runner: str | None) -> Flow[Any, Any] | None:
     """The flow with its runner; None if the user's file does not load, which has been told."""
     try:
-        flow = load_flow(target)
+        chosen = runner or get_settings().runner
+        flow = load_flow(target, travels=":" in chosen)
     except DataflowError:
         raise
     except (Exception, SystemExit) as error:
@@ -151,6 +153,10 @@ def run_and_tell(call: Callable[[], Any]) -> tuple[int, str | None, State[Any] |
     if state is None:
         return INTERRUPTED, run_id, None
     if state.is_completed():
+        return 0, run_id, state
+    if state.is_paused():
+        name = started[0].run_name if started else "RUN"
+        click.echo(f"{state.name}: {state.message}\nLet it go on: dataflow runs resume {name}")
         return 0, run_id, state
     if run_id is not None:
         from dataflow.display.failures import print_failure

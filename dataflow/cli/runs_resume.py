@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
-from dataflow.cli import MISUSE
+from dataflow.cli import FAILED, MISUSE
 from dataflow.cli.complaints import Misuse
 from dataflow.cli.output import echo_json
 from dataflow.cli.run import outcome_of, prepare_flow, prints_on_stderr, run_and_tell
-from dataflow.cli.runs_resume_paused import resume_paused
+from dataflow.cli.runs_resume_paused import parse_input, resume_paused
+from dataflow.execution.run_input import DOES_NOT_FIT
 from dataflow.flows import Flow
+from dataflow.model.states import StateCode
 from dataflow.records import Run, get_run
 
 
@@ -21,7 +23,7 @@ from dataflow.records import Run, get_run
 @click.option("--flow", "target", metavar="FILE.py:FLOW", help="Where its flow is now.")
 @click.option("--runner", help="Who runs the tasks: inline, threads, processes, dask.")
 @click.option("--reuse-changed", is_flag=True, help="Reuse results of tasks whose code changed.")
-@click.option("--input", "given", metavar="JSON", help="What a paused run asks for.")
+@click.option("--input", "given", metavar="JSON", help="What a run asks for that waits.")
 @click.option("--json", "as_json", is_flag=True, help="Print how it ended as JSON.")
 def resume_run(
     run: str,
@@ -36,21 +38,27 @@ def resume_run(
     The flow's body runs again with the same parameters; what had finished and was persisted
     (persist_result=True) is not done again.
 
-    A paused run goes on in its process, with what is put in; if that does not fit, it stays paused.
+    A paused run goes on in its process, with what is put in, a suspended one in this process; if
+    that does not fit, it stays paused or suspended.
     """
     found = get_run(run)
-    if given is not None or (found.state.is_paused() and found.driver is not None):
+    is_suspended = found.state.code is StateCode.SUSPENDED
+    if not is_suspended and (given is not None or (found.state.is_paused() and found.driver)):
         return resume_paused(found.id, given)
+    put_in = parse_input(given)
     with prints_on_stderr(as_json):
         flow = _flow_of(found, target, runner)
         if flow is None:
             return MISUSE
         status, run_id, state = run_and_tell(
-            lambda: flow.resume(found.id, reuse_changed=reuse_changed, return_state=True)
+            lambda: flow.resume(
+                found.id, run_input=put_in, reuse_changed=reuse_changed, return_state=True
+            )
         )
     if as_json:
         echo_json(outcome_of(run_id, state))
-    return status
+    is_refused = state is not None and (state.message or "").startswith(DOES_NOT_FIT)
+    return FAILED if is_refused else status
 
 
 def _flow_of(run: Run, target: str | None, runner: str | None) -> Flow[Any, Any] | None:

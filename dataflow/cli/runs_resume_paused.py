@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.1
 
 def resume_paused(wanted: str, given: str | None) -> int:
     """Resume a paused run and see what it says to that; the exit status."""
-    run = resume_flow_run(wanted, _parsed(given))
+    run = resume_flow_run(wanted, parse_input(given))
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while run.state.code is StateCode.RESUMING and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
@@ -32,7 +32,12 @@ def resume_paused(wanted: str, given: str | None) -> int:
     return 0
 
 
-def _parsed(given: str | None) -> Any:
+def parse_input(given: str | None) -> Any:
+    """What was given with ``--input``.
+
+    Raises:
+        Misuse: it is no JSON.
+    """
     if given is None:
         return None
     try:

@@ -52,9 +52,11 @@ def vacuum() -> None:
     """Give back the room that removed runs have left.
 
     SQLite writes the file anew: it needs as much room again for a while, and runs wait until it is
-    done. PostgreSQL keeps the room for what is recorded next, and nobody waits.
+    done. PostgreSQL keeps the room for what is recorded next, and nobody waits. Results that
+    removed runs have kept go, too.
     """
     with _the_store() as store:
+        _sweep(store)
         before = store.info().size_bytes
         store.vacuum()
         after = store.info().size_bytes
@@ -67,15 +69,46 @@ def vacuum() -> None:
 def prune(older_than: str, dry_run: bool) -> None:
     """Remove runs that ended long ago, with their nodes, batches, logs and all.
 
-    Runs that have not ended stay, and so do subflows of runs that stay.
+    Runs that have not ended stay, and so do subflows of runs that stay. Results that they kept, and
+    that no other run has taken, go by the next `prune` or `vacuum`, a minute later or more, when no
+    run is going on that had begun before.
     """
     moment = parse_moment(older_than, "--older-than")
     with _the_store() as store:
         count = store.prune(moment, only_count=dry_run)
+        if not dry_run:
+            _sweep(store)
     runs = "1 run" if count == 1 else f"{count:,} runs"
     click.echo(f"{runs} would be removed." if dry_run else f"Removed {runs}.")
     if count and not dry_run:
         click.echo("`dataflow store vacuum` gives the room back.", err=True)
+
+
+def _sweep(store: RunStore) -> None:
+    """Remove what earlier removed runs have left in result storages."""
+    from dataflow.storage.sweeping import sweep_results
+
+    swept = sweep_results(store)
+    if swept.objects:
+        objects = "1 object" if swept.objects == 1 else f"{swept.objects:,} objects"
+        click.echo(f"Removed {objects} with results of runs that are gone.")
+    for error in swept.problems.values():
+        click.echo(f"Results stay for now. {error.message}", err=True)
+
+
+@click.command("backup")
+@click.argument("file")
+def backup(file: str) -> None:
+    """Copy the store, as it is at one moment, to FILE; runs may go on meanwhile.
+
+    The copy is a store: DATAFLOW_STORE_URL=FILE. Of a PostgreSQL database, pg_dump makes copies.
+    """
+    if file == "-":
+        raise Misuse("A backup is a file.", hint="`dataflow store export -` writes to a pipe.")
+    with _the_store() as store, _whole(file) as part:
+        part.unlink(missing_ok=True)
+        store.backup(part)
+    click.echo(f"Copied the store to {file}.", err=True)
 
 
 @click.command("export")
@@ -114,13 +147,19 @@ def _target(file: str) -> Iterator[BinaryIO]:
             raise Misuse("The export is no text.", hint="Send it to a file or a pipe.")
         yield sys.stdout.buffer
         return
-    path, part = Path(file), Path(f"{file}.part")
+    with _whole(file) as part, part.open("wb") as target:
+        yield target
+        target.flush()
+        os.fsync(target.fileno())
+
+
+@contextlib.contextmanager
+def _whole(file: str) -> Iterator[Path]:
+    """Where to write a file that takes its name only when it is whole."""
+    part = Path(f"{file}.part")
     try:
-        with part.open("wb") as target:
-            yield target
-            target.flush()
-            os.fsync(target.fileno())
-        part.replace(path)
+        yield part
+        part.replace(file)
     except OSError as error:
         if isinstance(error, DataflowError):  # the store's own
             raise

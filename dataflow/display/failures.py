@@ -17,7 +17,7 @@ from dataflow.display.quantities import count_text, duration_text
 from dataflow.errors import DataflowError, UnhandledTaskFailure
 from dataflow.model.states import State, StateCode, StateType
 from dataflow.records import FailureSummary, NodeSummary, Run, get_run
-from dataflow.worker.failures import is_our_file
+from dataflow.worker.failures import is_our_file, shown
 
 _MOST_READ = 500
 _MOST_GROUPS = 4
@@ -113,7 +113,7 @@ def user_traceback(error: BaseException) -> list[str]:
 
 
 def _user_view(error: BaseException) -> traceback.TracebackException:
-    whole = traceback.TracebackException.from_exception(error)
+    whole = shown(error)
     seen: set[int] = set()
     pending = [whole]
     while pending:

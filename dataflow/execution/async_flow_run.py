@@ -10,6 +10,7 @@ from typing import Any
 from dataflow.errors import FlowRunTimeoutError
 from dataflow.execution.flow_ending import state_of_exception
 from dataflow.execution.flow_run import FlowRun, failure_of
+from dataflow.execution.interruptions import RunSuspended
 from dataflow.execution.resuming import Resumption
 from dataflow.model.states import State
 
@@ -42,9 +43,10 @@ async def run_flow_async(
         if not run.has_begun:
             raise
         run.scope.body.leave()
-        is_alone = run.is_cancelled_alone(error)
+        is_alone = run.ends_alone(error)
         state = await _to_the_end(run.state_after_error, error)
-        if not (is_alone and _take_back_cancellation()):
+        is_suspended = isinstance(error, RunSuspended)
+        if not (is_suspended or (is_alone and _take_back_cancellation())):
             raise
     finally:
         if state is not None:

@@ -169,7 +169,7 @@ class Call:
         if place is None and failure is None:
             return False
         now = now_ns()
-        code = StateCode.COMPLETED if answer.is_own[0] else StateCode.CACHED
+        code = StateCode(answer.codes[0])
         report = BatchReport(
             batch_id=self.batch.id,
             first=0,
@@ -183,7 +183,7 @@ class Call:
         )
         if failure is not None:
             report.failures[0] = failure
-        elif place is not None and not answer.is_own[0]:
+        elif place is not None and code is StateCode.CACHED:
             report.notes[0] = Note(code.state_name, cached_message(place[0].run_id))
         self.take(report, records_of_answer(answer, now) if failure is None else None)
         return True
@@ -275,6 +275,8 @@ class Call:
             records += result_records(results, self.batch, report.results, now_ns())
         self.report = report
         self.scope.graph.times.reported(report)
+        if found is None:
+            self.scope.graph.times.called(self.task.name, 1, report.busy_ns)
         code = report.states[0]
         attempt = report.attempts.get(0, self.batch.attempts.get(0, 1))
         self._tell_begun(attempt)

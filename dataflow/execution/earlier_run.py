@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from dataflow.hashing.calls import NO_DIGEST
 from dataflow.store.run_store import RunStore
@@ -21,8 +22,25 @@ _UNKNOWN = "had not finished before"
 _INPUTS = "get other inputs now"
 _UNHASHABLE = "get what cannot be hashed"
 _SOURCE = "are of a task whose code has changed"
-_LOST = "had a result that is gone or damaged"
+LOST = "had a result that is gone or damaged"
 _Place = tuple[ResultsSummary, int]
+
+
+REUSED = ""
+
+
+class Found(NamedTuple):
+    """What an earlier run has for a call.
+
+    Attributes:
+        missed: why its result is not taken; ``REUSED``: it is.
+        place: where the result is.
+        was_cached: whether it was taken from the cache then.
+    """
+
+    missed: str
+    place: ResultPlace | None = None
+    was_cached: bool = False
 
 
 class EarlierRun:
@@ -42,6 +60,7 @@ class EarlierRun:
         nodes = store.nodes(run_id)
         self.ids = {(node.key, node.kind): node.node for node in nodes}
         self.children = {node.key: node.child_run_id for node in nodes if node.child_run_id}
+        self.ended = {node.key for node in nodes if node.child_run_id and node.recorded}
         self._lock = threading.Lock()
         self._numbers = {node.key: node.node for node in nodes}
         self._rows: dict[int, list[ResultsSummary]] = {}
@@ -54,10 +73,8 @@ class EarlierRun:
             else:
                 self._calls.update((call, (row, at)) for at, call in enumerate(row.elements))
 
-    def take(
-        self, key: str, element: int, digest: bytes, source: bytes, cache_key: bytes
-    ) -> ResultPlace | None:
-        """The result of an element of a node; None: it has to be computed.
+    def take(self, key: str, element: int, digest: bytes, source: bytes, cache_key: bytes) -> Found:
+        """What there is of an element of a node; it is not counted yet (see :meth:`count`).
 
         Args:
             key, element: the node, and which of its elements.
@@ -68,16 +85,14 @@ class EarlierRun:
         with self._lock:
             found = self._find(key, element)
             reason = self._obstacle(found, digest, source, cache_key)
-            if reason is not None:
-                self.missed[reason] += 1
-                return None
-            self.reused += 1
+        if reason is not None:
+            return Found(reason)
         assert found is not None
         row, at = found
         result_object = self._objects.get(id(row))
         if result_object is None:
             result_object = self._objects[id(row)] = row.object_of(self.run_id)
-        return result_object, row.numbers[at]
+        return Found(REUSED, (result_object, row.numbers[at]), row.made_by is not None)
 
     def _find(self, key: str, element: int) -> _Place | None:
         node = self._numbers.get(key)
@@ -108,11 +123,12 @@ class EarlierRun:
             return _UNHASHABLE
         return None if row.digest(at) == digest else _INPUTS
 
-    def lost(self) -> None:
-        """A result that was taken turned out to be gone or damaged."""
+    def count(self, missed: Iterable[str]) -> None:
+        """Count what became of some calls: why they were missed, or that they were reused."""
+        counts = Counter(missed)
         with self._lock:
-            self.reused -= 1
-            self.missed[_LOST] += 1
+            self.reused += counts.pop(REUSED, 0)
+            self.missed += counts
 
     def summary(self) -> str:
         """How many results were reused, and why others were not."""

@@ -29,9 +29,8 @@ from dataflow.execution.earlier_run import EarlierRun
 from dataflow.execution.flow_ending import state_of_exception, state_of_result
 from dataflow.execution.flow_run_info import FlowRunInfo
 from dataflow.execution.hooks import call_hooks, hooks_for
-from dataflow.execution.interruptible import on_sigterm
 from dataflow.execution.interruptions import (
-    Terminated,
+    RunSuspended,
     code_of_interruption,
     is_cancellation,
     message_of_interruption,
@@ -39,7 +38,13 @@ from dataflow.execution.interruptions import (
 from dataflow.execution.open_runs import cancel_run
 from dataflow.execution.records_of import node_record, subflow_record
 from dataflow.execution.results import wait_for_all
-from dataflow.execution.resuming import Resumption, earlier_subflow, keep_parameters
+from dataflow.execution.resuming import (
+    Resumption,
+    earlier_subflow,
+    keep_parameters,
+    suspensions_of,
+    taken_up,
+)
 from dataflow.execution.run_results import RunResults
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.scope import (
@@ -59,11 +64,12 @@ from dataflow.hashing.calls import CallHasher
 from dataflow.hashing.values import source_of
 from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo
-from dataflow.model.records import FLOW_RESULT, NodeLengthRecord, ResultRecord
+from dataflow.model.records import FLOW_RESULT, NodeLengthRecord, Record, ResultRecord
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
 from dataflow.worker.call_context import current_call, current_scope
 from dataflow.worker.failures import text_of, without_our_frames
+from dataflow.worker.interruptible import Terminated, on_sigterm
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 from dataflow.worker.timeouts import call_with_timeout
 
@@ -123,13 +129,6 @@ class FlowRun:
         if self.found is not None:
             return
         self._scope = self._open()
-        if self.node is not None and self.parent is not None:
-            record = node_record(self.node, self.scope.info.run_id)
-            self.parent.loop.writer.write([record], [])
-        elif self.call is not None and self.call.place.index is None:
-            place, run_id = self.call.place, self.scope.info.run_id
-            known = NodeLengthRecord(self.call.run.run_id, place.node, None, run_id)
-            self.scope.loop.writer.write([known], [])
         results = self.scope.graph.results
         if results.persists_by_itself and self.resumption is None:
             keep_parameters(results, self.scope.info.run_id, self.parameters)
@@ -150,12 +149,20 @@ class FlowRun:
         going_on, self.found = earlier_subflow(store, run_id, digest, source, earlier.reuse_changed)
         if self.found is not None:
             earlier.reused += 1
-            self.parent.loop.writer.write([node_record(self.node, run_id)], [])
+            self._record_found(run_id, self.node.key in earlier.ended)
             return
         self._earlier = going_on.earlier
         if not going_on.summary.state.is_completed():
             self.resumption = going_on
             self.attempt = self._first_attempt = going_on.summary.run_count + 1
+
+    def _record_found(self, run_id: str, is_recorded: bool) -> None:
+        """A subflow need not run again; its end may not have been recorded in its parent."""
+        assert self.parent is not None
+        completed = int(StateCode.COMPLETED)
+        ended, told = subflow_record(self.node, completed, self.node_begun, now_ns())
+        records = [node_record(self.node, run_id), *([] if is_recorded else ended)]
+        self.parent.loop.writer.write(records, told)
 
     def _add_to_parent(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
@@ -205,20 +212,34 @@ class FlowRun:
             log_level=log_level(),
             log_prints=log_prints,
         )
-        return begin_run(
-            info,
-            runner,
-            parent,
-            parent_node=node,
-            parameters_json=_as_json(self.parameters),
-            version=flow.version,
-            log_prints=log_prints,
-            code_path=flow.code_path,
-            has_crash_hooks=bool(flow.hooks["on_crashed"]),
-            results=results,
-            created_ns=goes_on.summary.created_ns if goes_on else None,
-            states=goes_on.records() if goes_on else (),
-        )
+        is_resumed = goes_on is not None and parent is None
+        with taken_up(goes_on) if goes_on and is_resumed else contextlib.nullcontext():
+            suspensions = suspensions_of(goes_on, results) if goes_on and is_resumed else None
+            scope = begin_run(
+                info,
+                runner,
+                parent,
+                parent_node=node,
+                parameters_json=_as_json(self.parameters),
+                version=flow.version,
+                log_prints=log_prints,
+                code_path=flow.code_path,
+                has_crash_hooks=bool(flow.hooks["on_crashed"]),
+                results=results,
+                created_ns=goes_on.summary.created_ns if goes_on else None,
+                states=goes_on.records() if goes_on else (),
+                also=self._records_in_parent(info.run_id),
+            )
+        scope.suspensions = suspensions
+        return scope
+
+    def _records_in_parent(self, run_id: str) -> list[Record]:
+        """What is recorded above it in one go with its beginning: that it is found from there."""
+        if self.node is not None:
+            return [node_record(self.node, run_id)]
+        if self.call is not None and self.call.place.index is None:
+            return [NodeLengthRecord(self.call.run.run_id, self.call.place.node, None, run_id)]
+        return []
 
     def _name(self) -> str | None:
         """The name that the flow's template gives; a bad one fails the run, not our books."""
@@ -277,6 +298,8 @@ class FlowRun:
         """The body is about to be run again."""
         self.scope.info = replace(self.scope.info, run_count=self.attempt)
         self.scope.graph.info = self.scope.info
+        if self.scope.suspensions is not None:
+            self.scope.suspensions.made = 0
         retrying = State.of_code(StateCode.RETRYING)
         record_state(self.scope, retrying, self.attempt)
         if self.scope.graph.results.persists:
@@ -296,6 +319,8 @@ class FlowRun:
 
     def state_after_error(self, error: BaseException) -> State[Any]:
         """The state for what the body raised; what was submitted still runs to its end."""
+        if isinstance(error, RunSuspended) and self.scope.cancellation is None:
+            return State.of_code(StateCode.SUSPENDED, message=error.message)
         if isinstance(error, Exception) and self.scope.cancellation is None:
             if self.scope.graph.error is None:
                 wait_for_all(self.scope.graph)
@@ -325,8 +350,10 @@ class FlowRun:
                 record_state(scope, State.of_code(StateCode.CANCELLING, message=said), self.attempt)
             wait_for_all(scope.graph)
 
-    def is_cancelled_alone(self, error: BaseException) -> bool:
-        """Whether this run was cancelled, and not one around it: then its caller goes on."""
+    def ends_alone(self, error: BaseException) -> bool:
+        """Whether this run was cancelled or suspended, and none around it: its caller goes on."""
+        if isinstance(error, RunSuspended):
+            return True
         cancellation = self.scope.cancellation
         if cancellation is None or cancellation.run_id != self.scope.info.run_id:
             return False
@@ -345,7 +372,8 @@ class FlowRun:
         self._hooks(state)
 
     def _record_end(self, state: State[Any]) -> None:
-        level = logging.INFO if state.is_completed() else logging.ERROR
+        is_well = state.is_completed() or state.is_paused()
+        level = logging.INFO if is_well else logging.ERROR
         level = logging.WARNING if state.is_cancelled() else level
         said = f": {state.message}" if state.message else ""
         results = self.scope.graph.results
@@ -482,7 +510,7 @@ def _run_body(run: FlowRun) -> State[Any]:
         if not run.has_begun:
             raise
         run.scope.body.leave()
-        is_alone = run.is_cancelled_alone(error)
+        is_alone = run.ends_alone(error)
         state = run.state_after_error(error)
         if not is_alone:
             raise

@@ -6,6 +6,7 @@ import sys
 import threading
 
 from dataflow.model.states import StateCode
+from dataflow.worker.interruptible import Terminated
 
 
 class RunCancelled(BaseException):
@@ -22,8 +23,16 @@ class RunCancelled(BaseException):
         self.message = message
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived while a flow ran."""
+class RunSuspended(BaseException):
+    """The body that this is raised in ends here, and begins anew when somebody resumes its run.
+
+    Attributes:
+        message: what its state says.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 def code_of_interruption(error: BaseException) -> StateCode:

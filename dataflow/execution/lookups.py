@@ -21,11 +21,13 @@ from typing import Any
 from dataflow.cache_policies import KeySubject, unhashable_input
 from dataflow.clock import now_ns
 from dataflow.errors import DefinitionError, ResultMissing, StorageError, StoreError
+from dataflow.execution.earlier_run import LOST, REUSED
 from dataflow.execution.run_results import RunResults, TaskResults
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.hashing.calls import NO_DIGEST, CallHasher, UnhashableArgument
 from dataflow.ids import task_run_id
 from dataflow.model.batches import Batch, Failure
+from dataflow.model.states import StateCode
 from dataflow.storage.stored_column import StoredColumn, forget_pack, open_pack, pack_place
 from dataflow.store.run_store import RunStore
 from dataflow.store.stored_results import ResultObject, ResultPlace
@@ -66,7 +68,8 @@ class Answer:
 
     Attributes:
         places: where the result of a call is; None: it has to be made.
-        is_own: whether that is what this very call came to before, in this run.
+        is_own: whether that is recorded as what this very call came to before, in this run.
+        codes: the state of a call whose result there is.
         failures: of calls that cannot have a key.
         column: the results that there are; ``numbers[p]`` is where that of call ``p`` is in it.
         digests: by which a resumed run finds these results again.
@@ -77,12 +80,20 @@ class Answer:
     question: Question
     places: list[ResultPlace | None]
     is_own: bytearray
+    codes: bytearray
     failures: dict[int, Failure] = field(default_factory=dict)
     column: StoredColumn | None = None
     numbers: Sequence[int] = ()
     digests: list[bytes] = field(default_factory=list)
     held: set[int] = field(default_factory=set)
     leased: dict[int, bytes] = field(default_factory=dict)
+
+
+def _nothing_of(question: Question) -> Answer:
+    """The answer that nothing is there; what is found later is Cached."""
+    count = question.count
+    codes = bytearray((StateCode.CACHED,)) * count
+    return Answer(question, [None] * count, bytearray(count), codes)
 
 
 class Lookups:
@@ -112,14 +123,15 @@ class Lookups:
 
         self._begin(renew)
 
-    def release(self, run_id: str) -> None:
-        """Let go of all leases of a run."""
+    def release(self, run_id: str, results: RunResults) -> None:
+        """Let go of all leases of a run, also of those that are being taken."""
 
         def release() -> None:
-            if self.store is not None:
+            if results.has_leased and self.store is not None:
                 self.store.drop_leases(run_id)
 
-        self._begin(release)
+        if self._thread is not None or results.has_leased:
+            self._begin(release)
 
     def _begin(self, errand: Callable[[], None]) -> None:
         if self._thread is None:
@@ -133,11 +145,11 @@ class Lookups:
             return Finder(question, self.store).find()
         except StoreError as error:
             question.graph.say(logging.WARNING, f"No earlier results were looked up: {error}")
-            return Answer(question, [None] * question.count, bytearray(question.count))
+            return _nothing_of(question)
         except Exception as error:
-            failure = describe(error)
-            failures = dict.fromkeys(range(question.count), failure)
-            return Answer(question, [None] * question.count, bytearray(question.count), failures)
+            nothing = _nothing_of(question)
+            nothing.failures.update(dict.fromkeys(range(question.count), describe(error)))
+            return nothing
 
     @property
     def store(self) -> RunStore | None:
@@ -176,9 +188,9 @@ class Finder:
         self.store = store
         self.batch = question.batch
         self.results: RunResults = question.graph.results
-        count = question.count
-        self.answer = Answer(question, [None] * count, bytearray(count))
+        self.answer = _nothing_of(question)
         self.about = _About(self, self.batch.tasks[0])
+        self.missed: list[str] = []  # why the results of before are not taken
 
     def find(self) -> Answer:
         """The answer."""
@@ -190,6 +202,10 @@ class Finder:
         self._make_column()
         if self.results.earlier is None:
             self.answer.digests = keys
+        else:  # those that are held are asked for again
+            held = self.answer.held
+            missed = [each for at, each in enumerate(self.missed) if at not in held]
+            self.results.earlier.count(missed)
         return self.answer
 
     def _keys(self) -> list[bytes]:
@@ -288,10 +304,13 @@ class Finder:
         for at, digest in enumerate(answer.digests):
             node = question.node or question.nodes[at]
             element = question.elements[at] if question.node is not None else 0
-            place = earlier.take(node.key, element, digest, source, keys[at])
-            if place is not None:
-                answer.places[at] = place
-                answer.is_own[at] = place[0].run_id == run_id
+            found = earlier.take(node.key, element, digest, source, keys[at])
+            self.missed.append(found.missed)
+            if found.place is not None:
+                answer.places[at] = found.place
+                answer.is_own[at] = earlier.run_id == run_id
+                if answer.is_own[at] and not found.was_cached:
+                    answer.codes[at] = StateCode.COMPLETED
 
     def _put_keys(self, keys: list[bytes]) -> None:
         """Note the keys: what is computed now is to be found by them."""
@@ -323,8 +342,8 @@ class Finder:
             if place is not None and id(place[0]) in damaged:
                 places[at] = None
                 self.answer.is_own[at] = 0
-                if self.results.earlier is not None:
-                    self.results.earlier.lost()
+                if self.missed and self.missed[at] == REUSED:
+                    self.missed[at] = LOST
 
     def _is_fine(self, found: ResultObject) -> bool:
         where = pack_place(found)

@@ -5,19 +5,15 @@ Its process goes on meanwhile, and so do the tasks that were submitted before.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dataflow.errors import FlowPauseTimeout, MissingContextError
-from dataflow.execution.scope import RunScope, record_state
+from dataflow.errors import FlowPauseTimeout
+from dataflow.execution.run_input import DOES_NOT_FIT, WantedInput, run_of_body
+from dataflow.execution.scope import record_state
 from dataflow.model.states import State, StateCode
-from dataflow.worker.call_context import current_call, current_scope
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 _SPELL_SECONDS = 0.5  # so that an interruption is not waited for
 
@@ -26,8 +22,7 @@ class Pause:
     """One pause of the run whose body this is made in.
 
     Args:
-        model: what has to be put in when it is resumed: a pydantic model, or any other type that
-            pydantic knows; None: nothing.
+        model: what has to be put in when it is resumed (see :class:`WantedInput`).
         timeout_seconds: how long it may last.
 
     Raises:
@@ -35,32 +30,17 @@ class Pause:
     """
 
     def __init__(self, model: Any, timeout_seconds: float) -> None:
-        scope: RunScope | None = current_scope.get()
-        if scope is None or current_call.get() is not None:
-            raise MissingContextError(
-                "pause_flow_run() was called outside the body of a flow.",
-                hint="Call it in a flow; a task cannot pause the flow that it belongs to.",
-            )
-        self.scope = scope
-        self.type: TypeAdapter[Any] | None = None
-        if model is not None:
-            from pydantic import TypeAdapter
-
-            self.type = TypeAdapter(model)
+        self.scope = run_of_body("pause_flow_run")
+        self.wanted = WantedInput(model)
         self.timeout_seconds = timeout_seconds
         self.deadline = time.monotonic() + timeout_seconds
 
     def begin(self, why: str = "Somebody has to resume it.") -> threading.Event:
         """Enter Paused; the event is set when somebody has resumed it."""
         self.scope.resumed = threading.Event()
-        wanted = f" It asks for {self._described()}." if self.type is not None else ""
-        state = State.of_code(StateCode.PAUSED, message=why + wanted)
+        state = State.of_code(StateCode.PAUSED, message=why + self.wanted.said())
         record_state(self.scope, state, self.scope.info.run_count)
         return self.scope.resumed
-
-    def _described(self) -> str:
-        assert self.type is not None
-        return json.dumps(self.type.json_schema())
 
     def wait(self) -> Any:
         """Wait until it is resumed; what was put in.
@@ -115,17 +95,10 @@ class Pause:
     def end(self) -> tuple[Any] | None:
         """It was resumed: go on with what was put in, or pause again if that does not fit."""
         try:
-            found = self._read(self.scope.put_in)
+            found = self.wanted.read(self.scope.put_in)
         except ValueError as error:
             self.scope.say(logging.WARNING, f"It was not resumed: {error}")
-            self.begin(f"What was put in does not fit: {error}.")
+            self.begin(f"{DOES_NOT_FIT}: {error}.")
             return None
         record_state(self.scope, State.of_code(StateCode.RUNNING), self.scope.info.run_count)
         return (found,)
-
-    def _read(self, text: str | None) -> Any:
-        if self.type is None:
-            return None
-        if text is None:
-            raise ValueError("nothing was put in")
-        return self.type.validate_json(text)

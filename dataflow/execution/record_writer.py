@@ -17,6 +17,7 @@ from dataflow import events
 from dataflow.clock import now_ns, ticks_ns
 from dataflow.errors import InvalidTransition
 from dataflow.execution.announcements import Announcement, announce
+from dataflow.execution.gate import Gate
 from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.task_hooks import call_hooks_of
 from dataflow.model.records import LogRecord, NodeRecord, Record, RunStateRecord
@@ -30,7 +31,7 @@ _MOST_AT_ONCE = 2000
 class _Write:
     records: Sequence[Record]
     announcements: list[Announcement]
-    done: threading.Event | None = None
+    done: Gate | None = None
     error: BaseException | None = None
     is_last: bool = False
 
@@ -78,7 +79,7 @@ class RecordWriter:
         Raises:
             StoreError: the store cannot be opened or written.
         """
-        item = _Write(records, [], threading.Event(), is_last=is_last)
+        item = _Write(records, [], Gate(), is_last=is_last)
         self._queue.put(item)
         assert item.done is not None
         item.done.wait()
@@ -147,7 +148,7 @@ class RecordWriter:
             for item in items:
                 item.error = error
                 if item.done is not None:
-                    item.done.set()
+                    item.done.open()
 
     def _tell(self, records: list[Record], announcements: list[Announcement]) -> None:
         """Everything is in the store: let everyone know."""

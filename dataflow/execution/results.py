@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from dataflow.clock import datetime_of
 from dataflow.errors import InternalError, ResultMissing, ResultTimeoutError
 from dataflow.execution.announcements import forget, when_ended, when_length_known
+from dataflow.execution.gate import Gate
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode, TaskNode
 from dataflow.model.states import State, StateCode, cached_message
@@ -50,10 +50,10 @@ def _wait(node: Any, register: Register, timeout: float | None) -> bool:
     _check_going(graph)
     loop, runner = graph.queue.loop, graph.queue.runner
     loop.flush(graph)
-    woken = threading.Event()
+    woken = Gate()
 
     def wake() -> None:
-        woken.set()
+        woken.open()
         runner.wake()
 
     if not register(wake):
@@ -76,7 +76,7 @@ def _wait(node: Any, register: Register, timeout: float | None) -> bool:
     return done
 
 
-def _wait_woken(woken: threading.Event, timeout: float | None) -> bool:
+def _wait_woken(woken: Gate, timeout: float | None) -> bool:
     """Wait in short spells: a signal just before a lock blocks does not wake it (no Ctrl-C)."""
     deadline = float("inf") if timeout is None else time.monotonic() + timeout
     while not woken.wait(max(min(deadline - time.monotonic(), _HELP_SECONDS), 0)):
@@ -85,16 +85,16 @@ def _wait_woken(woken: threading.Event, timeout: float | None) -> bool:
     return True
 
 
-def _wait_helping(runner: Any, woken: threading.Event, timeout: float | None) -> bool:
+def _wait_helping(runner: Any, woken: Gate, timeout: float | None) -> bool:
     """Wait and meanwhile carry out what this runner has to do, here."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    while not woken.is_set():
+    while not woken.is_open:
         rest = _HELP_SECONDS
         if deadline is not None:
             rest = min(deadline - time.monotonic(), rest)
             if rest <= 0:
                 return False
-        runner.help(woken.is_set, rest)
+        runner.help(lambda: woken.is_open, rest)
     return True
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dataflow.clock import now_ns
+from dataflow.clock import now_ns, utc_now
 from dataflow.errors import ResultMissing, ResumeError
 from dataflow.execution.earlier_run import EarlierRun
 from dataflow.execution.run_results import RunResults
+from dataflow.execution.suspending import Suspensions, read_suspensions, write_suspensions
 from dataflow.hashing.calls import NO_DIGEST
 from dataflow.model.arguments import ATOMS
 from dataflow.model.records import FLOW_RESULT, RunStateRecord
 from dataflow.model.states import State, StateCode
-from dataflow.process_ids import ProcessId
+from dataflow.process_ids import ProcessId, this_process
 from dataflow.storage.result_storage import open_storage
 from dataflow.storage.stored_result import stored_result
 from dataflow.store.run_store import RunStore, open_store
@@ -28,12 +30,16 @@ class Resumption:
     """A run that goes on.
 
     Attributes:
+        store: where it is.
         summary: the run as it stopped.
         earlier: what it left.
+        put_in: what is put in, as JSON, if it was suspended and asks for that.
     """
 
+    store: RunStore
     summary: RunSummary
     earlier: EarlierRun
+    put_in: str | None = None
 
     def records(self) -> list[RunStateRecord]:
         """The states that it enters before it is running again."""
@@ -45,16 +51,19 @@ class Resumption:
             code = StateCode.CRASHED
             states.append(RunStateRecord(summary.run_id, code, "Crashed", message, now, count))
         resuming = StateCode.RESUMING
-        states.append(RunStateRecord(summary.run_id, resuming, "Resuming", None, now, count))
+        states.append(RunStateRecord(summary.run_id, resuming, "Resuming", self.put_in, now, count))
         return states
 
 
-def find_run_to_resume(flow: Any, wanted: str, reuse_changed: bool) -> Resumption:
+def find_run_to_resume(
+    flow: Any, wanted: str, reuse_changed: bool, put_in: str | None
+) -> Resumption:
     """The run that is to go on.
 
     Raises:
         RunNotFound: no run goes by that id or name, or several do.
-        ResumeError: it is another flow's, has completed, or still runs.
+        ResumeError: it is another flow's, has completed, or still runs; or something is put in and
+            it does not ask for that, or the other way round.
     """
     store = open_store()
     store.control.crash_vanished()
@@ -66,7 +75,64 @@ def find_run_to_resume(flow: Any, wanted: str, reuse_changed: bool) -> Resumptio
             run_id=summary.run_id,
         )
     _refuse_unless_stopped(summary, store.control.driver(summary.run_id))
-    return Resumption(summary, EarlierRun(store, summary.run_id, reuse_changed))
+    _check_input(flow, summary, put_in)
+    return Resumption(store, summary, EarlierRun(store, summary.run_id, reuse_changed), put_in)
+
+
+@contextlib.contextmanager
+def taken_up(going_on: Resumption) -> Iterator[None]:
+    """Have this process drive a run that goes on, if it comes to that in here.
+
+    Raises:
+        ResumeError: another one was faster.
+    """
+    control, summary = going_on.store.control, going_on.summary
+    is_first = control.take_up(summary.run_id, this_process()) is None
+    try:
+        if not (is_first and _is_as_it_was(going_on)):
+            raise ResumeError(
+                f"Run {summary.name!r} was resumed by somebody else at this moment.",
+                hint=f"Look at it: dataflow runs show {summary.name}",
+                run_id=summary.run_id,
+            )
+        yield
+    except BaseException:
+        if is_first:
+            control.give_up(summary.run_id, this_process())
+        raise
+
+
+def _is_as_it_was(going_on: Resumption) -> bool:
+    before, now = going_on.summary, going_on.store.run(going_on.summary.run_id)
+    return (now.state, now.state.timestamp) == (before.state, before.state.timestamp)
+
+
+def _check_input(flow: Any, summary: RunSummary, put_in: str | None) -> None:
+    is_suspended = summary.state.code is StateCode.SUSPENDED
+    if put_in is not None and not is_suspended:
+        raise ResumeError(
+            f"Run {summary.name!r} asks for nothing to be put in: it is {summary.state.name}.",
+            hint="Resume it without that; it goes on where it stopped.",
+            run_id=summary.run_id,
+        )
+    results = RunResults().within(flow.results, True)
+    if is_suspended and put_in is None and read_suspensions(results, summary.run_id).asks:
+        raise ResumeError(
+            f"Run {summary.name!r} was not resumed: nothing was put in. {summary.state.message}",
+            hint=f"Put it in: dataflow runs resume {summary.name} --input JSON, or "
+            "flow.resume(run, run_input=...).",
+            run_id=summary.run_id,
+        )
+
+
+def suspensions_of(going_on: Resumption, results: RunResults) -> Suspensions:
+    """The calls that suspend a run that goes on, with what is put in now; it is kept at once."""
+    summary = going_on.summary
+    found = read_suspensions(results, summary.run_id)
+    if summary.state.code is StateCode.SUSPENDED:
+        found.answer(going_on.put_in, (utc_now() - summary.state.timestamp).total_seconds())
+        write_suspensions(results, summary.run_id, found)
+    return found
 
 
 def _refuse_unless_stopped(summary: RunSummary, driver: ProcessId | None) -> None:
@@ -129,7 +195,7 @@ def earlier_subflow(
         How it goes on; and its state, if it has completed and its result was kept.
     """
     summary = store.run(run_id)
-    going_on = Resumption(summary, EarlierRun(store, run_id, reuse_changed))
+    going_on = Resumption(store, summary, EarlierRun(store, run_id, reuse_changed))
     if not summary.state.is_completed():
         return going_on, None
     for row in store.results(run_id):

@@ -28,6 +28,7 @@ from dataflow.execution.beginnings import (
     has_hooks,
 )
 from dataflow.execution.cancelling import is_stuck, is_wasted
+from dataflow.execution.gate import Gate
 from dataflow.execution.lookups import Answer, Lookups
 from dataflow.execution.questions import held_lookups, leased_calls, questions_of
 from dataflow.execution.queues import Flight, RunnerQueue
@@ -214,8 +215,8 @@ class RunLoop:
     def close_graph(self, graph: FlowGraph) -> None:
         """Its run has ended."""
         self.graphs.discard(graph)
-        if graph.results is not None and graph.results.has_leased:
-            self.lookups.release(graph.run_id)
+        if graph.results is not None:
+            self.lookups.release(graph.run_id, graph.results)
         self.post(lambda: self.state.failure_log.forget(graph))
 
     def blocked(self, runner: Runner, change: int) -> None:
@@ -228,14 +229,14 @@ class RunLoop:
 
     def call(self, message: Callable[[], Any]) -> Any:
         """Have something done by the loop's thread and return what it returns."""
-        done = threading.Event()
+        done = Gate()
         outcome: list[Any] = []
 
         def run() -> None:
             try:
                 outcome.append(message())
             finally:
-                done.set()
+                done.open()
 
         self.post(run)
         done.wait()

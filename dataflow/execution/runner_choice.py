@@ -30,7 +30,7 @@ def choose_runner(choice: Any) -> Runner:
     if isinstance(choice, str):
         key = (os.getpid(), choice)
         if key not in runners_by_name:
-            runners_by_name[key] = load_plugin("dataflow.runners", choice)()
+            runners_by_name[key] = _make(choice)
         return runners_by_name[key]
     if isinstance(choice, type):
         choice = choice()
@@ -40,6 +40,22 @@ def choose_runner(choice: Any) -> Runner:
             hint='Use "inline", "threads", "processes" or "dask", or a runner object.',
         )
     return choice
+
+
+def _make(choice: str) -> Runner:
+    """The runner of a name, or of a name and what it is to use: ``"dask:NAME"``."""
+    name, colon, rest = choice.partition(":")
+    kind = load_plugin("dataflow.runners", name)
+    if not colon:
+        runner: Runner = kind()
+        return runner
+    if not hasattr(kind, "for_name"):
+        raise RunnerNotFound(
+            f"The runner {name!r} takes nothing behind a colon, but {choice!r} has something.",
+            hint=f"Write {name!r}, or 'dask:NAME' for the cluster of a name.",
+        )
+    runner = kind.for_name(rest)
+    return runner
 
 
 def run_everything_on(name: str | None) -> str | None:

@@ -25,7 +25,6 @@ from dataflow.clock import now_ns
 from dataflow.execution.crash_hooks import call_crash_hooks
 from dataflow.execution.earlier_run import EarlierRun, resumed_ids
 from dataflow.execution.garbage import sparing_collector
-from dataflow.execution.interruptible import Interruptible
 from dataflow.execution.interruptions import RunCancelled
 from dataflow.execution.open_runs import cancel_run, open_runs, resume_run
 from dataflow.execution.results import wait_for_all
@@ -43,6 +42,7 @@ from dataflow.model.states import State, StateCode
 from dataflow.process_ids import this_process
 from dataflow.settings import get_settings
 from dataflow.worker.call_context import current_call, current_scope
+from dataflow.worker.interruptible import Interruptible
 from dataflow.worker.run_logs import FLOW_RUNS
 
 
@@ -64,6 +64,7 @@ class RunScope:
         cancellation: what it is cancelled with; None: it is not.
         resumed: set when somebody resumes it; None: it was never paused.
         put_in: what was put in then, as JSON.
+        suspensions: the calls that suspend it (``execution.suspending``); None: there was none.
     """
 
     info: RunInfo
@@ -81,6 +82,7 @@ class RunScope:
     cancellation: RunCancelled | None = None
     resumed: threading.Event | None = None
     put_in: str | None = None
+    suspensions: Any = None
 
     @property
     def log_level(self) -> int:
@@ -284,12 +286,14 @@ def begin_run(
     results: RunResults | None = None,
     created_ns: int | None = None,
     states: Sequence[RunStateRecord] = (),
+    also: Sequence[Record] = (),
 ) -> RunScope:
     """Record that a run begins, and open it.
 
     Args:
         created_ns: when it was made, if it goes on where it stopped.
         states: those that it enters then, before it is running again.
+        also: what else is recorded in one go with that.
 
     Raises:
         StoreError: it cannot be recorded; then nothing runs.
@@ -321,6 +325,7 @@ def begin_run(
             ),
             *(states or [RunStateRecord(info.run_id, StateCode.PENDING, "Pending", None, now)]),
             RunStateRecord(info.run_id, StateCode.RUNNING, "Running", None, now, info.run_count),
+            *also,
         ]
     )
     if scope.loop.watch is not None:

@@ -22,6 +22,7 @@ from dataflow.store.run_store import RunStore
 from dataflow.store.slots import LEASE_SECONDS, Request
 from dataflow.store.store_places import find_place
 from dataflow.worker.call_context import current_call, current_scope
+from dataflow.worker.interruptible import uninterrupted
 
 _FIRST_PAUSE_SECONDS = 0.005
 _LAST_PAUSE_SECONDS = 0.25
@@ -38,7 +39,8 @@ class SlotKeeper:
     def __init__(self, store: RunStore) -> None:
         self.store = store
         self._requests: set[int] = set()
-        self._freed = threading.Condition()
+        self._lock = threading.RLock()  # taken as it is: a condition's own way leaves it locked
+        self._freed = threading.Condition(self._lock)  # when what waits is interrupted there
         self._returns = 0
         self._renewing: threading.Thread | None = None
 
@@ -50,10 +52,11 @@ class SlotKeeper:
         """
         number = None
         try:
-            number, granted = self._ask(slots)
+            with uninterrupted():
+                number, granted = self._ask(slots)
             waiting = self._waiting(number, granted, slots, timeout_seconds)
             for pause in waiting:
-                with self._freed:
+                with self._lock:
                     self._freed.wait(pause)
         except BaseException:
             if number is not None:
@@ -76,16 +79,17 @@ class SlotKeeper:
 
     def give_back(self, number: int) -> None:
         """Give slots back, or wait no more for them."""
-        with self._freed:
-            self._requests.discard(number)
-        self.store.slots.give_back(number)
-        with self._freed:
-            self._returns += 1
-            self._freed.notify_all()
+        with uninterrupted():
+            with self._lock:
+                self._requests.discard(number)
+            self.store.slots.give_back(number)
+            with self._lock:
+                self._returns += 1
+                self._freed.notify_all()
 
     def _ask(self, slots: Mapping[str, int]) -> tuple[int, bool]:
         number, granted = self.store.slots.ask(Request(slots, this_process(), _who()))
-        with self._freed:
+        with self._lock:
             self._requests.add(number)
             if self._renewing is None:
                 self._renewing = threading.Thread(
@@ -117,7 +121,7 @@ class SlotKeeper:
     def _renew(self) -> None:
         while True:
             time.sleep(LEASE_SECONDS / 4)
-            with self._freed:
+            with self._lock:
                 numbers = list(self._requests)
                 if not numbers:
                     self._renewing = None

@@ -21,6 +21,7 @@ from dataflow.execution.announcements import (
     MapFailed,
 )
 from dataflow.execution.beginnings import Beginning
+from dataflow.execution.gate import Gate
 from dataflow.execution.hooks import hooks_for, run_task_hooks
 from dataflow.execution.results import state_of
 from dataflow.graph.flow_graph import FlowGraph
@@ -48,8 +49,8 @@ class HookThread:
         """Wait until everything that was put has been called."""
         if self._thread is None or threading.current_thread() is self._thread:
             return
-        done = threading.Event()
-        self.put(done.set)
+        done = Gate()
+        self.put(done.open)
         done.wait()
 
     def _work(self) -> None:

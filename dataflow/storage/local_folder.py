@@ -85,6 +85,35 @@ class LocalFolder:
         except OSError as error:
             raise self._refusal(f"{name} cannot be read ({error.strerror})") from error
 
+    def folders(self) -> set[str]:
+        """See :meth:`ResultStorage.folders`."""
+        return {entry.name for entry in self._entries(self.url) if entry.is_dir()}
+
+    def names(self, folder: str) -> list[str]:
+        """See :meth:`ResultStorage.names`."""
+        entries = self._entries(f"{self.url}/{folder}")
+        return sorted(f"{folder}/{entry.name}" for entry in entries if entry.is_file())
+
+    def _entries(self, path: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(path) as entries:
+                return list(entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise self._refusal(f"{path} cannot be read ({error.strerror})") from error
+
+    def remove(self, names: Sequence[str]) -> None:
+        """See :meth:`ResultStorage.remove`."""
+        for name in names:
+            try:
+                Path(f"{self.url}/{name}").unlink(missing_ok=True)
+            except OSError as error:
+                raise self._refusal(f"{name} cannot be removed ({error.strerror})") from error
+        for folder in {name.partition("/")[0] for name in names if "/" in name}:
+            with contextlib.suppress(OSError):  # there is more in it
+                os.rmdir(f"{self.url}/{folder}")
+
     def _missing(self, name: str) -> ResultMissing:
         return ResultMissing(
             f"The result {self.url}/{name} is not there any more.",

@@ -6,6 +6,7 @@ place and moved.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -80,6 +81,38 @@ class RemoteFolder:
     def size(self, name: str) -> int:
         """See :meth:`ResultStorage.size`."""
         return int(self._try(lambda: self._files.size(f"{self._root}/{name}"), name))
+
+    def folders(self) -> set[str]:
+        """See :meth:`ResultStorage.folders`."""
+        return {name for name, kind in self._entries("") if kind == "directory"}
+
+    def names(self, folder: str) -> list[str]:
+        """See :meth:`ResultStorage.names`."""
+        found = self._entries(f"/{folder}")
+        return sorted(f"{folder}/{name}" for name, kind in found if kind == "file")
+
+    def _entries(self, folder: str) -> list[tuple[str, str]]:
+        """Names and kinds of what is directly in a folder."""
+
+        def entries() -> list[tuple[str, str]]:
+            self._files.invalidate_cache()
+            try:
+                found = self._files.ls(f"{self._root}{folder}", detail=True)
+            except FileNotFoundError:
+                return []
+            return [(each["name"].rstrip("/").rpartition("/")[2], each["type"]) for each in found]
+
+        return self._try(entries)
+
+    def remove(self, names: Sequence[str]) -> None:
+        """See :meth:`ResultStorage.remove`."""
+
+        def remove() -> None:
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    self._files.rm_file(f"{self._root}/{name}")
+
+        self._try(remove)
 
     def _try(self, act: Callable[[], T], name: str = "") -> T:
         try:

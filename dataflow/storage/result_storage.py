@@ -69,6 +69,27 @@ class ResultStorage(Protocol):
             StorageError: the place cannot be reached.
         """
 
+    def folders(self) -> set[str]:
+        """The names that end at the first ``/`` of those of its objects: runs, for the most part.
+
+        Raises:
+            StorageError: the place cannot be read.
+        """
+
+    def names(self, folder: str) -> list[str]:
+        """The objects in one of these, and what writers that died have left of such.
+
+        Raises:
+            StorageError: the place cannot be read.
+        """
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove objects, of one folder, and the folder if that leaves it empty.
+
+        Raises:
+            StorageError: they cannot be removed.
+        """
+
 
 def open_storage(url: str) -> ResultStorage:
     """The storage at a path or URL; the same object each time in a process.

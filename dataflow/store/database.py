@@ -8,8 +8,9 @@ names that they have in ``queries/``; a value is a ``?`` in every dialect.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from dataflow.store.named_sql import complete, load_statements
@@ -58,6 +59,10 @@ class Transaction(ABC):
         Other keys than those of runs may stand for whatever is read and then changed. All that a
         transaction needs is held in one call, so that nobody waits in a circle.
         """
+
+    @abstractmethod
+    def among(self, column: str, numbers: Collection[int]) -> tuple[str, Any]:
+        """The condition that a column has one of many numbers, and the value that it takes."""
 
     @abstractmethod
     def execute(self, text: str, values: Sequence[Any] = ()) -> Iterable[FoundRow]:
@@ -137,6 +142,13 @@ class Database(Protocol):
 
     def vacuum(self) -> None:
         """Give unused room back, and have the planner of statements learn."""
+
+    def backup(self, path: Path) -> None:
+        """Copy all that is there at one moment to a new file; nobody waits for it.
+
+        Raises:
+            StoreError: the database is no file.
+        """
 
     def close(self) -> None:
         """Close what is open; does nothing if that has been done."""

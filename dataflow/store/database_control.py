@@ -39,6 +39,25 @@ class DatabaseControl:
         row = self._database.read(lambda view: view.row("driver", (run_key(run_id),)))
         return None if row is None else ProcessId(*row)
 
+    def take_up(self, run_id: str, process: ProcessId) -> ProcessId | None:
+        """See :meth:`RunControl.take_up`."""
+        key = run_key(run_id)
+
+        def take_up(transaction: Transaction) -> ProcessId | None:
+            transaction.hold([key])
+            row = transaction.row("driver", (key,))
+            if row is not None:
+                return ProcessId(*row)
+            transaction.change("put_driver", [(key, *process, store_now_ns(transaction), 0)])
+            return None
+
+        return self._database.write(take_up)
+
+    def give_up(self, run_id: str, process: ProcessId) -> None:
+        """See :meth:`RunControl.give_up`."""
+        row = (run_key(run_id), *process)
+        self._database.write(lambda transaction: transaction.change("drop_own_driver", [row]))
+
     def wanted(self, process: ProcessId) -> list[tuple[str, int, str | None]]:
         """See :meth:`RunControl.wanted`."""
         rows = self._database.read(lambda view: view.rows("wanted", process))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -187,6 +188,10 @@ class DatabaseStore:
             return len(find_old_runs(self._database, before))
         return prune(self._database, before)
 
+    def backup(self, path: Path) -> None:
+        """See :meth:`RunStore.backup`."""
+        self._database.backup(path)
+
     def export_to(self, target: BinaryIO) -> int:
         """See :meth:`RunStore.export_to`."""
         from dataflow.store.transfer import export_runs
@@ -240,6 +245,24 @@ class DatabaseStore:
         from dataflow.store import result_queries
 
         self._database.write(lambda open_: result_queries.drop_leases(open_, holder))
+
+    def dropped_results(self) -> list[tuple[str, str]]:
+        """See :meth:`RunStore.dropped_results`."""
+        from dataflow.store import dropped_results
+
+        return self._database.read(dropped_results.find_dropped)
+
+    def named_results(self, storage: str, run_id: str) -> set[str] | None:
+        """See :meth:`RunStore.named_results`."""
+        from dataflow.store import dropped_results
+
+        return self._database.read(
+            lambda view: dropped_results.named_results(view, storage, run_id)
+        )
+
+    def forget_dropped(self, dropped: Sequence[tuple[str, str]]) -> None:
+        """See :meth:`RunStore.forget_dropped`."""
+        self._database.write(lambda open_: open_.change("forget_dropped", dropped))
 
     # --- artifacts and variables -----------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
@@ -177,6 +178,15 @@ class Connections:
             except psycopg.Error as error:
                 self._undo()
                 raise explain(error, self.place.shown) from error
+
+    def backup(self, path: Path) -> None:
+        """See :meth:`dataflow.store.database.Database.backup`."""
+        raise StoreError(
+            f"The store {self.place} is no file, and cannot be copied to {path}.",
+            hint="`dataflow store export FILE` writes all runs to a file; pg_dump copies all that "
+            "there is.",
+            url=self.place.shown,
+        )
 
     def close(self) -> None:
         """Close what is open; does nothing if that has been done."""

@@ -7,7 +7,7 @@ a run follow each other, and its log lines become visible in the order of their 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -36,6 +36,10 @@ class PostgresTransaction(Transaction):
         lanes = sorted({key % _LANES for key in keys})
         if lanes:
             self.rows("hold_lanes", (lanes,))
+
+    def among(self, column: str, numbers: Collection[int]) -> tuple[str, Any]:
+        """See :meth:`Transaction.among`."""
+        return f"{column} = ANY(?::bigint[])", list(numbers)
 
     def execute(self, text: str, values: Sequence[Any] = ()) -> Iterable[FoundRow]:
         """See :meth:`Transaction.execute`."""

@@ -152,6 +152,9 @@ def put_states(
         _put_run_state(record, transaction)
     for key in sorted({*runs, *(run_key(each.run_id) for each in records)}):
         _show_state(key, transaction)
+    ended = {each.run_id for each in records if StateCode(each.code).is_final}
+    if ended:  # what it was about to compute, others may now; so may it when it is resumed
+        transaction.change("drop_leases", [(run_id,) for run_id in sorted(ended)])
 
 
 def _put_drivers(drivers: list[Row], transaction: Transaction) -> None:
@@ -213,7 +216,7 @@ def _show_state(key: int, transaction: Transaction) -> None:
     ended_ns = timestamp_ns if code.is_final else None
     state = (number, code.type.value, name, message, timestamp_ns, run_count)
     transaction.change("set_run_state", [(*state, start and start[0], ended_ns, key)])
-    if code.is_final:
+    if code.is_final or code is StateCode.SUSPENDED:
         transaction.change("drop_driver", [(key,)])
 
 

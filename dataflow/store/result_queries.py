@@ -61,7 +61,11 @@ def cached_results(
 def take_leases(
     transaction: Transaction, keys: Sequence[bytes], holder: str, now_ns: int, expires_ns: int
 ) -> set[bytes]:
-    """The keys that this run may compute now."""
+    """The keys that this run may compute now; none if it has ended."""
+    transaction.hold([run_key(holder)])
+    ended = transaction.row("find_run_ended", (run_key(holder),))
+    if ended is not None and ended[0] is not None:  # it was asked for before that
+        return set()
     return {
         key
         for key in sorted(keys)

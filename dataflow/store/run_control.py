@@ -42,6 +42,16 @@ class RunControl(Protocol):
     def driver(self, run_id: str) -> ProcessId | None:
         """The process that drives a run; None: it has ended, or has none of its own."""
 
+    def take_up(self, run_id: str, process: ProcessId) -> ProcessId | None:
+        """Have a process drive a run that nobody drives.
+
+        Returns:
+            None; or the process that drives it already.
+        """
+
+    def give_up(self, run_id: str, process: ProcessId) -> None:
+        """A process will not drive a run after all that it has taken up."""
+
     def wanted(self, process: ProcessId) -> list[tuple[str, int, str | None]]:
         """The runs of a process that are Cancelling or Resuming, and what was said then."""
 

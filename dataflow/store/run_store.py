@@ -185,6 +185,18 @@ class RunStore(ArtifactStore, VariableStore, Protocol):
     def drop_leases(self, holder: str) -> None:
         """Let go of all leases of a run."""
 
+    def dropped_results(self) -> list[tuple[str, str]]:
+        """Storage (empty: that of the settings) and id of removed runs that may have left results.
+
+        Only those are told that no run that is going on can take, or record, any more.
+        """
+
+    def named_results(self, storage: str, run_id: str) -> set[str] | None:
+        """The objects of a removed run that other runs have taken; None: the run is there again."""
+
+    def forget_dropped(self, dropped: Sequence[tuple[str, str]]) -> None:
+        """The results of these runs are gone from these storages, or are to stay."""
+
     def vacuum(self) -> None:
         """Give back the room that removed runs have left, and have the database learn.
 
@@ -199,6 +211,13 @@ class RunStore(ArtifactStore, VariableStore, Protocol):
 
         Returns:
             How many runs were removed; with ``only_count``, how many would have been.
+        """
+
+    def backup(self, path: Path) -> None:
+        """Copy a SQLite store, as it is at one moment, to a new file; runs may go on meanwhile.
+
+        Raises:
+            StoreError: the store is no SQLite file.
         """
 
     def export_to(self, target: BinaryIO) -> int:

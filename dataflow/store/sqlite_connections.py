@@ -8,6 +8,7 @@ child: SQLite's locks would not hold there. A file that was replaced is opened a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sqlite3
@@ -17,10 +18,12 @@ import weakref
 from collections.abc import Callable
 from operator import methodcaller
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from dataflow.errors import DataflowError, StoreError
-from dataflow.store.database import Action, DatabaseFacts
+from dataflow.store.database import Action, DatabaseFacts, Transaction
+from dataflow.store.sqlite_checkpoints import MOST_PAGES, Checkpoints
+from dataflow.store.sqlite_copies import check_copy
 from dataflow.store.sqlite_errors import explain, is_busy
 from dataflow.store.sqlite_schema import (
     LATEST,
@@ -68,6 +71,7 @@ class Connections:
         self._identity: tuple[int, int] | None = None
         self._fork_locked = (False, False)
         self._closed = False
+        self._checkpoints = Checkpoints(self.path, self._checkpoint)
 
     def write(self, action: Action[T]) -> T:
         """See :meth:`dataflow.store.database.Database.write`; only the beginning has to wait."""
@@ -79,6 +83,7 @@ class Connections:
                     is_current(connection, self.path)  # a newer version came while this one ran
                 result = action(SqliteTransaction(connection))
                 connection.execute("COMMIT")
+                self._checkpoints.note_write()
                 return result
             except BaseException as error:
                 self._undo(connection)
@@ -129,6 +134,18 @@ class Connections:
         for statement in ("VACUUM", "PRAGMA optimize", "PRAGMA wal_checkpoint(TRUNCATE)"):
             self._on_writer(methodcaller("execute", statement))
 
+    def backup(self, path: Path) -> None:
+        """See :meth:`dataflow.store.database.Database.backup`."""
+
+        def copy(transaction: Transaction) -> None:
+            target = _connect(path)
+            try:
+                cast(SqliteTransaction, transaction).connection.backup(target)
+            finally:
+                target.close()
+
+        self.read(copy)
+
     def _on_writer(self, action: Callable[[sqlite3.Connection], T]) -> T:
         with self._writing:
             connection = self._open_writer()
@@ -143,6 +160,16 @@ class Connections:
             self._closed = True
             self._drop_writer()
             self._drop_readers()
+        self._checkpoints.stop()
+
+    def _checkpoint(self) -> None:
+        """Bring what is in the log into the database, as far as nobody has to wait for that."""
+        with contextlib.suppress(StoreError, sqlite3.Error):  # it is only put off
+            connection = self._take_reader()
+            try:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            finally:
+                self._put_back(connection, usable=True)
 
     def _open_writer(self) -> sqlite3.Connection:
         self._check_open()
@@ -153,6 +180,7 @@ class Connections:
         with self._gate:
             self._drop_readers()
         prepare_place(self.path)
+        check_copy(self.path)
         try:
             self._writer = self._connect_writer()
         except sqlite3.Error as error:
@@ -169,7 +197,7 @@ class Connections:
                 migrate(connection, self.path)
                 connection.execute("COMMIT")
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {MOST_PAGES}")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             connection.execute("PRAGMA cache_size = -8000")
         except BaseException:

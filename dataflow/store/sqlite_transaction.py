@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from dataflow.store.database import FoundRow, Row, Transaction
@@ -20,6 +21,10 @@ class SqliteTransaction(Transaction):
 
     def hold(self, keys: Iterable[int]) -> None:
         """Nothing: whoever writes holds the whole file."""
+
+    def among(self, column: str, numbers: Collection[int]) -> tuple[str, Any]:
+        """See :meth:`Transaction.among`."""
+        return f"{column} IN (SELECT value FROM json_each(?))", json.dumps(list(numbers))
 
     def execute(self, text: str, values: Sequence[Any] = ()) -> Iterable[FoundRow]:
         """See :meth:`Transaction.execute`."""

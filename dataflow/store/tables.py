@@ -92,6 +92,13 @@ _IN_ORDER = (
         order="request, name",
         stays=True,
     ),
+    _table(
+        "dropped_results",
+        "storage run_id dropped_ns",
+        run=None,
+        order="storage, run_id",
+        stays=True,
+    ),
     _table("slot_counter", "last", run=None, order="last", stays=True),
     _table("transactions", "key run_id committed_ns", run=None, order="key"),
 )
@@ -111,14 +118,17 @@ def select_rows(table: Table) -> str:
     return f"SELECT {', '.join(table.columns)} FROM {table.name} {where} ORDER BY {table.order}"
 
 
-def count_rows(table: Table) -> str:
-    """How many rows of a table one run has."""
-    return f"SELECT count(*) FROM {table.name} WHERE {table.run} = ?"
+def count_rows(table: Table, condition: str) -> str:
+    """How many rows of a table some runs have: the table, a run and its rows."""
+    return (
+        f"SELECT '{table.name}', {table.run}, count(*) FROM {table.name} "
+        f"WHERE {condition} GROUP BY {table.run}"
+    )
 
 
-def delete_rows(table: Table) -> str:
-    """Removes the rows of one run."""
-    return f"DELETE FROM {table.name} WHERE {table.run} = ?"
+def delete_rows(table: Table, condition: str) -> str:
+    """Removes the rows of some runs."""
+    return f"DELETE FROM {table.name} WHERE {condition}"
 
 
 def insert_new_row(table: Table) -> str:

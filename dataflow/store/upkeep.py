@@ -1,19 +1,24 @@
 """Looking after a store: what is in it, and removing what is old.
 
-Old runs go in small transactions, each run whole, so that nobody who writes waits long.
+Old runs go in short transactions, each run whole, so that nobody who writes waits long.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from dataflow.clock import datetime_of, ns_of
 from dataflow.store.database import Database, FoundRow, Transaction
+from dataflow.store.dropped_results import drop_results
 from dataflow.store.tables import TABLES, delete_rows
 
-_RUNS_AT_ONCE = 20
+_WRITE_SECONDS = 0.05
+"""About how long others may have to wait."""
+_FIRST_AT_ONCE, _MOST_AT_ONCE = 10, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +93,13 @@ def prune(database: Database, before: datetime) -> int:
     """
     moment = ns_of(before)
     keys = [key for key, _ in find_old_runs(database, before)]
-    removed = 0
-    for start in range(0, len(keys), _RUNS_AT_ONCE):
-        removed += database.write(partial(_remove, keys[start : start + _RUNS_AT_ONCE], moment))
+    removed, start, size = 0, 0, _FIRST_AT_ONCE
+    while some := keys[start : start + size]:
+        begun = time.monotonic()
+        removed += database.write(partial(_remove, some, moment))
+        seconds = max(time.monotonic() - begun, 0.001)
+        start += size
+        size = max(1, min(_MOST_AT_ONCE, round(size * _WRITE_SECONDS / seconds)))
     return removed
 
 
@@ -100,16 +109,21 @@ def _old(view: Transaction, moment: int) -> list[tuple[int, str]]:
 
 def _remove(keys: list[int], moment: int, transaction: Transaction) -> int:
     transaction.hold(keys)
-    found = {key: transaction.row("find_run_ended", (key,)) for key in keys}
-    still_old = [key for key, row in found.items() if row and row[0] and row[0] < moment]
-    for key in still_old:
-        remove_run(transaction, key)
+    condition, value = transaction.among("key", keys)
+    ended = transaction.rows("runs_ended", (value,), f"AND {condition}")
+    still_old = [key for key, ended_ns in ended if ended_ns < moment]
+    drop_results(transaction, still_old)
+    remove_runs(transaction, still_old)
     return len(still_old)
 
 
-def remove_run(transaction: Transaction, key: int) -> None:
-    """Remove all rows of a run; cache keys lead to its results no more."""
-    transaction.change("drop_cache_keys", [(key,)])
+def remove_runs(transaction: Transaction, keys: Collection[int]) -> None:
+    """Remove all rows of some runs; cache keys lead to their results no more."""
+    if not keys:
+        return
+    condition, value = transaction.among("run", keys)
+    transaction.execute(transaction.text("drop_cache_keys", f"WHERE {condition}"), (value,))
     for table in reversed(TABLES.values()):
         if table.run is not None:
-            transaction.execute_many(delete_rows(table), [(key,)])
+            condition, value = transaction.among(table.run, keys)
+            transaction.execute(delete_rows(table, condition), (value,))

@@ -12,7 +12,7 @@ import traceback
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from dataflow.errors import UpstreamTaskError
+from dataflow.errors import DataflowError, UpstreamTaskError
 from dataflow.model.batches import Failure
 from dataflow.worker import pickling
 
@@ -20,6 +20,9 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 _OURS = tuple(
     os.path.join(_ROOT, package) + os.sep for package in ("dataflow", "runners", "cluster")
 )
+_STANDARD = (os.path.dirname(os.__file__) + os.sep, "<frozen ")
+_PACKAGES = f"{os.sep}site-packages{os.sep}"
+_MOST_CAUSES = 100
 
 
 def is_our_file(path: str) -> bool:
@@ -49,6 +52,52 @@ def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     return found or trace
 
 
+def shown(error: BaseException) -> traceback.TracebackException:
+    """An exception as it is shown, with its causes.
+
+    What we refuse says so in its message: of its lines only the user's are shown, and of its causes
+    those that have such.
+    """
+    whole = traceback.TracebackException.from_exception(error)
+    _leave_out(error, whole)
+    return whole
+
+
+def _leave_out(error: BaseException, whole: traceback.TracebackException) -> None:
+    for _ in range(_MOST_CAUSES):
+        if isinstance(error, DataflowError):
+            theirs = [frame for frame in whole.stack if not is_our_file(frame.filename)]
+            whole.stack = traceback.StackSummary.from_list(theirs)
+            if not _is_of_user(_cause_of(whole)):
+                whole.__cause__ = whole.__context__ = None
+        cause, found = _cause_of(error), _cause_of(whole)
+        if cause is None or found is None:
+            return
+        error, whole = cause, found
+
+
+def _is_of_user(found: traceback.TracebackException | None) -> bool:
+    """Whether an exception, or what caused it, has lines of the user's."""
+    for _ in range(_MOST_CAUSES):
+        if found is None:
+            return False
+        if not all(_is_of_library(frame.filename) for frame in found.stack):
+            return True
+        found = _cause_of(found)
+    return False
+
+
+def _cause_of(error: Any) -> Any:
+    """What is shown before an exception, or before what is shown of one."""
+    if error.__cause__ is not None or error.__suppress_context__:
+        return error.__cause__
+    return error.__context__
+
+
+def _is_of_library(path: str) -> bool:
+    return is_our_file(path) or path.startswith(_STANDARD) or _PACKAGES in path
+
+
 def text_of(error: BaseException) -> str:
     """What an exception says; never raises."""
     try:
@@ -61,7 +110,7 @@ def describe(error: BaseException) -> Failure:
     """An exception in a form that crosses processes; never raises."""
     error.__traceback__ = user_frames(error.__traceback__)
     try:
-        text = "".join(traceback.format_exception(error))
+        text = "".join(shown(error).format())
     except Exception:
         text = f"{type(error).__name__}: (its message cannot be shown)\n"
     message = text_of(error)

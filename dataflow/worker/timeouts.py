@@ -1,23 +1,26 @@
 """A limit on the time that one call may take, in the thread that makes it.
 
 In the main thread an interval timer interrupts the call, also in the middle of ``time.sleep`` or a
-system call. In any other thread the call runs in a thread of its own, which is left behind when its
-time is up: an exception is raised in it at its next line of Python. What never comes back from C is
-ended by the runner, which kills the process (see ``runners.processes``).
+system call. In any other thread the call runs in a thread of its own, which is interrupted and left
+behind when its time is up (see ``worker.interruptible``). What never comes back from C is ended by
+the runner, which kills the process (see ``runners.processes``).
 """
 
 from __future__ import annotations
 
 import contextvars
-import ctypes
 import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from dataflow.errors import TaskRunTimeoutError
+from dataflow.worker.interruptible import Interruptible, is_handled
+
+_SPELL_SECONDS = 0.1
 
 
 class Deadline(BaseException):
@@ -45,11 +48,11 @@ def timed_out(what: str, seconds: float) -> TaskRunTimeoutError:
 def _call_with_timer(
     fn: Callable[..., Any], args: Any, kwargs: Any, seconds: float, what: str
 ) -> Any:
-    armed = True
+    armed, deadline = True, Deadline()
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        if armed:
-            raise Deadline
+        if armed and not is_handled(deadline):  # what cleans up after it is left to do so
+            raise deadline
 
     before = signal.signal(signal.SIGALRM, interrupt)
     begun = time.monotonic()
@@ -73,11 +76,12 @@ def _call_in_thread(
 ) -> Any:
     done = threading.Event()
     outcome: list[Any] = []
-    context = contextvars.copy_context()
+    body = Interruptible()
+    call = partial(contextvars.copy_context().run, fn, *args, **kwargs)
 
     def carry_out() -> None:
         try:
-            outcome.append((context.run(fn, *args, **kwargs), None))
+            outcome.append((body.run(call), None))
         except BaseException as error:
             outcome.append((None, error))
         finally:
@@ -85,9 +89,13 @@ def _call_in_thread(
 
     thread = threading.Thread(target=carry_out, name=f"{what} (timed)", daemon=True)
     thread.start()
-    if not done.wait(seconds):
-        assert thread.ident is not None
-        raise_in_thread(thread.ident, Deadline)
+    try:
+        is_done = _wait(done, seconds)
+    except BaseException as interruption:  # of the caller, and so of what it waits for
+        body.interrupt(interruption)
+        raise
+    if not is_done:
+        body.interrupt(Deadline())
         raise timed_out(what, seconds)
     value, error = outcome[0]
     if error is not None:
@@ -95,8 +103,10 @@ def _call_in_thread(
     return value
 
 
-def raise_in_thread(thread: int, kind: type[BaseException] | None) -> None:
-    """Have an exception raised in a thread at its next line of Python; None: withdraw it."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind)
-    )
+def _wait(done: threading.Event, seconds: float) -> bool:
+    """Wait in short spells: what is raised in this thread does not end a wait for a lock."""
+    deadline = time.monotonic() + seconds
+    while not done.wait(max(min(deadline - time.monotonic(), _SPELL_SECONDS), 0)):
+        if time.monotonic() >= deadline:
+            return done.is_set()
+    return True

@@ -15,7 +15,20 @@ import dataflow
 
 GROUPS = {
     "dataflow.runners": {"inline", "threads", "processes", "dask"},
-    "dataflow.clusters": {"local"},
+    "dataflow.clusters": {
+        "local",
+        "address",
+        "ssh",
+        "slurm",
+        "pbs",
+        "lsf",
+        "sge",
+        "htcondor",
+        "kubernetes",
+        "gateway",
+    },
+    "dataflow.commands": {"cluster"},
+    "dataflow.exports": {"ClusterSpec"},
     "dataflow.displays": {"progress"},
 }
 

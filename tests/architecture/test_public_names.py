@@ -30,6 +30,7 @@ EXPECTED = {
     "rate_limit",
     "resume_flow_run",
     "runtime",
+    "suspend_flow_run",
     "tags",
     "task",
     "transaction",

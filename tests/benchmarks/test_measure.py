@@ -14,7 +14,13 @@ from benchmarks.harness import Harness, Work, _last_line
 from benchmarks.measure import PROGRAM
 from benchmarks.peers import OURS, PEERS, Peer
 from benchmarks.rivals import dataflow as dataflow_rival
-from benchmarks.rivals.protocol import GraphRival, MapRival, Rival
+from benchmarks.rivals.protocol import (
+    DurableRival,
+    GraphRival,
+    HashingRival,
+    MapRival,
+    Rival,
+)
 
 ALL = (*OURS, *(peer for group in PEERS.values() for peer in group))
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -35,7 +41,7 @@ def test_every_rival_has_the_same_interface(peer, tmp_path):
 @pytest.mark.parametrize("peer", ALL, ids=lambda peer: peer.key)
 def test_what_some_rivals_can_do_besides_is_the_same_too(peer):
     rival = importlib.import_module(f"benchmarks.rivals.{peer.rival}").Rival
-    for more in (MapRival, GraphRival):
+    for more in (MapRival, GraphRival, HashingRival, DurableRival):
         for name, function in inspect.getmembers(more, inspect.isfunction):
             if name in vars(more) and not name.startswith("_") and hasattr(rival, name):
                 mine, wanted = inspect.signature(getattr(rival, name)), inspect.signature(function)

@@ -1,29 +1,33 @@
-"""The process of the flow: ``python -m tests.chaos.program FOLDER SIZE RUNNER``.
+"""The process of the flow: begins a run, or lets one go on.
 
-``RUNNER`` is the name of one, or the address of a Dask scheduler. What came of it is in the file
-``outcome`` of the folder.
+``python -m tests.chaos.program start FOLDER SIZE RUNNER`` or ``... resume RUN RUNNER``, where
+``RUNNER`` is the name of one, or the address of a Dask scheduler. What came of it is in the store.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sys
 from pathlib import Path
 
 from dataflow import DaskTaskRunner
-from tests.chaos.flows import disturbed
+from dataflow.errors import LimitError
+from dataflow.limits import create_limit
+from tests.chaos.flows import LIMIT, disturbed
 
 
-def main(folder: str, size: str, runner: str) -> None:
-    """Run the flow and say how it ended."""
+def main(verb: str, *arguments: str) -> None:
+    """Begin a run, or let one go on, to its end."""
+    *given, runner = arguments
     chosen = DaskTaskRunner(runner) if "://" in runner else runner
-    state = disturbed.with_options(task_runner=chosen)(int(size), folder, return_state=True)
-    outcome = {"state": state.name, "message": state.message}
-    if state.is_completed():
-        outcome["result"] = state.result()
-    place = Path(folder) / "outcome"
-    place.with_suffix(".new").write_text(json.dumps(outcome))
-    place.with_suffix(".new").rename(place)
+    flow = disturbed.with_options(task_runner=chosen)
+    if verb == "start":
+        folder, size = given
+        with contextlib.suppress(LimitError):  # it is there
+            create_limit(LIMIT, 1)
+        flow(int(size), Path(folder), return_state=True)
+    else:
+        flow.resume(given[0], return_state=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from dataflow.cli.commands import dataflow
 MAX_HELP_SECONDS = 0.15
 
 
-@pytest.mark.parametrize("arguments", [[], ["run"], ["runs"], ["runs", "ls"], ["version"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["run"], ["runs"], ["runs", "ls"], ["version"], ["cluster"]]
+)
 def test_every_command_has_help(arguments):
     result = CliRunner().invoke(dataflow, [*arguments, "--help"])
     assert result.exit_code == 0
@@ -35,6 +37,7 @@ def test_each_group_lists_its_commands():
         "variables",
         "store",
         "version",
+        "cluster",  # of another package, by its entry point
     ]
 
 

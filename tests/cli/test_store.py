@@ -107,6 +107,19 @@ def test_runs_move_through_a_pipe(filled, tmp_path):
     assert names(filled, DATAFLOW_STORE_URL=other) == names(filled)
 
 
+def test_a_backup_is_a_store(filled, tmp_path):
+    file = str(tmp_path / "copy.db")
+    for _ in range(2):  # the second takes the place of the first
+        assert filled("store", "backup", file).err == f"Copied the store to {file}.\n"
+    assert names(filled, DATAFLOW_STORE_URL=file) == names(filled)
+    assert [each.name for each in tmp_path.glob("*.part*")] == []
+
+
+def test_backups_that_cannot_be_made(filled, tmp_path):
+    assert "is a file" in filled("store", "backup", "-", status=2).err
+    assert "cannot" in filled("store", "backup", str(tmp_path / "no" / "file"), status=1).err
+
+
 def test_files_that_cannot_be_used(filled, tmp_path):
     nowhere = str(tmp_path / "no" / "file")
     assert "No such file" in filled("store", "export", nowhere, status=2).err

@@ -9,9 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from dask.config import get as get_config
+from dask.utils import parse_timedelta
 
 from cluster.connecting import connect
-from cluster.local import LocalDaskCluster, LocalProvider
+from cluster.local import LocalDaskCluster
+from cluster.local_provider import LocalProvider
+from dataflow import DaskTaskRunner, flow, task
 from dataflow.errors import RunnerUnavailable
 from dataflow.plugins import load_plugin
 
@@ -35,6 +39,16 @@ def test_it_runs_elsewhere(local: LocalDaskCluster) -> None:
         client.close()
 
 
+def test_a_nanny_whose_worker_is_away_for_a_moment_is_not_given_up(local: LocalDaskCluster) -> None:
+    """Dask looks 15 s after each death; the cluster was the smaller for what it saw."""
+    client = connect(local.address)
+    try:
+        patience = client.run_on_scheduler(get_config, "distributed.deploy.lost-worker-timeout")
+        assert parse_timedelta(patience) > 24 * 3600
+    finally:
+        client.close()
+
+
 def test_what_it_was_made_with() -> None:
     cluster = LocalDaskCluster(n_workers=1, threads_per_worker=3, resources={"GPU": 1})
     client = connect(cluster.address)
@@ -45,6 +59,18 @@ def test_what_it_was_made_with() -> None:
     finally:
         client.close()
         cluster.close()
+
+
+def test_tls_on_request(home: Path) -> None:
+    with DaskTaskRunner(cluster_kwargs={"n_workers": 1, "security": True}) as runner:
+
+        @flow(task_runner=runner)
+        def added() -> int:
+            return task(sum).submit([1, 2]).result()
+
+        assert added() == 3
+        assert runner._session is not None and runner._session._connection is not None
+        assert runner._session._connection.client.scheduler.address.startswith("tls://")
 
 
 def test_what_it_cannot_be_made_with() -> None:

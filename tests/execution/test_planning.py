@@ -244,3 +244,17 @@ def test_a_run_tells_the_next_plan_how_long_its_tasks_take() -> None:
         assert after.seconds is not None
         assert after.least_seconds is not None
         assert 0.04 <= after.least_seconds <= after.seconds
+
+
+def test_a_run_tells_the_next_plan_how_long_its_calls_in_place_take() -> None:
+    @flow(task_runner="inline")
+    def calls() -> int:
+        value: int = add_one(add_one(1))
+        return value
+
+    before = calls.plan()
+    assert before.seconds is None
+    assert calls() == 3
+    after = calls.plan()
+    assert after.seconds is not None
+    assert not after.unknown

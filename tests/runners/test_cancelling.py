@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,13 +38,43 @@ def pooled(runner: str) -> str:
     return runner
 
 
+@task
+def catches_everything(x, folder):
+    """Ends when it is interrupted for the third time."""
+    for _ in range(3):
+        with contextlib.suppress(BaseException):
+            naps_until_told.fn(x, folder)
+    while True:
+        time.sleep(0.01)
+
+
+@task
+def never_leaves_c(x, folder):
+    """One call of a function that is not Python, for far longer than a test may take."""
+    (Path(folder) / f"begun-{x}").touch()
+    time.sleep(1000)
+
+
+@task
+def turns_around(x, folder):
+    """Computes for ever, in Python."""
+    (Path(folder) / f"begun-{x}").touch()
+    while True:
+        x += 1
+
+
+@task(timeout_seconds=1000)
+def may_take_long(x, folder):
+    """As ``naps_until_told``, but with a time limit."""
+    naps_until_told.fn(x, folder)
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where tasks leave files; what still goes on in a thread after the test is told to end."""
+def folder(tmp_path: Path) -> Path:
+    """Where tasks leave files."""
     place = tmp_path / "files"
     place.mkdir()
-    yield place
-    (place / "go").touch()
+    return place
 
 
 def begun(folder: Path, x: int) -> bool:
@@ -103,6 +134,21 @@ def test_cancelled_task_runs_give_their_slots_back(pooled: str, folder: Path) ->
 
     assert whole() == "done"
     assert run_of(whole).node("naps_until_told-0").counts == {"Cancelled": 20}
+
+
+@pytest.mark.parametrize(
+    "stubborn", [catches_everything, never_leaves_c, turns_around, may_take_long], ids=str
+)
+def test_slots_come_back_whatever_a_call_is_at(pooled: str, folder: Path, stubborn) -> None:
+    @flow
+    def whole():
+        slots = max(os.cpu_count() or 1, 2) + 4
+        futures = [stubborn.submit(number, str(folder)) for number in range(slots)]
+        wait_until(lambda: any(folder.iterdir()), "none began")
+        assert all(future.cancel() for future in futures)
+        return add_one.map(range(4)).result(timeout=25)
+
+    assert whole() == [1, 2, 3, 4]
 
 
 def test_one_element_is_cancelled_and_the_others_go_on(pooled: str, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -20,6 +21,7 @@ from runners import dask_messages
 from runners.dask import DaskTaskRunner
 from runners.dask_messages import Message, check_versions, versions_here
 from tests.runners.dask_pool import eventually, session_of
+from tests.runners.programs import wait_until
 
 
 @task
@@ -64,6 +66,34 @@ def test_a_client_that_is_given_is_left_alone(given: LocalDaskCluster) -> None:
         assert client.submit(sum, [1, 2]).result() == 3
     finally:
         client.close()
+
+
+def test_on_a_cluster_of_others_calls_are_interrupted_until_they_end(
+    given: LocalDaskCluster, tmp_path: Path
+) -> None:
+    """Its workers are not ended, whatever a call does about being interrupted."""
+
+    @task
+    def stubborn(folder):
+        (Path(folder) / f"begun-{os.getpid()}").touch()
+        for _ in range(3):
+            with contextlib.suppress(BaseException):
+                while True:
+                    time.sleep(0.01)
+        while True:
+            time.sleep(0.01)
+
+    with DaskTaskRunner(given.address) as runner:
+        before = pids_on(runner)
+
+        @flow(task_runner=runner)
+        def whole():
+            futures = [stubborn.submit(str(tmp_path)) for _ in range(4)]
+            wait_until(lambda: any(tmp_path.iterdir()), "none began")
+            assert all(future.cancel() for future in futures)
+            return where.map(range(8)).result(timeout=25)
+
+        assert set(whole()) <= before
 
 
 def test_a_cluster_that_is_given_is_left_alone() -> None:

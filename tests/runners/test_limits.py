@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -267,7 +268,7 @@ def test_a_cancelled_wait_asks_no_more(home: Path) -> None:
 
 def test_rates_are_waited_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("dataflow.limits.time.sleep", slept.append)
+    monkeypatch.setattr("dataflow.limits.time", SimpleNamespace(sleep=slept.append))
     create_limit("api", 2, slot_decay_per_second=0.1)
     for _ in range(3):
         rate_limit("api")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from dataflow import ProcessPoolTaskRunner, flow, runtime, task, unmapped
+from dataflow.errors import RunnerUnavailable
 
 SIZE = 4_000_000
 
@@ -84,7 +85,7 @@ def test_large_results_are_read_by_the_flow(pool: ProcessPoolTaskRunner) -> None
 def test_shared_memory_is_given_back(pool: ProcessPoolTaskRunner) -> None:
     chain_and_fan_in.with_options(task_runner=pool)()
     assert pool._pool is not None
-    folder = Path(pool._pool.folder)
+    folder = Path(pool._pool.folders.memory)
     import gc
 
     deadline = time.monotonic() + 20
@@ -103,6 +104,30 @@ def test_a_killed_worker_is_replaced(pool: ProcessPoolTaskRunner) -> None:
         return before, pick.map(range(3), unmapped([1, 2, 3])).result()
 
     assert twice() == ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
+
+
+@task
+def end_the_zygote_once(place: Path) -> bool:
+    if place.exists():
+        return False
+    place.touch()
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+    return True
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_another_pool_takes_the_place_of_one_that_cannot_fork(
+    pool: ProcessPoolTaskRunner, retries: int, tmp_path: Path
+) -> None:
+    @flow(task_runner=pool, retries=retries)
+    def loses_its_pool() -> Any:
+        return end_the_zygote_once.submit(tmp_path / "ended").result()
+
+    if not retries:
+        with pytest.raises(RunnerUnavailable, match="The process pool failed"):
+            loses_its_pool()
+    assert loses_its_pool() is False
 
 
 def test_a_pool_that_was_closed_starts_again(pool: ProcessPoolTaskRunner) -> None:

@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from dataflow import flow, records, task, unmapped
+from dataflow import flow, records, task, unmapped, wait
+from dataflow.cache_policies import INPUTS
 from dataflow.errors import ResumeError, RunNotFound
+from tests.chaos.evidence import completions_of
 from tests.runners.effects import done, note
 
 
@@ -168,6 +171,71 @@ def test_other_inputs_are_not_taken_for_the_same(runner, place):
     assert any("other inputs" in line.message for line in only_run(shifting).logs())
 
 
+@task(cache_policy=INPUTS, persist_result=True)
+def price(x):
+    return 10 * x
+
+
+@flow
+def knows_prices():
+    return price.map(range(3)).result()
+
+
+def test_what_was_cached_stays_cached_and_is_recorded_once(runner, place):
+    seen = []
+
+    @flow(persist_result=True)
+    def takes_prices():
+        own = price.map(range(6))  # some of them another run's
+        own.wait()
+        later = price.map(range(6))
+        single = price.submit(5)
+        for found in (own, later, [single]):
+            wait(found)
+            seen.append([future.state.name for future in found])
+        seen.append([price(4, return_state=True).name])
+        breaks(1, place)
+        return own
+
+    knows_prices()
+    with pytest.raises(Flaw):
+        takes_prices()
+    takes_prices.resume(only_run(takes_prices).id)
+    before, after = seen[:4], seen[4:]
+    assert before == [["Cached"] * 3 + ["Completed"] * 3, ["Cached"] * 6, ["Cached"], ["Cached"]]
+    assert after == before
+    run = only_run(takes_prices)
+    recorded = [element for element, _ in completions_of(run)]
+    assert len(recorded) == len(set(recorded)) == 6 + 6 + 1 + 1 + 1
+    assert [node.counts for node in run.nodes()] == [
+        {"Completed": 3, "Cached": 3},
+        {"Cached": 6},
+        {"Cached": 1},
+        {"Cached": 1},
+        {"Completed": 1},
+    ]
+
+
+@task(cache_policy=INPUTS.configure(isolation="serializable"))
+def scarce(x):
+    time.sleep(0.3)
+    return x
+
+
+def test_calls_that_wait_for_others_are_counted_once(runner, place):
+    @flow(persist_result=True)
+    def waits_for_its_own():
+        breaks(1, place)
+        return scarce.map([0, 1, 0, 1, 1]).result()
+
+    with pytest.raises(Flaw):
+        waits_for_its_own()
+    assert waits_for_its_own.resume(only_run(waits_for_its_own).id) == [0, 1, 0, 1, 1]
+    lines = [each.message for each in only_run(waits_for_its_own).logs()]
+    reused = "0 results of before reused"
+    assert f"Resumed: {reused}; computed: 6 had not finished before" in lines
+
+
 def test_results_that_were_not_kept_are_computed_again(runner, place):
     @flow
     def half_kept():
@@ -223,6 +291,19 @@ def test_subflows_that_completed_are_not_run_again(runner, place):
     assert before[0] in after
     children = {node.child_run_id for node in run.nodes() if node.kind == "flow"}
     assert children == {each.id for each in after}
+
+
+def test_a_subflow_that_completed_as_its_parent_was_killed(runner, place, monkeypatch):
+    with monkeypatch.context() as patch:  # the end of the node is the next thing to be recorded
+        patch.setattr("dataflow.execution.flow_run.subflow_record", lambda *_: ([], []))
+        with pytest.raises(Flaw):
+            parent(place)
+    (node,) = [node for node in only_run(parent).nodes() if node.kind == "flow"]
+    assert not node.counts
+    assert parent.resume(only_run(parent).id) == (6, 36)
+    nodes = [node for node in only_run(parent).nodes() if node.kind == "flow"]
+    assert [node.counts for node in nodes] == [{"Completed": 1}] * 2
+    assert len(records.runs(flow_name="child")) == 2
 
 
 @flow

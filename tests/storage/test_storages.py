@@ -46,6 +46,19 @@ def test_what_is_not_there_is_missing(storage, ask):
         getattr(storage, ask)("nothing/here")
 
 
+def test_what_is_in_a_folder_is_listed_and_removed(storage):
+    assert (storage.folders(), storage.names("a")) == (set(), [])
+    for name in ("a/one", "a/two", "b/three", "four"):
+        storage.write(name, [b"x"])
+    assert storage.folders() == {"a", "b"}
+    assert storage.names("a") == ["a/one", "a/two"]
+    storage.remove(["a/one", "a/gone"])
+    assert storage.names("a") == ["a/two"]
+    storage.remove(["a/two"])
+    assert (storage.folders(), storage.names("a")) == ({"b"}, [])
+    assert storage.read("four") == b"x"
+
+
 def test_many_parts(storage):
     parts = [b"%05d" % number for number in range(2_000)]
     storage.write("many", parts)
@@ -87,8 +100,8 @@ def test_urls_that_are_none():
 
 
 def test_a_missing_library_says_what_to_install():
-    with pytest.raises(MissingExtra, match=r"dataflow-runtime\[s3\]"):
-        open_storage("s3://bucket")
+    with pytest.raises(MissingExtra, match=r"dataflow-runtime\[gcs\]"):
+        open_storage("gs://bucket")
 
 
 # --- serializers ----------------------------------------------------------------------------------

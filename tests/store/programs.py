@@ -109,7 +109,10 @@ def full_disk(path: str) -> None:
 def full_disk_run(path: str) -> None:
     """The disk fills up in the middle of a run: it ends and says so; what is recorded is there."""
     os.environ.update(
-        DATAFLOW_STORE_URL=path, DATAFLOW_PROGRESS="off", DATAFLOW_LOG_TO_TERMINAL="0"
+        DATAFLOW_STORE_URL=path,
+        DATAFLOW_RESULTS_STORAGE=f"{path}-results",
+        DATAFLOW_PROGRESS="off",
+        DATAFLOW_LOG_TO_TERMINAL="0",
     )
     from dataflow import flow, get_run_logger, task
     from dataflow.execution.run_loop import close_run_loop
@@ -117,15 +120,18 @@ def full_disk_run(path: str) -> None:
 
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
 
+    roomy: list[bool] = []
+
     @task
     def step(number):
-        if number == 300:
-            size = max(file.stat().st_size for file in Path(path).parent.iterdir())
+        if number == 300 and not roomy:
+            files = [file for file in Path(path).parent.iterdir() if file.is_file()]
+            size = max(file.stat().st_size for file in files)
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, unlimited[1]))
         get_run_logger().info("x" * 1000)
         return number
 
-    @flow(task_runner="threads")
+    @flow(task_runner="threads", persist_result=True)
     def steps(count):
         step.map(range(4)).result()  # told, so it is in the store
         return step.map(range(count)).result()
@@ -140,8 +146,12 @@ def full_disk_run(path: str) -> None:
     close_run_loop()  # as when the process ends
     assert run.refresh().state.is_failed()
     assert "StoreUnwritable" in str(run.refresh().state.message)
+    roomy.append(True)
     assert steps(4) == [0, 1, 2, 3]
     assert [each.state.name for each in runs()] == ["Completed", "Failed"]
+    assert steps.resume(run.id) == list(range(3000))
+    assert [each.state.name for each in runs()] == ["Completed", "Completed"]
+    assert run.refresh().nodes()[0].counts in ({"Completed": 4}, {"Cached": 4})
     close_run_loop()
 
 

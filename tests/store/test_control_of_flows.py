@@ -16,7 +16,7 @@ PROGRAM = """
 import threading
 import time
 from dataflow import cancel_flow_run, concurrency, flow, pause_flow_run, records
-from dataflow import resume_flow_run, task
+from dataflow import resume_flow_run, suspend_flow_run, task
 
 @task(tags=["gpu"])
 def train(number):
@@ -39,6 +39,10 @@ def endless():
 def asks():
     return pause_flow_run(wait_for_input=int)
 
+@flow(task_runner="threads", persist_result=True)
+def approves():
+    return train.submit(4).result() + suspend_flow_run(wait_for_input=int)
+
 def beside(flow, state, act):
     thread = threading.Thread(target=flow, kwargs={"return_state": True})
     thread.start()
@@ -51,10 +55,12 @@ if __name__ == "__main__":
     print(limited())
     beside(endless, "running", cancel_flow_run)
     beside(asks, "paused", lambda run_id: resume_flow_run(run_id, 5))
+    print(approves(return_state=True).name)
+    print(approves.resume(records.runs(flow_name="approves")[0].id, run_input=3))
 """
 
 
-def test_limits_cancelling_and_pauses(place: str, tmp_path: Path) -> None:
+def test_limits_cancelling_pauses_and_suspensions(place: str, tmp_path: Path) -> None:
     with contextlib.closing(open_store(place)):
         pass
     create_limit("database", 1, store=place)
@@ -71,7 +77,12 @@ def test_limits_cancelling_and_pauses(place: str, tmp_path: Path) -> None:
         timeout=100,
         check=False,
     )
-    assert (done.stdout, done.returncode) == ("190\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == ("190\nSuspended\n7\n", 0), done.stderr
     found = {run.flow_name: get_run(run.id, store=place).state.name for run in runs(store=place)}
-    assert found == {"limited": "Completed", "endless": "Cancelled", "asks": "Completed"}
+    assert found == {
+        "limited": "Completed",
+        "endless": "Cancelled",
+        "asks": "Completed",
+        "approves": "Completed",
+    }
     assert [(limit.held, limit.waiting) for limit in limits(store=place)] == [(0, 0), (0, 0)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.store.crowd import run_crowd
-from tests.store.history import QUESTIONS, write_history
+from benchmarks.crowd import run_crowd
+from benchmarks.history import QUESTIONS, write_history
 
 
 def test_flows_of_many_processes_on_one_store(place):

@@ -6,8 +6,11 @@ import contextlib
 from array import array
 from datetime import UTC, datetime
 
+import pytest
+
 from dataflow.model.records import SINGLE_CALLS, ResultRecord
 from dataflow.model.states import StateCode
+from dataflow.process_ids import this_process
 from dataflow.store.run_store import open_store
 from dataflow.store.stored_results import ResultObject
 from tests.store.samples import fresh_run_id, run_record, run_state
@@ -120,6 +123,25 @@ def test_a_lease_ends_with_the_result(store):
     assert store.take_leases([key], "a", now_ns=0, expires_ns=10**9) == {key}
     store.write([record(elements=range(1), cache_keys=key)])
     assert store.take_leases([key], "b", now_ns=1, expires_ns=10**9) == {key}
+
+
+@pytest.mark.parametrize("code", [StateCode.COMPLETED, StateCode.CRASHED, StateCode.CANCELLED])
+def test_the_leases_of_a_run_end_with_it(store, code):
+    mine, other = b"1" * 16, b"2" * 16
+    store.write([run_record(RUN), run_state(RUN, StateCode.RUNNING)])
+    store.take_leases([mine], RUN, now_ns=0, expires_ns=10**9)
+    store.take_leases([other], "another", now_ns=0, expires_ns=10**9)
+    store.write([run_state(RUN, code)])
+    assert store.take_leases([mine, other], "next", now_ns=1, expires_ns=10**9) == {mine}
+    assert store.take_leases([b"3" * 16], RUN, now_ns=1, expires_ns=10**9) == set()
+
+
+def test_the_leases_of_a_run_whose_process_has_vanished_end_with_it(store):
+    key, gone = b"1" * 16, this_process()._replace(started="1")
+    store.write([run_record(RUN, driver=gone), run_state(RUN, StateCode.RUNNING)])
+    store.take_leases([key], RUN, now_ns=0, expires_ns=10**9)
+    assert store.control.crash_vanished() == [RUN]
+    assert store.take_leases([key], "next", now_ns=1, expires_ns=10**9) == {key}
 
 
 def test_keys_of_removed_runs_lead_nowhere(store):

@@ -80,6 +80,24 @@ def test_a_run_that_goes_on_is_driven_by_who_took_it_up(store: RunStore) -> None
     assert store.control.crash_vanished() == []
 
 
+def test_a_suspended_run_is_driven_by_nobody_and_does_not_crash(store: RunStore) -> None:
+    add(store, "a", this_process())
+    store.write([state("a", StateCode.SUSPENDED)])
+    assert store.control.driver("a") is None
+    assert store.control.crash_vanished() == []
+    assert name_of(store, "a") == "Suspended"
+
+
+def test_of_many_who_take_a_run_up_one_does(store: RunStore) -> None:
+    add(store, "a", None)
+    assert store.control.take_up("a", ELSEWHERE) is None
+    assert store.control.take_up("a", this_process()) == ELSEWHERE
+    store.control.give_up("a", this_process())  # it is not its own
+    assert store.control.driver("a") == ELSEWHERE
+    store.control.give_up("a", ELSEWHERE)
+    assert store.control.take_up("a", this_process()) is None
+
+
 def test_only_runs_whose_process_is_gone_are_crashed(store: RunStore) -> None:
     add(store, "mine", this_process())
     add(store, "gone", GONE)

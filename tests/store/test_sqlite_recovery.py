@@ -7,9 +7,12 @@ import random
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dataflow.errors import StoreError
+from dataflow.store import sqlite_copies
 from dataflow.store.database import Transaction
 from dataflow.store.run_keys import run_key
 from dataflow.store.run_store import RunStore, open_store
@@ -95,6 +98,51 @@ def test_copies_that_are_made_in_the_middle_of_a_write(tmp_path):
             writer.send_signal(signal.SIGCONT)
             with contextlib.closing(open_store(copy)) as store:
                 assert check_consistent(store, run_id) > announced
+
+
+@pytest.mark.parametrize("order", [("", "-wal"), ("-wal", "")])
+def test_copies_whose_parts_do_not_fit_are_refused_and_left_alone(tmp_path, order):
+    """The one part is copied, much is written and comes into the database, then the other part."""
+    path, run_id = tmp_path / "runs.db", fresh_run_id()
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    with contextlib.closing(open_store(path)) as store:
+        store.write([*beginning(run_id), *portion(run_id, 0)])
+        _checkpoint(store)
+        store.write(portion(run_id, 1))
+        first, second = (path.with_name(f"{path.name}{end}") for end in order)
+        shutil.copy(first, folder)
+        for number in range(2, 60):
+            store.write(portion(run_id, number))
+        _checkpoint(store)
+        for number in range(60, 70):
+            store.write(portion(run_id, number))
+        shutil.copy(second, folder)
+    copy = folder / path.name
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    for _ in range(2):
+        with pytest.raises(StoreError, match="copied while it was in use") as caught:
+            open_store(copy)
+        assert "store backup" in str(caught.value.hint)
+        assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_a_store_that_somebody_has_just_let_go_of_is_no_copy(written, tmp_path, monkeypatch):
+    """SQLite removes the index of the log first, and then the log."""
+    path, _ = written
+    copy = copy_store(path, tmp_path / "copy")
+
+    def open_it_meanwhile(*_: object) -> str:
+        copy.with_name(f"{copy.name}-shm").touch()
+        return "it changes under the eyes"
+
+    monkeypatch.setattr(sqlite_copies, "_find_problem", open_it_meanwhile)
+    sqlite_copies.check_copy(copy)
+
+
+def _checkpoint(store: RunStore) -> None:
+    database: Any = store._database  # type: ignore[attr-defined]
+    database._writer.execute("PRAGMA wal_checkpoint(RESTART)")
 
 
 def test_a_copy_has_nothing_of_a_transaction_that_is_open(written, tmp_path):

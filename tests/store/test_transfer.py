@@ -11,7 +11,7 @@ import pytest
 
 from dataflow.errors import StoreError, StoreTooNew
 from dataflow.model.states import StateCode
-from dataflow.store import transfer
+from dataflow.store import transfer, transfer_frames
 from dataflow.store.named_sql import DIALECTS
 from dataflow.store.run_store import RunStore, open_store
 from dataflow.store.tables import TABLES, Table
@@ -166,7 +166,7 @@ def test_a_damaged_file_is_found_out(open_fresh):
 
 def test_a_file_of_a_newer_version_is_refused(open_fresh, monkeypatch):
     store = open_fresh("sqlite")
-    monkeypatch.setattr(transfer, "_SCHEMA", transfer._SCHEMA + 1)
+    monkeypatch.setattr(transfer, "SCHEMA", transfer_frames.SCHEMA + 1)
     file = exported(store)
     monkeypatch.undo()
     with pytest.raises(StoreTooNew, match="version"):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
 from dataflow.clock import datetime_of
+from dataflow.errors import StoreError
 from dataflow.model.records import ResultRecord
 from dataflow.model.states import StateCode
 from dataflow.store.database import Transaction
-from dataflow.store.run_store import RunStore
+from dataflow.store.run_store import RunStore, open_store
 from dataflow.store.sqlite_schema import LATEST
-from dataflow.store.tables import TABLES, count_rows
+from dataflow.store.tables import TABLES, count_rows, delete_rows, select_rows
 from tests.store.programs import beginning, portion
 from tests.store.samples import (
     T0,
@@ -117,18 +120,47 @@ def test_subflows_stay_as_long_as_what_called_them(store):
 
 def test_every_row_of_a_run_is_found_by_an_index(store, dialect):
     """Removing a run, and exporting it, must not walk through what others have left."""
-    if dialect == "sqlite":
-        explain, walk = "EXPLAIN QUERY PLAN", "SCAN"
-    else:
-        explain, walk = "EXPLAIN", "Seq Scan"
+    explain, walk = {
+        "sqlite": ("EXPLAIN QUERY PLAN", "SCAN {}"),
+        "postgres": ("EXPLAIN", "Seq Scan on {}"),
+    }[dialect]
 
-    def plans(view: Transaction) -> list[str]:
+    def walked(view: Transaction) -> Iterator[str]:
         if dialect == "postgres":
             list(view.execute("SELECT set_config('enable_seqscan', 'off', true)"))
-        texts = [f"{explain} {count_rows(table)}" for table in OF_RUNS.values()]
-        return [" ".join(str(row[-1]) for row in view.execute(text, (1,))) for text in texts]
+        for name, table in OF_RUNS.items():
+            condition, value = view.among(str(table.run), [1, 2])
+            asked = [(delete_rows(table, condition), value), (count_rows(table, condition), value)]
+            for text, given in [*asked, (select_rows(table), 1)]:
+                plan = [str(row[-1]) for row in view.execute(f"{explain} {text}", (given,))]
+                if walk.format(name) in " ".join(plan):
+                    yield text
 
-    assert not [plan for plan in store._database.read(plans) if walk in plan]
+    assert store._database.read(lambda view: list(walked(view))) == []
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_a_backup_is_made_in_the_middle_of_a_write(store, tmp_path):
+    run_id = write_run(store, 1)
+
+    def in_the_middle(transaction: Transaction) -> None:
+        transaction.execute("DELETE FROM logs")
+        store.backup(tmp_path / "copy.db")
+
+    store._database.write(in_the_middle)
+    with contextlib.closing(open_store(tmp_path / "copy.db")) as copy:
+        assert ids(copy) == {run_id}
+        assert len(copy.logs(run_id)) == 5
+        write_run(copy, 1)
+    assert len(ids(store)) == 1
+    assert store.logs(run_id) == []
+
+
+@pytest.mark.parametrize("dialect", ["postgres"])
+def test_a_server_is_no_file(store, tmp_path):
+    with pytest.raises(StoreError, match="is no file") as caught:
+        store.backup(tmp_path / "copy.db")
+    assert "pg_dump" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])

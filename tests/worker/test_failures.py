@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dataflow.errors import MissingContextError, SerializationError
 from dataflow.worker.failures import describe, revive
 
 
@@ -94,3 +95,47 @@ def test_an_exception_that_cannot_even_be_shown() -> None:
 def test_in_one_process_it_stays_the_same_object() -> None:
     error = raised(ValueError("x"))
     assert revive(describe(error)) is error
+
+
+def test_what_we_refuse_says_so_in_its_message_alone() -> None:
+    import json
+
+    try:
+        try:
+            json.dumps({1, 2})
+        except TypeError as cause:
+            raise SerializationError("It cannot be persisted.", hint="Return a list.") from cause
+    except SerializationError as error:
+        refused = error
+    text = describe(refused).traceback
+    assert "test_failures.py" in text
+    assert "encoder.py" in text  # a user's line is among those of the cause
+
+    refused.__cause__ = raised_in_library()
+    refused.__suppress_context__ = True
+    text = describe(refused).traceback
+    assert "Hint: Return a list." in text
+    assert "encoder.py" not in text
+    assert "direct cause" not in text
+
+
+def raised_in_library() -> BaseException:
+    """An exception none of whose lines are the user's."""
+    import json
+
+    try:
+        json.dumps({1, 2})
+    except TypeError as error:
+        assert error.__traceback__ is not None
+        return error.with_traceback(error.__traceback__.tb_next)
+    raise AssertionError
+
+
+def test_our_own_lines_are_left_out_of_what_we_refuse() -> None:
+    from dataflow import pause_flow_run
+
+    with pytest.raises(MissingContextError) as caught:
+        pause_flow_run()
+    text = describe(caught.value).traceback
+    assert "    pause_flow_run()\n" in text
+    assert "control.py" not in text

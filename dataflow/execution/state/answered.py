@@ -12,8 +12,6 @@ from dataflow.execution.state.consequences import Consequences
 from dataflow.graph.nodes import ENDED_CODES, MapNode, Segment, TaskNode
 from dataflow.model.states import StateCode
 
-_COMPLETED = int(StateCode.COMPLETED)
-_CACHED = int(StateCode.CACHED)
 _FAILED = int(StateCode.FAILED)
 
 
@@ -39,7 +37,7 @@ class Answered(Consequences):
         elif answer.places[position] is None:
             node.graph.queue.add_call(node)
         else:
-            code = _COMPLETED if answer.is_own[position] else _CACHED
+            code = answer.codes[position]
             node.column, node.position = answer.column, answer.numbers[position]
             self._announce_call(node, code)
             self._has_ended(node, code)
@@ -54,7 +52,7 @@ class Answered(Consequences):
             if not is_there:
                 node.graph.queue.add_range(node.work, first, first + stop - start)
                 continue
-            codes = bytes(_COMPLETED if own else _CACHED for own in answer.is_own[start:stop])
+            codes = bytes(answer.codes[start:stop])
             ended = array("q", (now,)) * (stop - start)
             offset = answer.numbers[start]
             last = first + stop - start

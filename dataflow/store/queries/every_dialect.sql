@@ -136,8 +136,12 @@ SELECT id, node, element, attempt, timestamp_ns, level, logger, message, task_ru
 FROM logs WHERE run = ? /*conditions*/
 ORDER BY timestamp_ns, sequence, id LIMIT ?;
 
+-- name: runs_ended
+-- When runs ended, of those that have: asked again before they are removed; which, is put in.
+SELECT key, ended_ns FROM runs WHERE ended_ns IS NOT NULL /*conditions*/;
+
 -- name: find_run_ended
--- When a run ended, if it has: asked again before it is removed.
+-- When a run ended, if it has: then it computes nothing any more.
 SELECT ended_ns FROM runs WHERE key = ?;
 
 -- name: put_cache_key
@@ -148,8 +152,8 @@ ON CONFLICT (key) DO UPDATE SET
     expires_ns = excluded.expires_ns;
 
 -- name: drop_cache_keys
--- No key leads to the results of a run any more.
-DELETE FROM cache_keys WHERE run = ?;
+-- No key leads to the results of some runs any more; which, is put in.
+DELETE FROM cache_keys /*conditions*/;
 
 -- name: results
 -- Where the results of a run are, in the order of writing.
@@ -202,8 +206,8 @@ WITH RECURSIVE kept (run_id) AS (
     UNION
     SELECT runs.run_id FROM runs JOIN kept ON runs.parent_run_id = kept.run_id
 )
-SELECT key, run_id FROM runs
-WHERE created_ns < ? AND run_id NOT IN (SELECT run_id FROM kept) ORDER BY created_ns, key;
+SELECT runs.key, runs.run_id FROM runs LEFT JOIN kept ON kept.run_id = runs.run_id
+WHERE created_ns < ? AND kept.run_id IS NULL ORDER BY created_ns, runs.key;
 
 -- name: run_keys
 -- All runs, oldest first.
@@ -285,6 +289,10 @@ ON CONFLICT (run) DO UPDATE SET
 -- name: drop_driver
 -- A run has ended.
 DELETE FROM run_drivers WHERE run = ?;
+
+-- name: drop_own_driver
+-- A process does not drive a run after all.
+DELETE FROM run_drivers WHERE run = ? AND place = ? AND pid = ? AND started = ?;
 
 -- name: driver
 -- Who drives a run.
@@ -417,3 +425,41 @@ UPDATE slot_requests SET expires_ns = ? WHERE request = ?;
 -- name: take_rate
 -- Slots of a limit on a rate are taken: it will be free later.
 UPDATE limits SET free_ns = ? WHERE name = ?;
+
+-- name: drop_results
+-- The runs that made what some runs have results of may have left results that nobody names; which
+-- runs, is put in.
+INSERT INTO dropped_results (storage, run_id, dropped_ns)
+SELECT DISTINCT results.storage, coalesce(results.made_by, runs.run_id), CAST(? AS BIGINT)
+FROM results JOIN runs ON runs.key = results.run WHERE TRUE /*conditions*/
+ON CONFLICT (storage, run_id) DO UPDATE SET dropped_ns = excluded.dropped_ns;
+
+-- name: drop_unrecorded_results
+-- The same of what they may have left in the storage of the settings without recording it.
+INSERT INTO dropped_results (storage, run_id, dropped_ns)
+SELECT '', run_id, CAST(? AS BIGINT) FROM runs WHERE TRUE /*conditions*/
+ON CONFLICT (storage, run_id) DO UPDATE SET dropped_ns = excluded.dropped_ns;
+
+-- name: dropped_results
+-- Those dropped before a moment: so long ago that nobody can take them any more (the second moment),
+-- or when none of the runs that go on now had begun, or was about to (within so many nanoseconds).
+SELECT storage, run_id FROM dropped_results
+WHERE dropped_ns <= ? AND (
+    dropped_ns < ?
+    OR NOT EXISTS (
+        SELECT 1 FROM run_drivers JOIN runs ON runs.key = run_drivers.run
+        WHERE created_ns < dropped_ns + ?
+    )
+) ORDER BY storage, run_id;
+
+-- name: results_by_maker
+-- The objects of one storage with results of a run that other runs have taken.
+SELECT DISTINCT object FROM results WHERE made_by = ? AND storage = ?;
+
+-- name: forget_dropped
+-- The results of a run in one storage are gone, or named again.
+DELETE FROM dropped_results WHERE storage = ? AND run_id = ?;
+
+-- name: run_is_there
+-- Whether there is a run.
+SELECT 1 FROM runs WHERE key = ?;
