@@ -139,6 +139,7 @@ class Client:
         )
         data = pickle.dumps(report, 5)
         parts = int(ends[-1] / self.part_seconds)
+        self.busy_seconds += parts * BATCH_SECONDS
         return ends[-1], parts, lambda: self._arrived(data)
 
     def _arrived(self, data: bytes) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +21,11 @@ from dataflow.model.batches import RunInfo
 from dataflow.model.records import RunRecord, RunStateRecord
 from dataflow.model.states import StateCode
 from dataflow.planner.batch_sizes import RunnerCosts
-from dataflow.store.run_store import open_store
+from dataflow.store.run_store import RunStore, open_store
 
-DISPATCH_SECONDS = 0.010
+KINDS = ("constant", "lognormal")
+_DISPATCH_SECONDS = 0.010
+_PART_SECONDS = 0.5
 _SHAPE = 1.5
 
 
@@ -31,17 +35,19 @@ def element(x: int) -> int:
     return x
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run.
+    """What came of a run; seconds are those of the simulated clock, unless it says otherwise.
 
     Attributes:
-        makespan, ideal: seconds on the simulated clock; the ideal is the work ÷ threads, or the
-            longest element.
+        makespan: until the last element was recorded.
+        ideal: of elements that are handed to free threads one after the other, at no cost.
         client_seconds: of processor time that the flow's process needed.
         client_bytes: how far its memory grew.
-        messages: of the scheduler.
-        scheduler_seconds: of processor time, as the model has it.
+        messages: that the scheduler received and sent.
+        scheduler_seconds: of its processor time, as the model has it.
+        batches: that were sent.
+        recorded: elements that the store has as Completed.
     """
 
     makespan: float
@@ -51,63 +57,100 @@ class Outcome:
     messages: int
     scheduler_seconds: float
     batches: int
+    recorded: int
 
-
-def durations(n: int, mean_seconds: float, kind: str) -> np.ndarray:
-    """Seconds of n elements: ``constant`` or ``lognormal`` (s = 1.5), the same in every run."""
-    if kind == "constant":
-        return np.full(n, mean_seconds)
-    drawn = np.random.default_rng(3).lognormal(0, _SHAPE, n)
-    return drawn * (mean_seconds * n / drawn.sum())
+    def __str__(self) -> str:
+        return (
+            f"makespan {self.makespan:,.1f} s, {self.makespan / self.ideal:.3f} of the ideal; "
+            f"client {self.client_seconds / self.makespan:.1%} of a core, "
+            f"{self.client_bytes / 1e6:,.0f} MB; "
+            f"scheduler {self.messages / self.makespan:,.0f} messages a second, "
+            f"{self.scheduler_seconds / self.makespan:.1%} of a core; {self.batches:,} batches"
+        )
 
 
 def simulate(threads: int, n: int, mean_seconds: float, kind: str) -> Outcome:
-    """Run a map of n elements on a simulated cluster; every element is recorded."""
-    seconds = durations(n, mean_seconds, kind)
-    ideal = max(float(seconds.sum()) / threads, float(seconds.max()))
+    """Run a map of n elements on a simulated cluster; every element is recorded.
+
+    Args:
+        threads: of the cluster.
+        n: elements.
+        mean_seconds: what one takes on average.
+        kind: how much they differ, one of ``KINDS``.
+    """
+    seconds = _durations(n, mean_seconds, kind)
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"sqlite:///{folder}/runs.db")
         timeline = Timeline()
         cluster = Cluster(timeline, threads)
-        runner = SimulatedRunner(threads, costs_of(threads))
-        memory = PeakMemory()
-        client = Client(timeline, cluster, runner, store, seconds, part_seconds(threads))
-        run_id = new_run_id()
-        graph = FlowGraph(run_id, "simulated")
-        graph.info = RunInfo(run_id, "simulated", "simulated")
+        runner = SimulatedRunner(threads, _costs_of(threads))
+        graph = _graph(store)
         node = trace_map(graph, element, (range(n),), {}, None)
-        now = time.time_ns()
-        store.write(
-            [
-                RunRecord(run_id, "simulated", "simulated", "{}", (), None, None, "simulated", None,
-                          now, 0, "", None),
-                RunStateRecord(run_id, StateCode.PENDING, "Pending", None, now),
-                RunStateRecord(run_id, StateCode.RUNNING, "Running", None, now),
-            ]
-        )
+        memory = PeakMemory()
+        client = Client(timeline, cluster, runner, store, seconds, _PART_SECONDS)
         client.begin(graph)
         timeline.run()
-        assert node.ended(), "some elements have not ended"
         grown = memory.grown_bytes()
+        assert node.ended(), "some elements have not ended"
+        (found,) = store.nodes(graph.run_id)
+        recorded = found.counts["Completed"]
         store.close()
     return Outcome(
-        timeline.now, ideal, client.busy_seconds, grown, cluster.messages,
-        cluster.busy_seconds, client.batches,
+        makespan=timeline.now,
+        ideal=_ideal(seconds, threads),
+        client_seconds=client.busy_seconds,
+        client_bytes=grown,
+        messages=cluster.messages,
+        scheduler_seconds=cluster.busy_seconds,
+        batches=client.batches,
+        recorded=recorded,
     )
 
 
-def costs_of(threads: int) -> RunnerCosts:
-    target_seconds = min(max(2 * threads * DISPATCH_SECONDS, 0.1), 2.0)
-    return RunnerCosts(DISPATCH_SECONDS, target_seconds)
+def _durations(n: int, mean_seconds: float, kind: str) -> list[float]:
+    """The same in every run."""
+    if kind == "constant":
+        return [mean_seconds] * n
+    drawn = np.random.default_rng(3).lognormal(0, _SHAPE, n)
+    found: list[float] = (drawn * (mean_seconds * n / drawn.sum())).tolist()
+    return found
 
 
-def part_seconds(threads: int) -> float:
-    return 0.5
+def _ideal(seconds: Sequence[float], threads: int) -> float:
+    """When the last of some threads is done, each of which takes the next element when it can."""
+    free = [0.0] * threads
+    for each in seconds:
+        heapq.heapreplace(free, free[0] + each)
+    return max(free)
 
 
-if __name__ == "__main__":
-    import sys
-    threads, n, mean, kind = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
-    t = time.time()
-    o = simulate(threads, n, mean, kind)
-    print(f"{threads} threads, {n:,} x {mean} s {kind}: ideal {o.ideal:.1f} makespan {o.makespan:.1f} ({o.makespan/o.ideal:.3f}), client {o.client_seconds/o.makespan:.1%}, {o.client_bytes/1e6:.0f} MB, {o.messages/o.makespan:.0f} messages/s, scheduler {o.scheduler_seconds/o.makespan:.1%}, {o.batches:,} batches; real {time.time()-t:.1f} s")
+def _graph(store: RunStore) -> FlowGraph:
+    """The graph of a run that is recorded as having begun."""
+    run_id, now = new_run_id(), time.time_ns()
+    run = RunRecord(
+        run_id=run_id,
+        flow_name="simulated",
+        name="simulated",
+        parameters_json="{}",
+        tags=(),
+        parent_run_id=None,
+        parent_node=None,
+        runner="simulated",
+        flow_version=None,
+        created_ns=now,
+        pid=0,
+        host="",
+        code_path=None,
+    )
+    states = (StateCode.PENDING, StateCode.RUNNING)
+    entered = [RunStateRecord(run_id, code, code.state_name, None, now) for code in states]
+    store.write([run, *entered])
+    graph = FlowGraph(run_id, "simulated")
+    graph.info = RunInfo(run_id, "simulated", "simulated")
+    return graph
+
+
+def _costs_of(threads: int) -> RunnerCosts:
+    """Those of a Dask cluster that is not the runner's own (see ``runners.dask``)."""
+    target_seconds = min(max(2 * threads * _DISPATCH_SECONDS, 0.1), 2.0)
+    return RunnerCosts(_DISPATCH_SECONDS, target_seconds)
