@@ -176,7 +176,8 @@ def test_a_flow_whose_values_exceed_its_memory_spills_and_cleans_up() -> None:
     with ProcessPoolTaskRunner(max_workers=2, memory_limit="20 MB") as runner:
         found, on_disk = wide.with_options(task_runner=runner)()
         assert found == 45.0
-        assert on_disk >= 60 * MEGABYTE  # of 80
+        # of 80: each of two workers may find that its values still fit, before the other writes
+        assert on_disk >= 40 * MEGABYTE
     assert list((get_settings().home / "spill").glob("*")) == []
 
 
