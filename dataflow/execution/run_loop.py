@@ -191,22 +191,16 @@ class RunLoop:
 
         return bool(self.call(end))
 
-    def _end_wasted(self, found: RunnerQueue, flight: Flight) -> None:
+    def _end_wasted(
+        self, found: RunnerQueue, flight: Flight, may_end: Callable[[Flight], bool] = is_wasted
+    ) -> None:
         """Free the slot of a batch that does nothing but what was cancelled, now or later."""
         if found.flights.get(flight.batch.id) is not flight:
             return
-        if is_wasted(flight):
+        if may_end(flight):
             self._abandon(found, flight)
         else:
-            self._after(_STUCK_SECONDS, partial(self._end_stuck, found, flight))
-
-    def _end_stuck(self, found: RunnerQueue, flight: Flight) -> None:
-        if found.flights.get(flight.batch.id) is not flight:
-            return
-        if is_stuck(flight):
-            self._abandon(found, flight)
-        else:
-            self._after(_STUCK_SECONDS, partial(self._end_stuck, found, flight))
+            self._after(_STUCK_SECONDS, partial(self._end_wasted, found, flight, is_stuck))
 
     def _abandon(self, found: RunnerQueue, flight: Flight) -> None:
         self.state.lost(found, flight.batch.id, -1, "", False)  # the rest of it runs again

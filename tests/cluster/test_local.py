@@ -18,6 +18,7 @@ from cluster.local_provider import LocalProvider
 from dataflow import DaskTaskRunner, flow, task
 from dataflow.errors import RunnerUnavailable
 from dataflow.plugins import load_plugin
+from tests.runners.programs import is_alive
 
 
 def test_it_answers_at_its_address(local: LocalDaskCluster) -> None:
@@ -116,14 +117,6 @@ def test_it_ends_with_the_process_that_made_it(end: str, tmp_path: Path) -> None
     assert len(pids) == 2, done.stderr
     assert done.stderr == ""
     deadline = time.monotonic() + 10
-    while any(map(_is_alive, pids)) and time.monotonic() < deadline:
+    while any(map(is_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(_is_alive, pids))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    assert not any(map(is_alive, pids))

@@ -23,6 +23,7 @@ from dataflow import DaskTaskRunner, flow, records, task
 from dataflow.errors import ClusterError, RunnerUnavailable
 from tests.cluster import real_servers
 from tests.cluster.certificates import make_certificates
+from tests.runners.programs import is_alive
 
 
 @task
@@ -214,20 +215,12 @@ def test_processes_over_ssh_end_with_the_connection(home: Path) -> None:
         client.close()
         os.kill(cluster._host.pid, signal.SIGKILL)  # it has no time to end anything
         deadline = time.monotonic() + 30
-        while any(map(_is_alive, pids)):
+        while any(map(is_alive, pids)):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         cluster.close()
     assert len(pids) == 2
     assert not any(b"PRIVATE" in command for command in commands)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_a_host_that_cannot_be_reached_over_ssh(home: Path) -> None:

@@ -25,6 +25,7 @@ from cluster.standing_records import StandingRecord, all_records, find_record
 from dataflow import DaskTaskRunner, flow, task
 from dataflow.errors import ClusterError, ClusterNotFound, RunnerUnavailable
 from dataflow.process_ids import is_gone
+from tests.runners.programs import is_alive
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -118,21 +119,13 @@ def test_what_is_written_down_and_what_is_left(
     workers = list(client.run(os.getpid).values())
     client.close()
     standing.stop(record)
-    eventually(lambda: all(_is_gone(pid) for pid in [*workers, record.process.pid]))
+    eventually(lambda: not any(map(is_alive, [*workers, record.process.pid])))
     assert {path.name for path in folder.iterdir()} == {"lab.log", "lab.lock"}
     assert not Path(record.control).parent.exists()
     with pytest.raises(ClusterNotFound):
         find_cluster("lab")
     with pytest.raises(RunnerUnavailable):
         connect(record.address, security=record.security, seconds=0.5)
-
-
-def _is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 def has_workers(client: Any, count: int) -> bool:

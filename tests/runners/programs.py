@@ -78,6 +78,15 @@ class Program:
                 pipe.close()
 
 
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _was_started_with(pid: int, variable: bytes) -> bool:
     """Whether a process (no zombie) has this in the environment that it was started with."""
     place = Path("/proc") / str(pid)

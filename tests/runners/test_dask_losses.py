@@ -22,6 +22,7 @@ from tests.runners.dask_pool import (
     shared_runner,
     worker_pids,
 )
+from tests.runners.programs import is_alive
 
 alone = {"timeout_seconds": 60}  # what has a time limit shares no batch with others
 
@@ -231,12 +232,4 @@ def test_no_process_is_left_behind() -> None:
     with DaskTaskRunner(cluster_kwargs={"n_workers": 1}) as own:
         flow(lambda: same.submit(1).result(), name="short", task_runner=own)()
         pids = worker_pids(own)
-    assert eventually(lambda: not any(map(_is_alive, pids)), 5)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    assert eventually(lambda: not any(map(is_alive, pids)), 5)

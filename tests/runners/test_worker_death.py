@@ -13,7 +13,7 @@ import pytest
 from dataflow import ProcessPoolTaskRunner, as_completed, flow
 from dataflow.errors import CrashedRun, UpstreamTaskError
 from tests.runners import deadly
-from tests.runners.programs import wait_until
+from tests.runners.programs import is_alive, wait_until
 from tests.runners.stored import counts_of, run_of
 
 
@@ -125,11 +125,7 @@ def test_killed_workers_are_replaced_and_what_they_had_runs_again(
     assert counts_of(killed) == {"naps-0": {"Completed": 40}}
     wait_until(lambda: len(pool.worker_pids()) == 2, "workers are not replaced")
     assert set(pool.worker_pids()) != set(before)
-    wait_until(lambda: not any(map(_is_alive, before[:1])), "the killed worker is still there")
-
-
-def _is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+    wait_until(lambda: not any(map(is_alive, before[:1])), "the killed worker is still there")
 
 
 def test_a_worker_that_dies_between_two_flows(pool: ProcessPoolTaskRunner) -> None:
