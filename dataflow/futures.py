@@ -31,11 +31,12 @@ R = TypeVar("R")
 class TaskFuture(Reference, Generic[R]):
     """A task run that was submitted, or one element of a map."""
 
-    __slots__ = ("__weakref__", "_element", "_node")
+    __slots__ = ("__weakref__", "_element", "_node", "_ref")
 
     def __init__(self, node: TaskNode | MapNode, element: int | None = None) -> None:
         self._node = node
         self._element = element
+        self._ref: Ref | None = None
 
     def __del__(self) -> None:
         # submit makes one future of a node: what was passed on with it is known by now to whoever
@@ -46,7 +47,10 @@ class TaskFuture(Reference, Generic[R]):
 
     def refs(self) -> Ref:
         """What this stands for in the graph."""
-        return Ref(self._node, self._element)
+        ref = self._ref
+        if ref is None:  # one for all that it is passed on to
+            ref = self._ref = Ref(self._node, self._element)
+        return ref
 
     @property
     def task_run_id(self) -> str:

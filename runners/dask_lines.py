@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataflow.execution.runner_protocol import RunnerListener
-from dataflow.model.batches import Batch, BatchReport
+from dataflow.model.batches import Batch, BatchReport, seconds_of
 from dataflow.planner.batch_sizes import SMALL_VALUE_BYTES
 from runners.dask_boards import find_position, kill_process
 from runners.line import Line, LineWaiter
@@ -43,6 +43,11 @@ class _Worker:
     def room(self) -> int:
         """How many more batches it should be given."""
         return _DEPTH - len(self.batches) if self.pid and not self.is_occupied else 0
+
+    @property
+    def load(self) -> tuple[int, float]:
+        """How little room it has, and for how long: the least comes first."""
+        return -self.room, seconds_of(self.batches.values())
 
 
 class DaskLines:
@@ -89,7 +94,7 @@ class DaskLines:
         if not _suits(batch):
             return False
         with self._lock:
-            worker = max(self._workers, key=lambda worker: worker.room, default=None)
+            worker = min(self._workers, key=lambda worker: worker.load, default=None)
             if self._closed or worker is None or worker.room <= 0:
                 return False
             worker.batches[batch.id] = batch

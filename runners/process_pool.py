@@ -32,7 +32,7 @@ from typing import Any
 
 from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import RunnerListener
-from dataflow.model.batches import Batch, Column
+from dataflow.model.batches import Batch, Column, seconds_of
 from dataflow.worker.board import BATCH, BOARD_BYTES, DEADLINE, POSITION, STEP_BATCH, culprit
 from dataflow.worker.columns import FileColumn, PackedColumn
 from dataflow.worker.outcomes import failed_report
@@ -71,11 +71,12 @@ class _Worker:
     cancelled: dict[int, float] = field(default_factory=dict)
     """Its ``async`` batches that should end, and until when they may."""
 
-    def load(self, is_concurrent: bool) -> int:
-        """How many batches it has of those that are concurrent, or of the others."""
+    def load(self, is_concurrent: bool) -> tuple[int, float]:
+        """How many batches it has of those that are concurrent, or of the others; and seconds."""
         if self.is_late and not is_concurrent:
-            return _DEPTH
-        return sum(batch.is_concurrent == is_concurrent for batch in self.batches.values())
+            return _DEPTH, 0.0
+        ahead = [each for each in self.batches.values() if each.is_concurrent == is_concurrent]
+        return len(ahead), seconds_of(ahead)
 
 
 class ProcessPool:
@@ -206,7 +207,7 @@ class ProcessPool:
             batch = self.waiting[0]
             is_concurrent = batch.is_concurrent
             worker = min(self.workers, key=lambda worker: worker.load(is_concurrent))
-            if not is_concurrent and worker.load(is_concurrent) >= _DEPTH:
+            if not is_concurrent and worker.load(is_concurrent)[0] >= _DEPTH:
                 return
             self.waiting.popleft()
             try:

@@ -363,11 +363,12 @@ class RunnerQueue:
         return flight
 
     def _room(self, work: Work) -> tuple[int, int]:
-        """Slots, and those that are free (event loops, and how many calls may begin on these)."""
+        """Slots, and those that are free next (event loops, and how many calls may begin there)."""
         if work.is_concurrent:
             return max(self.runner.event_loops, 1), self.free_calls
         slots = self.runner.slots + self.blocked
-        return max(self.runner.slots, 1), max(slots - self.busy, 1)
+        free = slots - self.busy
+        return max(self.runner.slots, 1), max(free if free > 0 else slots, 1)
 
     def _call_flight(self, work: CallWork) -> Flight | None:
         costs = self.runner.costs.for_value(self.book.total_bytes([work.task.name]))
@@ -435,6 +436,7 @@ class RunnerQueue:
             body=body,
             inputs=builder.inputs,
             attempts=attempts,
+            seconds=seconds,
             budget_seconds=budget_seconds(seconds, costs),
             short=is_short(seconds, costs),
             lengths=lengths,

@@ -13,7 +13,7 @@ Arguments that are not plain values are *sources*: where the worker finds the va
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -262,6 +262,7 @@ class Batch:
         tasks: the tasks that ``body`` refers to by number.
         inputs: the columns that sources refer to by number.
         attempts: the attempt each call is at, where not all are at their first.
+        seconds: how long it should take; None: nobody knows.
         budget_seconds: no new element is started after this; the rest is handed back.
         short: whether a worker may hold another batch while it carries out this one.
         lengths: positions whose value's length the planner needs (dynamic maps).
@@ -279,6 +280,7 @@ class Batch:
     body: Body
     inputs: list[Column] = field(default_factory=list)
     attempts: dict[int, int] = field(default_factory=dict)
+    seconds: float | None = None
     budget_seconds: float = 1e9
     short: bool = False
     lengths: frozenset[int] = frozenset()
@@ -295,6 +297,11 @@ class Batch:
     def is_concurrent(self) -> bool:
         """Whether its calls are made concurrently, on an event loop."""
         return any(task.kind.startswith("async") for task in self.tasks)
+
+
+def seconds_of(batches: Iterable[Batch]) -> float:
+    """How long these should take, one after the other; of what nobody knows, nothing."""
+    return sum(batch.seconds or 0.0 for batch in batches)
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ PROBE_ELEMENTS = 64
 PROBE_SECONDS = 0.01
 FIRST_SECONDS = 0.002
 WORTHWHILE_DISPATCHES = 10
-SMALLEST_DISPATCHES = 4
+_HARDLY_MORE = 1.5
 BATCH_BYTES = 64_000_000
 """Of values: a worker holds all of a batch until its report is made."""
 SMALL_VALUE_BYTES = 10_000
@@ -63,11 +63,12 @@ def batch_size(
         return min(share, PROBE_ELEMENTS)
     mean = max(mean_seconds, 1e-8)
     dispatch = costs.dispatch_seconds / mean
-    least = min(math.ceil(WORTHWHILE_DISPATCHES * dispatch), -(-left // slots))
-    # the last of a few are not cut into ever smaller batches: 8, 8 and not 8, 4, 2, 1, 1
-    last = min(math.ceil(SMALLEST_DISPATCHES * dispatch), -(-left // (free or slots)))
+    least = math.ceil(WORTHWHILE_DISPATCHES * dispatch)
+    equal = -(-left // (free or slots))
+    if equal <= _HARDLY_MORE * least:  # 8 and 8 of 16, and not 7, 7, 1, 1 or 8, 4, 2, 1, 1
+        least = equal
     most = max(int(costs.target_seconds / mean), 1)
-    return min(max(share, least, last), most, left)
+    return min(max(share, least), most, left)
 
 
 def first_batch_size(mean_seconds: float | None) -> int:

@@ -67,6 +67,7 @@ class BodyBuilder:
         self._task_numbers: dict[int, int] = {}
         self._input_numbers: dict[int, int] = {}
         self._slots: dict[int, int] = {}
+        self._found: dict[int, Any] = {}  # the links of single references, by their id()
 
     def calls(self, nodes: Sequence[TaskNode], may_drop: bool = False) -> CallBody:
         """Some calls, each after those that it needs.
@@ -107,11 +108,9 @@ class BodyBuilder:
         }
 
     def _call_links(self, links: Any, order: Iterable[Ref]) -> Any:
+        known = self._found
         found = tuple(
-            (where, tuple(map(self._source, target)))
-            if where is None
-            else (where, _plain(self._source(target)))
-            for where, target in links
+            (where, known.get(id(target)) or self._link(where, target)) for where, target in links
         )
         waits = tuple(
             Slot(self._slots[id(ref.node)], ref.allow_failure)
@@ -119,6 +118,14 @@ class BodyBuilder:
             if id(ref.node) in self._slots
         )
         return (*found, (WAITS, waits)) if waits else found
+
+    def _link(self, where: Any, target: Any) -> Any:
+        if where is None:
+            return tuple(map(self._source, target))
+        link = _plain(self._source(target))
+        if type(target) is Ref:  # calls that need the same value share it
+            self._found[id(target)] = link
+        return link
 
     def elements(
         self, stages: Sequence[MapNode], kept: Sequence[bool], elements: Sequence[int]

@@ -57,12 +57,14 @@ class CallPicker:
         self._shared: set[int] = set()  # nodes that need what others need, too
         self._held: dict[int, deque[TaskNode]] = {}  # by depth: there is no room for them yet
         self._may_share: dict[int, bool] = {}  # by id() of a task
+        self._most_inputs = 0  # what needs more than the batch begins with is not looked at
 
     def pick(self, ready: deque[TaskNode], most: int) -> None:
         """Take some ``most`` calls that can begin off ``ready``, and what follows from them.
 
         More are taken while all of it is done sooner than another worker would have its share.
         """
+        self._most_inputs = self._first_calls(ready, most)
         while ready and (not self.calls or self._has_time):
             if self._widths[0] >= most and not self._has_just_begun:
                 return
@@ -75,6 +77,13 @@ class CallPicker:
             if node.alone:
                 return
             self._take_held()
+
+    def _first_calls(self, ready: deque[TaskNode], most: int) -> int:
+        """How many calls the batch may begin with."""
+        seconds = self._book.seconds(ready[0].task.name) if ready else None
+        if not seconds:
+            return len(ready)
+        return min(len(ready), max(most, math.ceil(self._dispatch / seconds)))
 
     @property
     def _has_just_begun(self) -> bool:
@@ -114,7 +123,10 @@ class CallPicker:
     def _followers(self, node: TaskNode, depth: int) -> Iterable[TaskNode]:
         """What needs nothing more than this call beside those that were taken before."""
         found = []
+        most_inputs = self._most_inputs
         for follower, element, _ in node.dependents or ():
+            if follower.waiting > most_inputs:  # others make most of what it needs
+                continue
             if element is not None or not isinstance(follower, TaskNode):
                 continue
             key = id(follower)

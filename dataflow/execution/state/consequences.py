@@ -132,7 +132,11 @@ class Consequences(ABC):
         dependents, node.dependents = node.dependents or (), None
         failure = None if node.code in GOOD_CODES else node.failure or UNKNOWN
         for entry in dependents:
-            self._arrived(entry, failure)
+            waits, element, _ = entry
+            if failure is None and element is None and waits.waiting > 1:
+                waits.waiting -= 1  # the most frequent of what follows
+            else:
+                self._arrived(entry, failure)
 
     def _map_ended(self, node: MapNode) -> None:
         dependents, node.dependents = node.dependents or (), None

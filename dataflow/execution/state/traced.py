@@ -45,7 +45,14 @@ class Traced(Consequences):
         failed = None
         if node.upstream or node.order:
             for ref in dict.fromkeys((*node.upstream, *node.order)):
-                failed = self._wait_for(node, ref, None) or failed
+                source = ref.node
+                if type(source) is TaskNode and source.code == _PENDING:
+                    if source.dependents is None:
+                        source.dependents = []
+                    source.dependents.append((node, None, ref.allow_failure))
+                    node.waiting += 1
+                else:
+                    failed = self._wait_for(node, ref, None) or failed
         if failed is not None:
             self._later(partial(self._not_ready, node, failed))
         elif node.waiting == 0:
