@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,32 +49,49 @@ class Encoder:
         self._constants: dict[int, tuple[weakref.ref[Any], FromConstant, Any]] = {}
         self._task_constants: dict[bytes, tuple[FromConstant, Any]] = {}
 
+    def encode_plain(self, batch: Batch) -> bytes | None:
+        """The message of a batch, if nothing has to be sent ahead of it; never waits.
+
+        Raises:
+            TransferError: something in it cannot be pickled.
+        """
+        if not all(isinstance(each, PackedColumn) and _is_small(each) for each in batch.inputs):
+            return None
+        tasks = [dump_task(task) for task in batch.tasks]
+        if any(len(payload) >= _CONSTANT_BYTES for _, payload in tasks):
+            return None
+        return self._message(batch, tasks, batch.inputs)
+
     def encode(self, batch: Batch) -> tuple[bytes, list[Any]]:
         """The message of a batch, and the Dask futures that it depends on.
 
         Raises:
             TransferError: something in it cannot be pickled.
         """
-        digests, payloads = [], {}
-        for task in batch.tasks:
-            digest, payload = self._task_payload(task)
-            digests.append(digest)
-            payloads[digest] = payload
+        tasks = [self._task_payload(task) for task in batch.tasks]
         dependencies: list[Any] = []
         inputs: list[Any] = [self._input(column, dependencies) for column in batch.inputs]
+        return self._message(batch, tasks, inputs), dependencies
+
+    def _message(
+        self,
+        batch: Batch,
+        tasks: Sequence[tuple[bytes, bytes | FromConstant]],
+        inputs: Sequence[Any],
+    ) -> bytes:
         message = Message(
             versions=versions_here(),
             topic=self.client.id,
             batch_id=batch.id,
-            digests=digests,
-            payloads=payloads,
-            data=dump_batch(replace(batch, tasks=[], inputs=inputs), batch.tasks),
+            digests=[digest for digest, _ in tasks],
+            payloads=dict(tasks),
+            data=dump_batch(replace(batch, tasks=[], inputs=list(inputs)), batch.tasks),
             calls=batch.body.calls,
             stays=batch.values_stay,
             may_stop=batch.body.calls > 1,
             boards=self.boards,
         )
-        return pickle.dumps(message, 5), dependencies
+        return pickle.dumps(message, 5)
 
     def _task_payload(self, task: TaskLike) -> tuple[bytes, bytes | FromConstant]:
         digest, payload = dump_task(task)
@@ -94,7 +111,7 @@ class Encoder:
             return column
         if not isinstance(column, (PackedColumn, ObjectColumn)):
             column = pack(column.load_all(), exact=True)
-        if not isinstance(column, PackedColumn) or column.nbytes < _CONSTANT_BYTES:
+        if not isinstance(column, PackedColumn) or _is_small(column):
             return column
         known = self._constants.get(id(column))
         if known is None or known[0]() is not column or _is_gone(known[2]):
@@ -116,6 +133,10 @@ class Encoder:
             future = self._submit(dask_worker.hold, "constant", data)
             self.client.gather(self._submit(dask_worker.is_held, "held", future))
         return FromConstant(future.key), future
+
+
+def _is_small(column: PackedColumn) -> bool:
+    return column.nbytes < _CONSTANT_BYTES
 
 
 def allow_large_messages() -> None:

@@ -89,6 +89,10 @@ class DaskLines:
         """Whether any batch is under way."""
         return any(worker.batches for worker in self._workers)
 
+    def have_room(self, batch: Batch) -> bool:
+        """Whether a batch suits a line, and a worker has room for it as it seems now."""
+        return _suits(batch) and any(worker.room > 0 for worker in self._workers)
+
     def take(self, batch: Batch, message: bytes) -> bool:
         """Send a batch to the worker that has most room; False: it has to go another way."""
         if not _suits(batch):

@@ -99,10 +99,24 @@ class DaskSession:
 
     def submit(self, batch: Batch) -> bool:
         """Take a batch, to be sent when the cluster is there; False: the session has ended."""
+        if self._sent_over_line(batch):
+            return True
         with self._lock:
             if not self.closed:
                 self._outgoing.put(batch)
             return not self.closed
+
+    def _sent_over_line(self, batch: Batch) -> bool:
+        """Send a batch to a worker at once, where nothing but its message has to be sent for it."""
+        connection, encoder, lines = self._connection, self._encoder, self._lines
+        if connection is None or encoder is None or lines is None or connection.is_lost:
+            return False
+        if not lines.have_room(batch):
+            return False
+        with contextlib.suppress(Exception):  # whoever else sends it says what is wrong
+            message = encoder.encode_plain(batch)
+            return message is not None and lines.take(batch, message)
+        return False
 
     def cancel(self, batch_ids: Iterable[int]) -> None:
         """Withdraw batches. A worker that is at one is ended if it is ours, else interrupted."""

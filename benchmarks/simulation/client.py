@@ -101,7 +101,7 @@ class Client:
 
     def _follow(self, begun: float, reports: int = 0) -> None:
         outbox = self.state.take_outbox()
-        flights = self.queue.next_flights()
+        flights = list(self.queue.next_flights())
         messages = [pickle.dumps(flight.batch.body, 5) for flight in flights]
         self.store.write(outbox.records)
         announce(outbox.announcements)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -295,16 +295,14 @@ class RunnerQueue:
             key: work for key, work in self.maps.items() if id(work.stages[0].graph) not in graphs
         }
 
-    def next_flights(self) -> list[Flight]:
-        """The batches that should be under way by now and are not."""
-        flights = []
+    def next_flights(self) -> Iterator[Flight]:
+        """The batches that should be under way by now and are not, each as soon as it is made."""
         for is_concurrent in (False, True):
             while self._has_room(is_concurrent):
                 flight = self._next_flight(is_concurrent)
                 if flight is None:
                     break
-                flights.append(flight)
-        return flights
+                yield flight
 
     def _has_room(self, is_concurrent: bool) -> bool:
         if is_concurrent:

@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 from typing import Any
@@ -266,7 +266,7 @@ class RunLoop:
             self._ask(outbox.lookups)
         for found in list(self.queues.values()):
             if found.waiting:
-                for flight in _next_flights(found):
+                for flight in _timed(found.next_flights()):
                     if has_hooks(flight):
                         call_running_hooks(begun_when_handed_over(flight))
                     _hand_over(flight, found.runner)
@@ -405,14 +405,13 @@ class RunLoop:
         wake_all(nodes)
 
 
-def _next_flights(found: RunnerQueue) -> list[Flight]:
-    """The batches that should be under way by now; runs share what it took to make them."""
+def _timed(flights: Iterator[Flight]) -> Iterator[Flight]:
+    """The same batches; what it took to make each is noted with its run."""
     begun = ticks_ns()
-    flights = found.next_flights()
-    spent = ticks_ns() - begun
     for flight in flights:
-        flight.graph.times.planning_ns += spent // len(flights)
-    return flights
+        flight.graph.times.planning_ns += ticks_ns() - begun
+        yield flight
+        begun = ticks_ns()
 
 
 def _hand_over(flight: Flight, runner: Runner) -> None:

@@ -13,6 +13,7 @@ import time
 from array import array
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -351,7 +352,12 @@ class Outcomes:
 
 def worker_name() -> str:
     """Who carries out: ``host:pid``."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return f"{_host_name()}:{os.getpid()}"
+
+
+@cache
+def _host_name() -> str:
+    return socket.gethostname()
 
 
 def failed_report(batch: Batch, error: Exception) -> BatchReport:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import logging
+import os
 import time
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 from dataflow.errors import MissingContextError
 from dataflow.settings import get_settings
 
+_CAPTURE = "DATAFLOW_LOG_CAPTURE"
 TASK_RUNS = "dataflow.task_runs"
 FLOW_RUNS = "dataflow.flow_runs"
 
@@ -88,6 +90,8 @@ def get_run_logger(**extra: Any) -> logging.LoggerAdapter[logging.Logger]:
 
 def capture_loggers() -> None:
     """Have the loggers named in the settings (``log_capture``) reach the runs too."""
+    if _CAPTURE not in os.environ:  # asked for each batch: it takes long to read all settings
+        return
     for name in filter(None, get_settings().log_capture.split(",")):
         logger = logging.getLogger(name.strip())
         if _handler not in logger.handlers:

@@ -75,7 +75,7 @@ class SimulatedRun:
         self.retries += outbox.retries
         self.records += outbox.records
         announce(outbox.announcements)
-        flights = self.queue.next_flights()
+        flights = list(self.queue.next_flights())
         for flight in flights:
             self._have_begun(begun_when_handed_over(flight))
         self.under_way += flights
