@@ -23,7 +23,7 @@ from dataflow.model.batches import Batch, BatchReport, Column, Failure, MapBody
 from dataflow.worker.board import BATCH, Board
 from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.carry_out import BatchCarrier
-from dataflow.worker.columns import PackedColumn, pack
+from dataflow.worker.columns import PackedColumn, pack, set_apart
 from dataflow.worker.interruptible import Interruptible
 from dataflow.worker.outcomes import NotNow
 from dataflow.worker.part_reports import part_reporter
@@ -38,7 +38,6 @@ from runners.messages import unloadable_report
 EVENT_BYTES = 4_000
 INLINE_BYTES = 64_000
 SMALL_BYTES = 2_000  # less than to have Dask bring them from worker to worker
-_EXACT_BYTES = 1_000  # a value
 _PART_BYTES = 16_000
 _CALL_BYTES = 20
 _PART_SECONDS = 0.5
@@ -181,10 +180,8 @@ class _Packer:
         column = pack(values, exact)
         if column.nbytes <= (SMALL_BYTES if self.stays else INLINE_BYTES):
             return column
-        if len(values) > 1 and not exact and column.nbytes > _EXACT_BYTES * len(values):
-            column = pack(values, exact=True)
-        self.column = column
-        return LeftColumn(column)
+        self.column = set_apart(column, values)
+        return LeftColumn(self.column)
 
     def part(self, values: list[Any], exact: bool) -> Column:
         """The column of a part of a report: in the report, or not now."""

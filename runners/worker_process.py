@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from dataflow.model.batches import Batch, BatchReport, LogLine
 from dataflow.worker.board import BATCH, DEADLINE, NEVER, POSITION, Board
 from dataflow.worker.carry_batch import carrier_of
-from dataflow.worker.columns import PackedColumn, pack
+from dataflow.worker.columns import PackedColumn, pack, set_apart
 from dataflow.worker.part_reports import part_reporter
 from runners.line import has_message, receive, send
 from runners.messages import unloadable_report
@@ -222,9 +222,7 @@ class _Worker:
         column = pack(values, exact)
         if column.nbytes < FILE_BYTES:
             return column
-        if not exact and len(values) > 1:
-            column = pack(values, exact=True)
-        return self.write(column)
+        return self.write(set_apart(column, values))
 
     def write(self, column: PackedColumn) -> Any:
         return self.values.write(column, f"{os.getpid()}-{next(self.files)}")

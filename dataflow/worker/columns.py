@@ -24,6 +24,7 @@ from dataflow.worker.loading import load_pickle
 
 _ALIGN = 64
 _LARGE_BYTES = 4_000_000
+_APART_BYTES = 1_000  # a value
 _MOST_SHARED = 16
 _shared: dict[str, list[Any]] = {}  # what every call of this process reads, last used last
 
@@ -127,8 +128,13 @@ class PackedColumn:
         if self.exact:
             return [part.load() for part in self.parts]
         if self._loaded is None:
-            self._loaded = self.parts[0].load()
+            self._loaded = self.load_anew()
         return self._loaded
+
+    def load_anew(self) -> list[Any]:
+        """All values of a joint pickle, as objects that nobody else has."""
+        values: list[Any] = self.parts[0].load()
+        return values
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackedColumn, (self.parts, self._count, self.exact, self.shared)
@@ -137,6 +143,8 @@ class PackedColumn:
 class FileColumn:
     """A packed column in a file, read through a private memory map.
 
+    What has been loaded from a joint pickle is kept for the next reader, as by a packed column.
+
     Large values are copied once into shared memory and read in place; they never pass through the
     flow's process. The map is copy-on-write: arrays in it can be written to without a copy made
     beforehand, and nobody else sees what was written. While a map is open its file is locked, so
@@ -144,7 +152,7 @@ class FileColumn:
     (``unmapped``) is *shared*: loaded once by each worker.
     """
 
-    __slots__ = ("__weakref__", "_count", "exact", "layout", "path", "shared", "size")
+    __slots__ = ("__weakref__", "_count", "_loaded", "exact", "layout", "path", "shared", "size")
 
     def __init__(
         self,
@@ -161,6 +169,7 @@ class FileColumn:
         self.exact = exact
         self.shared = shared
         self._count = count
+        self._loaded: list[Any] | None = None
 
     @property
     def count(self) -> int:
@@ -177,31 +186,47 @@ class FileColumn:
         if self.shared:
             return self._load_shared()[position]
         if self.exact:
-            return self._load_part(position)
-        return self._load_part(0)[position]
+            return self._load_part(self._view(), position)
+        return self.load_all()[position]
 
     def load_all(self) -> list[Any]:
         """All values."""
         if self.exact:
-            return [self._load_part(number) for number in range(self._count)]
-        values: list[Any] = self._load_part(0)
+            return self._load_each()
+        if self._loaded is None:
+            self._loaded = self.load_anew()
+        return self._loaded
+
+    def load_anew(self) -> list[Any]:
+        """All values of a joint pickle, as objects that nobody else has."""
+        values: list[Any] = self._load_part(self._view(), 0)
         return values
+
+    def _load_each(self) -> list[Any]:
+        view = self._view()
+        return [self._load_part(view, number) for number in range(self._count)]
 
     def _load_shared(self) -> list[Any]:
         values = _shared.pop(self.path, None)
         if values is None:
-            values = [self._load_part(number) for number in range(self._count)]
+            values = self._load_each()
         _shared[self.path] = values
         while len(_shared) > _MOST_SHARED:
             del _shared[next(iter(_shared))]
         return values
 
-    def _load_part(self, number: int) -> Any:
+    def _load_part(self, view: memoryview, number: int) -> Any:
         (start, length), *buffers = self.layout[number]
-        view = memoryview(self._open())
         return load_pickle(
             view[start : start + length], [view[at : at + size] for at, size in buffers]
         )
+
+    def _view(self) -> memoryview:
+        return memoryview(self._open())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = self.path, self.size, self.layout, self._count, self.exact, self.shared
+        return FileColumn, parts
 
     def _open(self) -> mmap.mmap:
         try:
@@ -239,6 +264,16 @@ def pack(values: list[Any], exact: bool) -> PackedColumn:
     if not exact:
         return PackedColumn([pack_part(values)], len(values), exact=False)
     return PackedColumn([pack_part(value) for value in values], len(values), exact=True)
+
+
+def set_apart(column: PackedColumn, values: list[Any]) -> PackedColumn:
+    """A column of the same values in which each can be loaded on its own, if they are not small.
+
+    Small ones take less time, and room, together, even for somebody who wants one of them.
+    """
+    if column.exact or len(values) == 1 or column.nbytes <= _APART_BYTES * len(values):
+        return column
+    return pack(values, exact=True)
 
 
 def pack_part(value: Any) -> Part:

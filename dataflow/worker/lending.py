@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dataflow.model.batches import Column
-from dataflow.worker.columns import ObjectColumn, PackedColumn, copied, pack, pack_part
+from dataflow.worker.columns import FileColumn, ObjectColumn, PackedColumn, copied, pack, pack_part
 from dataflow.worker.loading import load_pickle, while_loading
 from dataflow.worker.pickling import ATOMS
 
@@ -89,7 +89,7 @@ class Lender:
     and from then on everybody gets a copy out of that.
     """
 
-    def __init__(self, column: PackedColumn) -> None:
+    def __init__(self, column: PackedColumn | FileColumn) -> None:
         self.count = column.count
         self.nbytes = column.nbytes
         self._column = column
@@ -123,15 +123,14 @@ class Lender:
 
     def _loaded(self) -> list[Any]:
         if self._values is None:
-            values: list[Any] = self._column.parts[0].load()  # not what another batch has loaded
-            self._values = values
+            values = self._values = self._column.load_anew()  # not what another batch has loaded
             self._is_fixed = _FIXED.issuperset(map(type, values))
         return self._values
 
     def _copy(self, position: int) -> Any:
         with while_loading():
             if self._spare is None:
-                self._spare = self._column.parts[0].load()
+                self._spare = self._column.load_anew()
             value = self._spare[position]
             if type(value) is not Snapshot:
                 value = self._spare[position] = Snapshot(value)
@@ -142,6 +141,6 @@ def lender_of(column: Column) -> Column:
     """A column as a batch reads it whose calls are to share nothing."""
     if isinstance(column, ObjectColumn) and not all(map(is_fixed, column.values)):
         return Lender(pack(column.values, exact=False))
-    if isinstance(column, PackedColumn) and not column.exact and not column.shared:
+    if isinstance(column, (PackedColumn, FileColumn)) and not column.exact and not column.shared:
         return Lender(column)
     return column

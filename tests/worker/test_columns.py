@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflow.errors import ResultMissing
-from dataflow.worker.columns import ObjectColumn, PackedColumn, pack, write_file
+from dataflow.worker.columns import ObjectColumn, PackedColumn, pack, set_apart, write_file
 
 VALUES = st.lists(
     st.none() | st.integers() | st.text(max_size=5) | st.lists(st.integers(), max_size=3),
@@ -42,7 +42,25 @@ def test_arrays_are_not_copied_into_pickles_and_can_be_written_to(
             assert np.array_equal(expected, value)
             value += 1  # a private copy: nobody else sees it
         assert np.array_equal(found.load(0), arrays[0]) or not exact
-    assert np.array_equal(file.load(0), arrays[0])
+    assert np.array_equal(file.load(0), arrays[0]) or not exact  # a joint one is loaded once
+
+
+def test_only_values_that_are_not_small_are_set_apart() -> None:
+    small, large = list(range(1_000)), [bytes([n]) * 2_000 for n in range(3)]
+    column = pack(small, exact=False)
+    assert set_apart(column, small) is column
+    found = set_apart(pack(large, exact=False), large)
+    assert found.exact and found.load_all() == large
+    assert set_apart(found, large) is found
+
+
+def test_small_values_in_a_file_are_loaded_once(tmp_path: Path) -> None:
+    values = [[n] for n in range(1_000)]
+    file = write_file(pack(values, exact=False), str(tmp_path / "column"))
+    assert file.load_all() == values
+    (tmp_path / "column").unlink()
+    assert [file.load(position) for position in range(1_000)] == values
+    assert file.load(1) is file.load_all()[1]
 
 
 def test_a_file_that_is_gone_says_so(tmp_path: Path) -> None:

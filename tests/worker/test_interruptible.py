@@ -218,7 +218,8 @@ def test_both_are_interrupted_one_after_the_other() -> None:
     inner.interrupt(first)
     running.body.interrupt(second)
     assert running.end() is second
-    assert caught in ([first], [second])  # who is first is not promised
+    # who is first is not promised, and the second may be raised while the first is being caught
+    assert caught in ([first], [second], [])
 
 
 def test_what_has_to_be_done_whole_is() -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import os
 import pickle
+import tempfile
 import threading
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflow.worker.columns import ObjectColumn, PackedColumn, pack
+from dataflow.worker.columns import FileColumn, ObjectColumn, PackedColumn, pack, write_file
 from dataflow.worker.lending import Lender, Snapshot, is_fixed, lender_of, opened
 
 FIXED = [
@@ -62,10 +66,18 @@ def test_what_cannot_be_pickled_has_no_snapshot() -> None:
 Reads = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 6)), max_size=20)
 
 
-@given(Reads, st.booleans())
-def test_no_reader_sees_what_another_has_done(reads: list[tuple[int, int]], objects: bool) -> None:
-    values = [[n, [0]] if n % 2 else (n, [0]) for n in range(6)]
-    column = ObjectColumn(values) if objects else pack(values, exact=False)
+def in_file(values: list[Any]) -> FileColumn:
+    handle, path = tempfile.mkstemp()
+    os.close(handle)
+    Path(path).unlink()
+    return write_file(pack(values, exact=False), path)
+
+
+@given(Reads, st.sampled_from((ObjectColumn, partial(pack, exact=False), in_file)))
+def test_no_reader_sees_what_another_has_done(
+    reads: list[tuple[int, int]], column_of: Callable[[list[Any]], Any]
+) -> None:
+    column = column_of([[n, [0]] if n % 2 else (n, [0]) for n in range(6)])
     column.load_all()  # somebody has read it before, in another batch
     lender = lender_of(column)
     assert isinstance(lender, Lender)
@@ -78,6 +90,8 @@ def test_no_reader_sees_what_another_has_done(reads: list[tuple[int, int]], obje
         for each in found:
             if isinstance(each, list):
                 each[0] = -1
+    if isinstance(column, FileColumn):
+        Path(column.path).unlink()
 
 
 def test_values_that_cannot_change_are_lent_as_they_are() -> None:
