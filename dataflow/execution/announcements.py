@@ -17,19 +17,24 @@ _lock = threading.Lock()
 
 
 class CallsEnded(NamedTuple):
-    """Single task runs are in new states: their codes, and since when."""
+    """Single task runs are in new states: their codes, and since when.
+
+    ``is_own``: the run had recorded that before, and now goes on or is tried again.
+    """
 
     nodes: Sequence[TaskNode]
     codes: bytes
     ended_ns: Sequence[int]
+    is_own: bool = False
 
 
 class ElementsEnded(NamedTuple):
-    """Elements of a map from ``start`` on are in new states."""
+    """Elements of a map from ``start`` on are in new states; ``is_own`` as for calls."""
 
     node: MapNode
     start: int
     codes: bytes
+    is_own: bool = False
 
 
 class MapFailed(NamedTuple):
@@ -85,7 +90,8 @@ def _apply(announcement: Announcement) -> list[Callback]:
 
 def _apply_calls(announcement: CallsEnded) -> list[Callback]:
     woken: list[Callback] = []
-    for node, code, ended_ns in zip(*announcement, strict=True):
+    nodes, codes, ended, _ = announcement
+    for node, code, ended_ns in zip(nodes, codes, ended, strict=True):
         node.announced = code
         node.ended_ns = ended_ns
         if node.callbacks is not None and code in ENDED_CODES:

@@ -19,7 +19,7 @@ from dataflow.execution.found_results import records_of_answer
 from dataflow.execution.hooks import run_task_hooks
 from dataflow.execution.interruptions import code_of_interruption, message_of_interruption
 from dataflow.execution.limited_tasks import limited
-from dataflow.execution.lookups import Question
+from dataflow.execution.lookups import Answer, Question
 from dataflow.execution.queues import batch_ids, keeps_of
 from dataflow.execution.records_of import (
     attempt_records,
@@ -185,7 +185,7 @@ class Call:
             report.failures[0] = failure
         elif place is not None and code is StateCode.CACHED:
             report.notes[0] = Note(code.state_name, cached_message(place[0].run_id))
-        self.take(report, records_of_answer(answer, now) if failure is None else None)
+        self.take(report, answer)
         return True
 
     def iterate(self) -> Iterator[Any]:
@@ -246,11 +246,13 @@ class Call:
             records.insert(0, node_record(self.node))
         self._end(records, code, State.of_code(code, message=failure.message, data=error))
 
-    def _end(self, records: list[Any], code: int, state: State[Any] | None) -> None:
-        """Record how it ended, and call the hooks."""
+    def _end(
+        self, records: list[Any], code: int, state: State[Any] | None, is_own: bool = False
+    ) -> None:
+        """Record how it ended, and call the hooks, unless its run had recorded that before."""
         self.is_over = True
         self.scope.loop.writer.write(records, [CallEnded(self.node, code)])
-        if self.task.has_hooks:
+        if self.task.has_hooks and not is_own:
             run_task_hooks(self.task, self.node, None, code, state or self.state(), self._attempt())
 
     def log(self, line: LogLine) -> None:
@@ -259,14 +261,18 @@ class Call:
         self.logged += 1
         self.scope.loop.writer.write(records, [])
 
-    def take(self, report: BatchReport, found: list[Any] | None = None) -> float | None:
+    def take(self, report: BatchReport, answer: Answer | None = None) -> float | None:
         """Record what came of it; the seconds until the next attempt, if there is one.
 
-        ``found`` are the records of a call that was not made.
+        ``answer`` is what was there of a call that was not made.
         """
         run_id = self.scope.info.run_id
         records: list[Any] = [] if self.report is not None else [node_record(self.node)]
-        records += batch_records(run_id, self.batch.body, report) if found is None else found
+        found = answer if answer is not None and not answer.failures else None
+        if found is None:
+            records += batch_records(run_id, self.batch.body, report)
+        else:
+            records += records_of_answer(found, report.first_started_ns)
         if found is None and (report.failures or report.notes or report.earlier):
             records += attempt_records(run_id, self.batch, report)
         records += self.scope.graph.take_records(report.records)
@@ -279,7 +285,8 @@ class Call:
             self.scope.graph.times.called(self.task.name, 1, report.busy_ns)
         code = report.states[0]
         attempt = report.attempts.get(0, self.batch.attempts.get(0, 1))
-        self._tell_begun(attempt)
+        if answer is None:
+            self._tell_begun(attempt)
         if report.delays:
             self.scope.loop.writer.write(records, [CallEnded(self.node, code)])
             self.batch.attempts[0] = attempt + 1
@@ -287,7 +294,7 @@ class Call:
         transaction = current_transaction.get()
         if transaction is not None and code in GOOD_CODES:
             transaction.add(self.node, attempt)
-        self._end(records, code, None)
+        self._end(records, code, None, is_own=found is not None and bool(found.is_own[0]))
         return None
 
     def state(self) -> State[Any]:

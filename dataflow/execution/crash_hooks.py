@@ -1,12 +1,15 @@
 """The ``on_crashed`` hooks of runs whose process is gone: called once, by a process with the flow.
 
 That is one that has the flow's code loaded and runs something itself: most often the same program,
-started again. Until there is one, the hooks wait in the store.
+started again. Until there is one, the hooks wait in the store. It does not end before they have
+been called.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
+from typing import Any
 
 from dataflow.clock import now_ns
 from dataflow.errors import StoreError
@@ -16,6 +19,7 @@ from dataflow.execution.task_hooks import hook_thread
 from dataflow.model.batches import RunInfo
 from dataflow.model.declared import known_flows
 from dataflow.model.records import LogRecord
+from dataflow.model.states import State
 from dataflow.store.run_store import RunStore
 from dataflow.store.summaries import RunSummary
 from dataflow.worker.run_logs import FLOW_RUNS
@@ -25,6 +29,8 @@ def call_crash_hooks(store: RunStore, run_ids: list[str]) -> None:
     """Have the hooks of these runs called, where this process has the flows; returns at once."""
     if known_flows:
         hook_thread.put(lambda: _call(store, run_ids))
+        atexit.unregister(hook_thread.drain)
+        atexit.register(hook_thread.drain)  # what it has claimed nobody else will call
 
 
 def _call(store: RunStore, run_ids: list[str]) -> None:
@@ -41,8 +47,14 @@ def _claim_and_call(store: RunStore, run_ids: list[str]) -> None:
         if flow is None or flow.code_path != summary.code_path:
             continue
         if store.control.claim_hooks(run_id):
-            run = FlowRunInfo(_info(summary), summary.state)
+            run = FlowRunInfo(_info(summary), _crashed_state(store, summary))
             call_hooks(flow.hooks["on_crashed"], (flow, run, run.state), _logger(store, run))
+
+
+def _crashed_state(store: RunStore, summary: RunSummary) -> State[Any]:
+    """The state that the hooks are about: the run may have been resumed meanwhile."""
+    crashed = [state for state in store.run_states(summary.run_id) if state.is_crashed()]
+    return crashed[-1] if crashed else summary.state
 
 
 def _info(summary: RunSummary) -> RunInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from enum import Enum, auto
 from typing import Any
 
 from dataflow.execution.earlier_run import BY_KEY
@@ -11,32 +12,47 @@ from dataflow.execution.lookups import Answer
 from dataflow.graph.nodes import ENDED_CODES
 from dataflow.model.records import SINGLE_CALLS, BatchRecord, ResultRecord
 from dataflow.model.states import StateCode
-from dataflow.store.stored_results import ResultObject
+from dataflow.store.stored_results import ResultObject, ResultPlace
 
 _CACHED = bytes((StateCode.CACHED,))
 
 
-def found_runs(answer: Answer, settled: bytearray) -> Iterator[tuple[int, int, bool]]:
-    """Positions in a row that are all there, or all have to be computed: start, stop, which.
+class Origin(Enum):
+    """Where the result of a call comes from."""
+
+    NONE = auto()  # it has to be computed
+    OWN = auto()  # this run had recorded it before
+    OTHER = auto()
+
+
+def found_runs(answer: Answer, settled: bytearray) -> Iterator[tuple[int, int, Origin]]:
+    """Positions in a row whose results come from one origin: start, stop, which.
 
     Elements that have ended meanwhile, those that fail and those that wait are in none.
     """
-    elements, places = answer.question.elements, answer.places
+    elements, places, is_own = answer.question.elements, answer.places, answer.is_own
     failures = {*answer.failures, *answer.held}
     start, last = 0, None
     count = len(places)
     all_there = None not in places and not failures and isinstance(elements, range)
-    if all_there and ENDED_CODES.isdisjoint(settled[elements[0] : elements[-1] + 1]):
-        yield 0, count, True
+    of_one_origin = all_there and is_own.count(is_own[0]) == count
+    if of_one_origin and ENDED_CODES.isdisjoint(settled[elements[0] : elements[-1] + 1]):
+        yield 0, count, _origin(places[0], is_own[0])
         return
     for at in range(count + 1):
         kind: Any = None
         if at < count and at not in failures and settled[elements[at]] not in ENDED_CODES:
-            kind = places[at] is not None
+            kind = _origin(places[at], is_own[at])
         if at == count or kind is not last:
             if last is not None:
                 yield start, at, last
             start, last = at, kind
+
+
+def _origin(place: ResultPlace | None, is_own: int) -> Origin:
+    if place is None:
+        return Origin.NONE
+    return Origin.OWN if is_own else Origin.OTHER
 
 
 def records_of_answer(answer: Answer, now_ns: int) -> list[Any]:

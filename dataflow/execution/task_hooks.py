@@ -1,7 +1,8 @@
 """Hooks of task runs on a runner: called after the announcement, in a thread of their own.
 
-Each state of each attempt is told of once; of runs that are cancelled before they have begun,
-nothing. A map that could not begin as a whole is told of as one run, since it has no elements.
+Each state of each attempt is told of once, also when its run goes on later or is tried again; of
+runs that are cancelled before they have begun, nothing. A map that could not begin as a whole is
+told of as one run, since it has no elements.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ def call_hooks_of(announcements: Iterable[Announcement]) -> None:
     heard that they begin.
     """
     for announcement in announcements:
+        if isinstance(announcement, (CallsEnded, ElementsEnded)) and announcement.is_own:
+            continue  # they were called when it was recorded
         if isinstance(announcement, CallsEnded):
             hooked = tasks_with_hooks(announcement.nodes)
             for each, code in zip(announcement.nodes, announcement.codes, strict=True):

@@ -18,6 +18,7 @@ from dataflow.execution import results
 from dataflow.execution.hooks import call_hooks
 from dataflow.execution.rolling_back import completed_runs, record_rolled_back
 from dataflow.execution.slots import slot_keeper
+from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.nodes import BAD_CODES, CallNode, MapNode, Node, TaskNode
 from dataflow.ids import task_run_id
 from dataflow.model.records import TransactionValue
@@ -216,6 +217,8 @@ class Transaction(Values):
         if self.is_rolled_back():
             return
         self.state = TransactionState.ROLLED_BACK
+        for graph in {node.graph for node in self._nodes()}:
+            wait_for_hooks(graph)  # that they have completed is told first
         for part in reversed(self._parts):
             if isinstance(part, Transaction):
                 part.roll_back()

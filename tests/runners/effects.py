@@ -18,3 +18,12 @@ def done(place: str) -> Counter[str]:
     """How often what was done."""
     path = Path(place)
     return Counter(path.read_text().splitlines()) if path.exists() else Counter()
+
+
+def fails_once(place: str, what: str) -> bool:
+    """Whether something is to fail now: the first time that it is asked."""
+    try:
+        Path(f"{place}-{what}").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True

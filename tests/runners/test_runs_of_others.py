@@ -20,7 +20,7 @@ from dataflow import flow, task
 
 @task
 def naps(x):
-    time.sleep(60)
+    time.sleep(float(os.environ.get("NAPS", "60")))
 
 @task
 def quick(x):
@@ -28,6 +28,7 @@ def quick(x):
 
 def left(flow, run, state):
     print("hook", run.name, state.name, flush=True)
+    time.sleep(0.3)
     with open(f"{{os.environ['DATAFLOW_HOME']}}/hooks", "a") as file:
         file.write(f"{{run.name}} {{state.name}}\\n")
 
@@ -44,7 +45,7 @@ def outer():
 
 if __name__ == "__main__":
     try:
-        print(outer(return_state=True).name)
+        {call}
     finally:
         print("the end")
 """
@@ -56,8 +57,12 @@ def start(home: Path) -> Iterator[Start]:
     """Starts programs, and ends them after the test."""
     started: list[Program] = []
 
-    def begin(runner: str, body: str = "time.sleep(60)") -> Program:
-        program = Program(PROGRAM.format(body=body), home, runner)
+    def begin(
+        runner: str,
+        body: str = "time.sleep(60)",
+        call: str = "print(outer(return_state=True).name)",
+    ) -> Program:
+        program = Program(PROGRAM.format(body=body, call=call), home, runner)
         started.append(program)
         return program
 
@@ -179,6 +184,23 @@ def test_hooks_of_a_crashed_run_are_called_once_by_the_next_who_knows_the_flow(
     called = (home / "hooks").read_text().splitlines()
     assert called.count(f"{crashed.name} Crashed") == 1
     assert sum("hooks are called" in line.message for line in crashed.logs()) == 1
+
+
+def test_hooks_of_a_crashed_run_that_goes_on_at_once_are_told_of_the_crash(
+    start: Start, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = start("threads")
+    program.wait_ready()
+    program.signal(signal.SIGKILL)
+    program.end()
+    monkeypatch.setenv("NAPS", "0")  # it ends before its slow hook, and waits for that
+    (run,) = records.runs(flow_name="outer")
+    again = start("threads", "pass", f"outer.resume({run.id!r})")
+    status, _, err = again.end()
+    assert status == 0, err
+    names = [state.name for state in _run("outer").states()]
+    assert names[-4:] == ["Crashed", "Resuming", "Running", "Completed"]
+    assert (home / "hooks").read_text().splitlines() == [f"{run.name} Crashed"]
 
 
 def test_a_run_that_is_not_there_cannot_be_cancelled(capsys: pytest.CaptureFixture[str]) -> None:

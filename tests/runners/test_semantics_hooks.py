@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from dataflow import Completed, Failed, flow, task
+from dataflow.cache_policies import INPUTS
 from dataflow.model.states import StateCode
 from tests.runners.conftest import BATCHES, RUNNERS
+from tests.runners.effects import fails_once
 from tests.runners.stored import run_of
 
 _called: list[tuple[str, str, int, Any]] = []
@@ -400,6 +402,127 @@ def test_a_hook_is_told_when_a_long_task_begins(runner: str, tmp_path: Path) -> 
         return waits_for_its_hook.submit(str(tmp_path)).result()
 
     assert long() is True
+
+
+# --- runs that go on, and results of others ------------------------------------------------------
+
+
+@task(persist_result=True, **NOTES)
+def kept(x: int, failed: str = "") -> int:
+    if failed and x == 3 and fails_once(failed, "kept"):
+        raise ConnectionError("not yet")
+    return x
+
+
+@task(persist_result=True, cache_policy=INPUTS, **NOTES)
+def cached(x: int) -> int:
+    return x
+
+
+@task(persist_result=True, **NOTES)
+async def kept_async(x: int) -> int:
+    return x
+
+
+KEPT = [
+    *(f"kept-0[{at}]" for at in (0, 1, 2, 4, 5)),
+    *(f"kept-{number}[{at}]" for number in (1, 2) for at in range(6)),
+    "kept-3",
+    "kept-4",
+    "kept_async-0",
+]
+CACHED = ["cached-0[0]", "cached-0[1]", "cached-1", "cached-2"]
+
+
+def _keep_all(folder: str) -> None:
+    """All kinds of calls; one element fails the first time, all others have ended by then."""
+    some = kept.map(range(6), folder)
+    others = [kept.map(kept.map(range(6))), kept.submit(1), cached.map([1, 2]), cached.submit(3)]
+    kept(2)
+    _ = kept_async(3)  # a flow that is not async gets the value
+    cached(4)
+    for each in others:
+        each.result()  # type: ignore[attr-defined]
+    some.result()
+
+
+def _assert_told_once() -> None:
+    """Each run was told of once, but for the element that failed the first time."""
+    for name in KEPT:
+        assert of(name) == ["running 1", "completion 1"], name
+    assert of("kept-0[3]") == ["running 1", "failure 1", "running 1", "completion 1"]
+
+
+@pytest.mark.parametrize("runner", [*RUNNERS, *BATCHES], indirect=True)
+def test_a_run_that_is_resumed(runner: str, tmp_path: Path) -> None:
+    """What it had completed, itself or from the cache of another run, is not told of again."""
+
+    @flow(**NOTES)
+    def goes_on(folder: str) -> None:
+        _keep_all(folder)
+
+    @flow
+    def fills_the_cache() -> None:
+        cached.map([1, 2, 3, 4])
+
+    fills_the_cache()
+    _called.clear()
+    with pytest.raises(ConnectionError):
+        goes_on(str(tmp_path))
+    run = run_of(goes_on)
+    assert len(of(run.name)) == 2
+    before = len(_called)
+    goes_on.resume(run.id)
+    _assert_told_once()
+    assert [each[:3] for each in _called[before:]] == [
+        ("running", run.name, 2),
+        ("running", "kept-0[3]", 1),
+        ("completion", "kept-0[3]", 1),
+        ("completion", run.name, 2),
+    ]
+    for name in CACHED:
+        assert of(name) == ["completion 1"]  # nobody has begun to make it
+    assert {state.name for _, run, _, state in _called if run in CACHED} == {"Cached"}
+
+
+def test_a_flow_that_is_tried_again_and_keeps_results(runner: str, tmp_path: Path) -> None:
+    @flow(retries=1, persist_result=True)
+    def tried(folder: str) -> None:
+        _keep_all(folder)
+
+    tried(str(tmp_path))
+    _assert_told_once()
+    for name in CACHED:
+        assert of(name) == ["running 1", "completion 1"]
+
+
+def test_what_is_computed_again_is_told_of_again(runner: str, tmp_path: Path) -> None:
+    """Its inputs are others than before."""
+
+    @flow
+    def changing(folder: str) -> None:
+        began = fails_once(folder, "inputs")
+        kept.submit(1 if began else 2).result()
+        kept.map([1, 2 if began else 3]).result()
+        kept(5 if began else 6)
+        if began:
+            raise ConnectionError("not yet")
+
+    with pytest.raises(ConnectionError):
+        changing(str(tmp_path))
+    changing.resume(run_of(changing).id)
+    for name in ("kept-0", "kept-1[1]", "kept-2"):
+        assert of(name) == ["running 1", "completion 1"] * 2
+    assert of("kept-1[0]") == ["running 1", "completion 1"]
+
+
+def test_a_call_in_place_that_cannot_have_a_key_has_not_begun() -> None:
+    @flow
+    def locked() -> None:
+        cached(threading.Lock(), return_state=True)  # type: ignore[arg-type]
+
+    locked()
+    assert of("cached-0") == ["failure 1"]
 
 
 # --- flows ---------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from dataflow import flow, records, task, unmapped, wait
 from dataflow.cache_policies import INPUTS
 from dataflow.errors import ResumeError, RunNotFound
 from tests.chaos.evidence import completions_of
-from tests.runners.effects import done, note
+from tests.runners.effects import done, fails_once, note
 
 
 @pytest.fixture
@@ -26,15 +26,6 @@ def place(tmp_path):
 
 class Flaw(Exception):
     pass
-
-
-def fails_once(place, what):
-    """Whether something is to fail now: the first time that it is asked."""
-    failed = Path(f"{place}-{what}")
-    if failed.exists():
-        return False
-    failed.touch()
-    return True
 
 
 @task

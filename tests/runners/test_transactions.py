@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -10,7 +11,7 @@ from dataflow import flow, get_transaction, task, transaction
 from dataflow.errors import UnhandledTaskFailure
 from tests.runners.stored import run_of
 
-heard: list[tuple[str, str]] = []
+heard: list[tuple[str, ...]] = []
 
 
 @pytest.fixture(autouse=True)
@@ -196,6 +197,35 @@ def test_a_hook_that_raises_harms_nothing(runner: str) -> None:
         whole()
     assert heard == [("undo", "a")]
     assert any("bad hook" in line.message for line in run_of(whole).logs())
+
+
+def test_that_it_completed_is_told_before_it_is_rolled_back(runner: str) -> None:
+    def slow(_task, run, _state) -> None:
+        time.sleep(0.1)
+        heard.append(("slow", run.name))
+
+    def told(_task, run, state) -> None:
+        heard.append((state.name, run.name, state.data))
+
+    hooked = write.with_options(on_completion=[slow, told], on_rollback=[undo])
+
+    @flow
+    def whole():
+        with transaction():
+            hooked.submit("a").wait()
+            hooked.map(["b"]).wait()
+            fail()
+
+    with pytest.raises(ValueError, match="no"):
+        whole()
+    assert heard == [
+        ("slow", "write-0"),
+        ("Completed", "write-0", "a"),
+        ("slow", "write-1[0]"),
+        ("Completed", "write-1[0]", "b"),
+        ("undo", "b"),
+        ("undo", "a"),
+    ]
 
 
 def test_outside_of_transactions_no_hook_is_called(runner: str) -> None:

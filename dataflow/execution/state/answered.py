@@ -6,7 +6,7 @@ from array import array
 from dataclasses import replace
 from functools import partial
 
-from dataflow.execution.found_results import found_runs, records_of_answer
+from dataflow.execution.found_results import Origin, found_runs, records_of_answer
 from dataflow.execution.lookups import Answer
 from dataflow.execution.state.consequences import Consequences
 from dataflow.graph.nodes import ENDED_CODES, MapNode, Segment, TaskNode
@@ -39,7 +39,7 @@ class Answered(Consequences):
         else:
             code = answer.codes[position]
             node.column, node.position = answer.column, answer.numbers[position]
-            self._announce_call(node, code)
+            self._announce_call(node, code, bool(answer.is_own[position]))
             self._has_ended(node, code)
             node.drop_if_unneeded()
             if node.dependents:
@@ -47,9 +47,9 @@ class Answered(Consequences):
 
     def _elements_answered(self, node: MapNode, answer: Answer) -> None:
         now, elements = self.now_ns(), answer.question.elements
-        for start, stop, is_there in found_runs(answer, node.settled):
+        for start, stop, origin in found_runs(answer, node.settled):
             first = elements[start]
-            if not is_there:
+            if origin is Origin.NONE:
                 node.graph.queue.add_range(node.work, first, first + stop - start)
                 continue
             codes = bytes(answer.codes[start:stop])
@@ -57,7 +57,7 @@ class Answered(Consequences):
             offset = answer.numbers[start]
             last = first + stop - start
             node.segments.append(Segment(first, last, answer.column, offset, ended, 0))
-            self._elements_ended(node, first, codes)
+            self._elements_ended(node, first, codes, origin is Origin.OWN)
         for position, failure in answer.failures.items():
             element = elements[position]
             named = replace(failure, source=node.element_name(element))

@@ -86,10 +86,13 @@ class Consequences(ABC):
         if node.upstream:
             _release(node)
 
-    def _announce_call(self, node: TaskNode, code: int) -> None:
-        self.outbox.announcements.append(CallsEnded([node], bytes((code,)), [self.now_ns()]))
+    def _announce_call(self, node: TaskNode, code: int, is_own: bool = False) -> None:
+        ended = CallsEnded([node], bytes((code,)), [self.now_ns()], is_own)
+        self.outbox.announcements.append(ended)
 
-    def _elements_ended(self, node: MapNode, start: int, codes: bytes) -> None:
+    def _elements_ended(
+        self, node: MapNode, start: int, codes: bytes, is_own: bool = False
+    ) -> None:
         """Elements that had not ended before have ended, or await a retry."""
         waiting = codes.count(_AWAITING_RETRY)
         settled = codes
@@ -97,7 +100,7 @@ class Consequences(ABC):
             settled = codes.replace(bytes((_AWAITING_RETRY,)), bytes((_PENDING,)))
         node.settled[start : start + len(codes)] = settled
         node.left -= len(codes) - waiting
-        self.outbox.announcements.append(ElementsEnded(node, start, codes))
+        self.outbox.announcements.append(ElementsEnded(node, start, codes, is_own))
         if node.element_dependents:
             self._tell_element_dependents(node, start, codes)
         for entry in node.aligned_dependents:
