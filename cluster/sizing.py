@@ -218,7 +218,7 @@ def _limit(
         used = f"{load.used_seconds:,.0f} of max_worker_seconds = {limits.max_worker_seconds:,.0f}"
         kept = f", but for {held} with values that are still needed" if held else ""
         if paid == 0:
-            return f"; {used} are used up, so that all end{kept}"
+            return f"; {used} are used, and what is left pays for nobody: all end{kept}"
         return f"; {used} are used, and what is left pays for {count_text(workers)}"
     if workers == settled:
         return ""

@@ -250,7 +250,10 @@ def test_the_reason_tells_of_what_is_kept_and_what_is_spent() -> None:
     )
     spent = decide_size(Remaining(10, 100.0), replace(nearly, used_seconds=3597), limits)
     assert (spent.workers, spent.is_spent) == (0, True)
-    assert "3,597 of max_worker_seconds = 3,600 are used up, so that all end" in spent.reason
+    assert (
+        "3,597 of max_worker_seconds = 3,600 are used, and what is left pays for nobody: all end"
+        in spent.reason
+    )
     kept = decide_size(Remaining(), replace(load, is_spent=True, used_seconds=3599), limits)
     assert kept.workers == 1
     assert "but for 1 with values that are still needed" in kept.reason
