@@ -92,7 +92,7 @@ def list_clusters(as_json: bool) -> None:
 @_NAME
 @_JSON
 def show_cluster(name: str | None, as_json: bool) -> None:
-    """Show a cluster: its spec without secrets, its size, and who uses it."""
+    """Show a cluster: its spec without secrets, its size and why, and who uses it."""
     from cluster.opening import find_cluster
     from cluster.standing_records import StandingRecord
 
@@ -100,7 +100,7 @@ def show_cluster(name: str | None, as_json: bool) -> None:
     if not isinstance(found, StandingRecord):
         facts = {**found.shown(), "runs": False, "file": found.origin}
     else:
-        facts = {**found.spec, **_as_dict(found), "runs": True, **_usage(found)}
+        facts = {**found.spec, **_as_dict(found), "runs": True, **_usage(found), **_size(found)}
     if as_json:
         echo_json(facts)
         return
@@ -244,6 +244,17 @@ def _usage(record: Any) -> dict[str, Any]:
     finally:
         client.close()
     return {**found, "clients": found["clients"] - 1}  # its host is one of them
+
+
+def _size(record: Any) -> dict[str, Any]:
+    """What its host says of its size; nothing if that is on another machine."""
+    import contextlib
+
+    from cluster.standing import Control
+
+    with contextlib.suppress(ClusterError), Control(record) as control:
+        return control.ask("info")
+    return {}
 
 
 def _print_kept_logs(record: Any, lines: int) -> None:

@@ -13,7 +13,6 @@ import os
 import pickle
 import shutil
 import socket
-from collections.abc import Callable
 from multiprocessing import forkserver
 from typing import IO, Any
 
@@ -54,13 +53,14 @@ async def _host(control: socket.socket) -> None:
     with control.makefile("rb") as stream:
         options = await asyncio.to_thread(pickle.load, stream)
         try:
-            cluster, expect = await _open_cluster(**options)
+            cluster, adaptive = await _open_cluster(**options)
         except Exception as error:
             control.sendall(pickle.dumps({"error": told(error)}))
             return
         control.sendall(pickle.dumps({"address": cluster.scheduler_address}))
         while (remaining := await asyncio.to_thread(_read, stream)) is not None:
-            expect(remaining)
+            if adaptive is not None:
+                adaptive.expect(remaining)
     async with asyncio.timeout(_CLOSE_SECONDS):
         await cluster.close()
 
@@ -75,8 +75,8 @@ def _read(stream: IO[bytes]) -> Any:
 
 async def _open_cluster(
     config: dict[str, Any], kwargs: dict[str, Any], adapt: dict[str, Any] | None
-) -> tuple[Any, Callable[[Any], None]]:
-    """The cluster, and who wants to be told what remains."""
+) -> tuple[Any, Any]:
+    """The cluster, and who sizes it, if its size follows the work."""
     import dask
     import distributed.utils
     from distributed import LocalCluster
@@ -84,12 +84,11 @@ async def _open_cluster(
     distributed.utils._forkserver_preload_set = True  # the list above, not all that is installed
     dask.config.set(config)
     cluster = await LocalCluster(asynchronous=True, **kwargs)  # type: ignore[no-untyped-call]
-    expect = None
-    if adapt is not None:
-        from cluster import adapting
+    if adapt is None:
+        return cluster, None
+    from cluster import adapting
 
-        expect = adapting.adapt(cluster, adapt)
-    return cluster, expect or (lambda _: None)
+    return cluster, adapting.adapt(cluster, adapt)
 
 
 def told(error: BaseException | None) -> str:

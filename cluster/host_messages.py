@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.spec import ClusterSpec
 from cluster.standing_records import StandingPlace
 from cluster.tls import Tls
 from dataflow.execution.runner_protocol import Remaining
+
+if TYPE_CHECKING:
+    from cluster.adapting import FollowsWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,15 @@ class Hosted:
 
     Attributes:
         cluster: Dask's object.
-        expect: whom to tell what remains.
+        adaptive: who sizes it, if its size follows the work.
         answer: what those outside need to know.
     """
 
     cluster: Any
-    expect: Callable[[Remaining], None]
+    adaptive: FollowsWork | None
     answer: HostAnswer
+
+    def expect(self, remaining: Remaining) -> None:
+        """Say what remains, if anybody wants to know."""
+        if self.adaptive is not None:
+            self.adaptive.expect(remaining)

@@ -74,6 +74,8 @@ class Adapt(Options):
         target_duration: in which the remaining work should be done, such as ``"5s"``.
         interval: between two checks.
         wait_count: checks in a row at which a worker is too many before it is retired.
+        max_worker_seconds: that its workers may be there, all together, in the cluster's whole
+            life: a worker for an hour is 3600. Then they end, and runs fail that still need them.
     """
 
     minimum: Annotated[int, Field(ge=0)] = 0
@@ -81,6 +83,7 @@ class Adapt(Options):
     target_duration: str | None = None
     interval: str | None = None
     wait_count: Annotated[int, Field(ge=1)] | None = None
+    max_worker_seconds: Annotated[float, Field(gt=0)] | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of Dask's ``adapt``."""

@@ -15,9 +15,8 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.host_messages import HostAnswer, Hosted, HostRequest
 from cluster.provider_protocol import Opening
@@ -25,7 +24,9 @@ from cluster.shown import hide_secrets
 from cluster.spec import ClusterSpec
 from cluster.tls import tls_of, tls_of_security
 from dataflow.errors import ClusterError, DataflowError, RunnerUnavailable
-from dataflow.execution.runner_protocol import Remaining
+
+if TYPE_CHECKING:
+    from cluster.adapting import FollowsWork
 
 _CLOSE_SECONDS = 20.0
 _CONFIG = {
@@ -106,7 +107,7 @@ def _open(request: HostRequest) -> Hosted:
     cluster = provider.open(spec.options, opening)
     try:
         _refuse_inside(cluster, spec)
-        expect = _size(cluster, spec)
+        adaptive = _size(cluster, spec)
     except BaseException:
         _close(cluster)
         raise
@@ -115,7 +116,7 @@ def _open(request: HostRequest) -> Hosted:
         tls or tls_of_security(getattr(cluster, "security", None)),
         _dashboard(cluster, spec),
     )
-    return Hosted(cluster, expect, answer)
+    return Hosted(cluster, adaptive, answer)
 
 
 def _refuse_inside(cluster: Any, spec: ClusterSpec) -> None:
@@ -131,21 +132,17 @@ def _refuse_inside(cluster: Any, spec: ClusterSpec) -> None:
         )
 
 
-def _size(cluster: Any, spec: ClusterSpec) -> Callable[[Remaining], None]:
-    """Give a cluster the size that its spec asks for; whom to tell what remains."""
+def _size(cluster: Any, spec: ClusterSpec) -> FollowsWork | None:
+    """Give a cluster the size that its spec asks for; who sizes it, if it follows the work."""
     adapt = getattr(spec.options, "adapt", None)
     workers = getattr(spec.options, "workers", None)
     if adapt is not None:
         from cluster.adapting import adapt as adapt_cluster
 
-        return adapt_cluster(cluster, adapt.arguments()) or _ignore
+        return adapt_cluster(cluster, adapt.arguments())
     if workers is not None and spec.provider != "local":
         cluster.scale(workers)
-    return _ignore
-
-
-def _ignore(_: Remaining) -> None:
-    """The size is not ours to choose."""
+    return None
 
 
 def _dashboard(cluster: Any, spec: ClusterSpec) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import socket
 import sys
@@ -50,6 +49,8 @@ class StandingHost:
         self._lock = threading.Lock()
         self._askers = count()
         self._client: Any = None
+        self._asked: int | None = None
+        self._said = 0
         self._folder = request.folder
         self._path = str(
             Path(tempfile.mkdtemp(prefix=CONTROL_PREFIX), "control")
@@ -91,6 +92,7 @@ class StandingHost:
         used = answered = asked = time.monotonic()
         while not self._ended.wait(_LOOK_SECONDS):
             now = time.monotonic()
+            self._say_size()
             if self._client.status == "running":
                 answered = now
             elif now - answered > _LOST_SECONDS:
@@ -105,6 +107,13 @@ class StandingHost:
                 self._say(f"nobody has used it for {self._idle_seconds:g} s")
                 return
         self._say("was told to end")
+
+    def _say_size(self) -> None:
+        """Note that the size is to be another one, and why."""
+        adaptive = self._hosted.adaptive
+        if adaptive is not None and adaptive.size.workers != self._said:
+            self._said = adaptive.size.workers
+            self._say(f"is to have {adaptive.size}")
 
     def _is_used(self) -> bool:
         try:
@@ -149,14 +158,34 @@ class StandingHost:
         elif what == "stop":
             self._ended.set()
         elif what == "info":
-            return {"pid": os.getpid(), "adapts": self._adapts}
+            return {"size": self._size(), "working_runs": self._working_runs}
         else:
             return {"error": f"Nobody here knows how to {what!r}."}
         return {}
 
     @property
+    def _working_runs(self) -> int:
+        """Runs for which work remains, of those that say so; their work is added up."""
+        with self._lock:
+            return sum(map(bool, self._remaining.values()))
+
+    @property
     def _adapts(self) -> bool:
         return getattr(self._spec.options, "adapt", None) is not None
+
+    def _size(self) -> str:
+        """How large the cluster is to be, and why."""
+        adaptive = self._hosted.adaptive
+        if adaptive is not None:
+            return str(adaptive.size)
+        if self._adapts:
+            return "what its provider thinks right: it adapts in a way of its own"
+        if self._asked is not None:
+            return f"{self._asked} worker(s): asked for by dataflow cluster scale"
+        workers = getattr(self._spec.options, "workers", None)
+        if workers is None:
+            return "what its provider thinks right: neither workers nor adapt is in its spec"
+        return f"{workers} worker(s): its spec says so (workers)"
 
     def _scale(self, workers: int) -> dict[str, Any]:
         if self._adapts:
@@ -165,6 +194,7 @@ class StandingHost:
         if not getattr(cluster, "_supports_scaling", True):
             return {"error": "Its size is what its spec says: the hosts that are listed there."}
         cluster.scale(workers)
+        self._asked = workers
         self._say(f"is to have {workers} workers")
         return {}
 

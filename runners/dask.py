@@ -301,7 +301,8 @@ class DaskTaskRunner:
         from cluster.adapting import adapt
 
         otherwise = {"target_duration": f"{self.costs.target_seconds * 500:.0f}ms"}
-        return adapt(cluster, self._adapt_kwargs, otherwise) or tell_nobody
+        adaptive = adapt(cluster, self._adapt_kwargs, otherwise)
+        return tell_nobody if adaptive is None else adaptive.expect
 
     @property
     def _is_own(self) -> bool:

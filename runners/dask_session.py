@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Any
 
+from cluster.sizing import SPENT_TOPIC
 from dataflow.clock import ticks_ns
 from dataflow.errors import DataflowError, ResultMissing, RunnerUnavailable
 from dataflow.execution.runner_protocol import Remaining, RunnerListener
@@ -251,6 +252,16 @@ class DaskSession:
             _outside(self._client().retry, [future])
         return is_killed
 
+    def _hear_spent(self, event: Any) -> None:
+        """The cluster may not go on: what remains for it will not be done."""
+        _, reason = event
+        error = RunnerUnavailable(
+            f"The Dask cluster may not go on: {reason}.",
+            hint="What has ended is recorded. Raise max_worker_seconds in its spec, start it anew, "
+            "and resume the run.",
+        )
+        self._incoming.put(lambda: self._break(error) if self._has_work else None)
+
     # --- opening and breaking --------------------------------------------------------------------
 
     def _open(self) -> bool:
@@ -272,6 +283,7 @@ class DaskSession:
                 connection.lines, connection.boards, lambda: self.listener, self._outgoing.put
             )
         client.subscribe_topic(client.id, self._event)
+        client.subscribe_topic(SPENT_TOPIC, self._hear_spent)
         self._do(lambda: self._set_threads(sum(client.nthreads().values())))
         self._incoming.put(lambda: self._tell_remaining(self._remaining))
         return not self.closed

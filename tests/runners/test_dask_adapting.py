@@ -170,8 +170,8 @@ def test_what_was_expected_is_forgotten_with_the_runner(given: Any) -> None:
 
 
 def test_the_last_worker_is_not_ended_while_it_has_a_value(given: Any, tmp_path: Path) -> None:
-    tell = adapting.adapt(given, {"minimum": 0, "maximum": 1, "interval": "1h"})
-    assert tell is not None
+    adaptive = adapting.adapt(given, {"minimum": 0, "maximum": 1, "interval": "1h"})
+    assert adaptive is not None
     calls = tmp_path / "calls"
 
     def made() -> str:
