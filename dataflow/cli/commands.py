@@ -97,7 +97,7 @@ class OpenGroup(LazyGroup):
     },
 )
 def dataflow() -> None:
-    r"""Run flows, and look at what became of them.
+    """Run flows, and look at what became of them.
 
     \b
       dataflow run etl.py -p day=2013-01-01
@@ -170,7 +170,7 @@ def variables() -> None:
     },
 )
 def store() -> None:
-    r"""Look after the store of runs.
+    """Look after the store of runs.
 
     It is the one that DATAFLOW_STORE_URL names, or the file dataflow.db in DATAFLOW_HOME.
 

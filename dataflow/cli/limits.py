@@ -21,7 +21,7 @@ _ACTIVE = click.option("--enable/--disable", "active", default=None, help="Wheth
 
 @click.group("limits", context_settings=CONTEXT)
 def limits() -> None:
-    r"""Limits on what goes on at once, in all runs together.
+    """Limits on what goes on at once, in all runs together.
 
     \b
       dataflow limits create database --limit 3      with concurrency("database"): ...

@@ -39,7 +39,7 @@ from dataflow.settings import get_settings
 def run(
     target: str, given: tuple[str, ...], runner: str | None, plan_only: bool, as_json: bool
 ) -> int:
-    r"""Run a flow and show its progress.
+    """Run a flow and show its progress.
 
     \b
       dataflow run etl.py                         the only flow in the file, or its main one

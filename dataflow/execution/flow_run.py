@@ -17,7 +17,6 @@ from typing import Any
 
 from dataflow.clock import now_ns
 from dataflow.errors import (
-    DataflowError,
     FlowRunTimeoutError,
     StoreError,
     TaskRunTimeoutError,
@@ -67,9 +66,11 @@ from dataflow.model.batches import RunInfo
 from dataflow.model.records import FLOW_RESULT, NodeLengthRecord, Record, ResultRecord
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
+from dataflow.storage.packs import CannotSerialize
 from dataflow.worker.call_context import current_call, current_scope
-from dataflow.worker.failures import text_of, without_our_frames
+from dataflow.worker.failures import leave_out_our_lines, text_of
 from dataflow.worker.interruptible import Terminated, on_sigterm
+from dataflow.worker.persisting import refused_result
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 from dataflow.worker.timeouts import call_with_timeout
 
@@ -399,8 +400,10 @@ class FlowRun:
         try:
             name, _ = keep.write(run_id, [value])
         except Exception as error:
-            cause = error.__cause__ or error
-            text = f"What the flow returned was not persisted: {type(cause).__name__}: {cause}"
+            what = "What the flow returned"
+            text = f"{what} was not persisted: {type(error).__name__}: {error}"
+            if isinstance(error, CannotSerialize):
+                text = str(refused_result(what, keep.serializer, error.error))
             self.scope.say(logging.ERROR, text)
             return
         storage, serializer = keep.group
@@ -559,8 +562,5 @@ def failure_of(state: State[Any]) -> BaseException:
     """The exception of a flow that did not complete: with the user's lines, without ours."""
     error = state.data if isinstance(state.data, BaseException) else state.as_error()
     if not get_settings().debug:
-        before = error.__traceback__
-        error.__traceback__ = without_our_frames(before)
-        if error.__traceback__ is before and isinstance(error, DataflowError):
-            error.__traceback__ = None  # we refused something: its message says it all
+        leave_out_our_lines(error)
     return error

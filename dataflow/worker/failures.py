@@ -12,7 +12,7 @@ import traceback
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from dataflow.errors import DataflowError, UpstreamTaskError
+from dataflow.errors import DataflowError, InternalError, UpstreamTaskError
 from dataflow.model.batches import Failure
 from dataflow.worker import pickling
 
@@ -52,6 +52,26 @@ def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     return found or trace
 
 
+def leave_out_our_lines(error: BaseException) -> None:
+    """Take all lines of ours out of what is raised to the user, and from what it was caused by.
+
+    What we refuse says so in its message: causes that have no line of the user's are left out, too.
+    """
+    before = error.__traceback__
+    error.__traceback__ = without_our_frames(before)
+    if error.__traceback__ is before and _is_refusal(error):
+        error.__traceback__ = None
+    for _ in range(_MOST_CAUSES):
+        cause = _cause_of(error)
+        if cause is None:
+            return
+        if _is_refusal(error) and not _is_of_user(cause):
+            error.__cause__ = None  # nor is its context shown then
+            return
+        cause.__traceback__ = without_our_frames(cause.__traceback__)
+        error = cause
+
+
 def shown(error: BaseException) -> traceback.TracebackException:
     """An exception as it is shown, with its causes.
 
@@ -65,7 +85,7 @@ def shown(error: BaseException) -> traceback.TracebackException:
 
 def _leave_out(error: BaseException, whole: traceback.TracebackException) -> None:
     for _ in range(_MOST_CAUSES):
-        if isinstance(error, DataflowError):
+        if _is_refusal(error):
             theirs = [frame for frame in whole.stack if not is_our_file(frame.filename)]
             whole.stack = traceback.StackSummary.from_list(theirs)
             if not _is_of_user(_cause_of(whole)):
@@ -76,15 +96,26 @@ def _leave_out(error: BaseException, whole: traceback.TracebackException) -> Non
         error, whole = cause, found
 
 
-def _is_of_user(found: traceback.TracebackException | None) -> bool:
-    """Whether an exception, or what caused it, has lines of the user's."""
+def _is_refusal(error: BaseException) -> bool:
+    """Whether this is an error of which our lines say nothing to the user."""
+    return isinstance(error, DataflowError) and not isinstance(error, InternalError)
+
+
+def _is_of_user(found: Any) -> bool:
+    """Whether an exception (or what is shown of it), or its cause, has lines of the user's."""
     for _ in range(_MOST_CAUSES):
         if found is None:
             return False
-        if not all(_is_of_library(frame.filename) for frame in found.stack):
+        if not all(map(_is_of_library, _files_of(found))):
             return True
         found = _cause_of(found)
     return False
+
+
+def _files_of(found: Any) -> list[str]:
+    if isinstance(found, traceback.TracebackException):
+        return [frame.filename for frame in found.stack]
+    return [frame.f_code.co_filename for frame, _ in traceback.walk_tb(found.__traceback__)]
 
 
 def _cause_of(error: Any) -> Any:

@@ -141,7 +141,9 @@ class Persister:
             try:
                 keep.serializer.dump_parts(value)
             except Exception as found:
-                self._fail(position, failing.describe(self._refusal(keep, position, found)))
+                what = f"The result of task run {self.outcomes.name_of(position)!r}"
+                refused = refused_result(what, keep.serializer, found)
+                self._fail(position, failing.describe(refused))
             else:
                 fine.append(position)
         if len(fine) == len(calls):  # each by itself, but not all of them together
@@ -150,16 +152,6 @@ class Persister:
                 self._fail(position, failure)
             return []
         return self._write(keep, fine, name) if fine else []
-
-    def _refusal(self, keep: Any, position: int, error: Exception) -> SerializationError:
-        found = SerializationError(
-            f"The result of task run {self.outcomes.name_of(position)!r} cannot be persisted: the "
-            f"serializer {keep.serializer.full_name!r} does not take it "
-            f"({type(error).__name__}: {error}).",
-            hint="Return something else, or use another result_serializer, such as 'pickle'.",
-        )
-        found.__cause__ = error
-        return found
 
     def _fail(self, position: int, failure: Any) -> None:
         outcomes = self.outcomes
@@ -189,3 +181,14 @@ def _every(calls: Sequence[int], number: int, width: int) -> Sequence[int]:
     if isinstance(calls, range):
         return range(calls.start + (number - calls.start) % width, calls.stop, width)
     return [at for at in calls if at % width == number]
+
+
+def refused_result(what: str, serializer: Any, error: Exception) -> SerializationError:
+    """The error that tells that a serializer does not take a value."""
+    found = SerializationError(
+        f"{what} cannot be persisted: the serializer {serializer.full_name!r} does not take it "
+        f"({type(error).__name__}: {error}).",
+        hint="Return something else, or use another result_serializer, such as 'pickle'.",
+    )
+    found.__cause__ = error
+    return found

@@ -27,6 +27,23 @@ def test_every_command_has_help(arguments):
     assert max(map(len, result.output.splitlines())) <= 100
 
 
+@pytest.mark.parametrize(
+    ("arguments", "example"),
+    [
+        ([], "  dataflow runs ls --state failed"),
+        (["run"], "  dataflow run etl.py:load -p limit=10        the flow called load"),
+        (
+            ["limits"],
+            '  dataflow limits create database --limit 3      with concurrency("database"):',
+        ),
+        (["store"], "  dataflow store prune --older-than 30d"),
+    ],
+)
+def test_examples_stand_on_lines_of_their_own(arguments, example):
+    output = CliRunner().invoke(dataflow, [*arguments, "--help"]).output
+    assert any(line.startswith(f"  {example}") for line in output.splitlines())
+
+
 def test_each_group_lists_its_commands():
     output = CliRunner().invoke(dataflow, ["--help"]).output
     assert [line.split()[0] for line in output.partition("Commands:\n")[2].splitlines()] == [

@@ -6,6 +6,8 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+import traceback
 from pathlib import Path
 
 import pytest
@@ -207,6 +209,37 @@ def test_an_element_whose_result_cannot_be_serialized_fails_alone(runner):
     assert "awkward-0[4]" in str(failure.exception)
     assert "'json' does not take it" in str(failure.exception)
     assert run.element("awkward-0", 5).state.result() == 5
+
+
+@flow(result_serializer="json", persist_result=True)
+def returns_a_set(x):
+    return {x}
+
+
+def test_a_flow_whose_result_cannot_be_serialized_says_so(runner):
+    assert returns_a_set(1) == {1}
+    run = run_of(returns_a_set)
+    (said,) = [line.message for line in run.logs() if "cannot be persisted" in line.message]
+    assert said.startswith("What the flow returned cannot be persisted: the serializer 'json'")
+    assert "Hint: Return something else" in said
+
+
+@flow
+def persists_a_lock():
+    result_of_lock.submit().result()
+
+
+@task(persist_result=True)
+def result_of_lock():
+    return threading.Lock()
+
+
+def test_what_a_serializer_refuses_is_raised_without_our_lines(runner):
+    with pytest.raises(TypeError, match="result_of_lock") as caught:
+        persists_a_lock()
+    text = "".join(traceback.format_exception(caught.value.with_traceback(None)))
+    assert "Traceback" not in text
+    assert "Hint: Return" in text
 
 
 @task(result_storage_key="{flow_run.flow_name}/{task_run.task_name}-{parameters[x]}.json")

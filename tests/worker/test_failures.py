@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dataflow.errors import MissingContextError, SerializationError
-from dataflow.worker.failures import describe, revive
+from dataflow.errors import InternalError, MissingContextError, SerializationError
+from dataflow.worker.failures import describe, leave_out_our_lines, revive
 
 
 class Odd(Exception):
@@ -129,6 +129,21 @@ def raised_in_library() -> BaseException:
         assert error.__traceback__ is not None
         return error.with_traceback(error.__traceback__.tb_next)
     raise AssertionError
+
+
+@pytest.mark.parametrize("kind", [SerializationError, InternalError, ValueError])
+def test_what_we_refuse_is_raised_without_causes_that_say_nothing(
+    kind: type[Exception],
+) -> None:
+    error = kind("It cannot be persisted.")
+    error.__cause__ = raised_in_library()
+    leave_out_our_lines(error)
+    text = "".join(traceback.format_exception(error))
+    assert ("encoder.py" in text) is (kind is not SerializationError)
+
+    error.__cause__ = raised(ValueError("of the user"))
+    leave_out_our_lines(error)
+    assert "of the user" in "".join(traceback.format_exception(error))
 
 
 def test_our_own_lines_are_left_out_of_what_we_refuse() -> None:
