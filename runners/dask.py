@@ -19,7 +19,7 @@ from typing import Any
 
 from dataflow.execution.runner_protocol import Remaining, RunnerListener
 from dataflow.model.batches import Batch
-from dataflow.planner.batch_sizes import RunnerCosts
+from dataflow.planner.batch_sizes import RunnerCosts, cluster_costs
 from dataflow.settings import get_settings
 from runners.dask_connection import Connection, tell_nobody
 from runners.dask_session import DaskSession
@@ -319,8 +319,7 @@ class DaskTaskRunner:
         return replace(self._costs_of(_LINE_DISPATCH_SECONDS), of_large=by_scheduler)
 
     def _costs_of(self, dispatch_seconds: float) -> RunnerCosts:
-        target_seconds = min(max(2 * self._slots * dispatch_seconds, 0.1), 2.0)
-        return RunnerCosts(dispatch_seconds, target_seconds)
+        return cluster_costs(dispatch_seconds, self._slots)
 
     def _expected_threads(self) -> int:
         """How many threads the cluster will have, as far as that is known before it is there."""

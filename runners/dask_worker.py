@@ -118,7 +118,8 @@ def _carry_out(worker: Any, message: Message, kept: Sequence[Kept], board: Board
     logs = LogStream(partial(tell, worker, message))
     carrier = carrier_of(batch, packer.pack, logs.add, board)
     if first is None:
-        part_reporter.ask(carrier, partial(_tell_part, worker, message), packer.part, _PART_SECONDS)
+        seconds = max(_PART_SECONDS, batch.part_seconds)
+        part_reporter.ask(carrier, partial(_tell_part, worker, message), packer.part, seconds)
     else:
         carrier.mark_told(range(first))
     try:

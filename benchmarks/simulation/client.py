@@ -29,6 +29,8 @@ BATCH_SECONDS = 100e-6
 """What a batch costs the client's own Dask, beside our code: to be sent, and to be told of."""
 MESSAGE_SECONDS = 500e-6
 """The same for each message with batches or reports, however many are in it."""
+PART_SECONDS = 0.5
+"""How often a batch reports in part, if it may (see ``runners.dask_worker``)."""
 _MOST_AT_ONCE = 100
 _COMPLETED = bytes((StateCode.COMPLETED,))
 
@@ -57,7 +59,6 @@ class Client:
         runner: how large the cluster is, and what a batch costs there.
         store: where everything is recorded.
         durations: the seconds of each element.
-        part_seconds: how often a batch reports in part.
     """
 
     def __init__(
@@ -67,10 +68,9 @@ class Client:
         runner: SimulatedRunner,
         store: RunStore,
         durations: Sequence[float],
-        part_seconds: float,
     ) -> None:
         self.timeline, self.cluster = timeline, cluster
-        self.durations, self.part_seconds = durations, part_seconds
+        self.durations = durations
         self.store = store
         self.state = RunState(time.time_ns)
         self.queue = RunnerQueue(runner, CostBook())  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ class Client:
             worker="simulated:1",
         )
         data = pickle.dumps(report, 5)
-        parts = int(ends[-1] / self.part_seconds)
+        parts = int(ends[-1] / max(PART_SECONDS, flight.batch.part_seconds))
         self.busy_seconds += parts * BATCH_SECONDS
         return ends[-1], parts, lambda: self._arrived(data)
 

@@ -20,12 +20,11 @@ from dataflow.ids import new_run_id
 from dataflow.model.batches import RunInfo
 from dataflow.model.records import RunRecord, RunStateRecord
 from dataflow.model.states import StateCode
-from dataflow.planner.batch_sizes import RunnerCosts
+from dataflow.planner.batch_sizes import cluster_costs
 from dataflow.store.run_store import RunStore, open_store
 
 KINDS = ("constant", "lognormal")
-_DISPATCH_SECONDS = 0.010
-_PART_SECONDS = 0.5
+_DISPATCH_SECONDS = 0.010  # of a cluster that is not the runner's own (see ``runners.dask``)
 _SHAPE = 1.5
 
 
@@ -83,11 +82,11 @@ def simulate(threads: int, n: int, mean_seconds: float, kind: str) -> Outcome:
         store = open_store(f"sqlite:///{folder}/runs.db")
         timeline = Timeline()
         cluster = Cluster(timeline, threads)
-        runner = SimulatedRunner(threads, _costs_of(threads))
+        runner = SimulatedRunner(threads, cluster_costs(_DISPATCH_SECONDS, threads))
         graph = _graph(store)
         node = trace_map(graph, element, (range(n),), {}, None)
         memory = PeakMemory()
-        client = Client(timeline, cluster, runner, store, seconds, _PART_SECONDS)
+        client = Client(timeline, cluster, runner, store, seconds)
         client.begin(graph)
         timeline.run()
         grown = memory.grown_bytes()
@@ -148,9 +147,3 @@ def _graph(store: RunStore) -> FlowGraph:
     graph = FlowGraph(run_id, "simulated")
     graph.info = RunInfo(run_id, "simulated", "simulated")
     return graph
-
-
-def _costs_of(threads: int) -> RunnerCosts:
-    """Those of a Dask cluster that is not the runner's own (see ``runners.dask``)."""
-    target_seconds = min(max(2 * threads * _DISPATCH_SECONDS, 0.1), 2.0)
-    return RunnerCosts(_DISPATCH_SECONDS, target_seconds)

@@ -436,6 +436,7 @@ class RunnerQueue:
             attempts=attempts,
             seconds=seconds,
             budget_seconds=budget_seconds(seconds, costs),
+            part_seconds=costs.part_seconds,
             short=is_short(seconds, costs),
             lengths=lengths,
             exact=any(self.book.bytes(task.name) > _BIG_VALUE for task in builder.tasks),

@@ -264,6 +264,7 @@ class Batch:
         attempts: the attempt each call is at, where not all are at their first.
         seconds: how long it should take; None: nobody knows.
         budget_seconds: no new element is started after this; the rest is handed back.
+        part_seconds: how long a part of its report waits for the next, at least.
         short: whether a worker may hold another batch while it carries out this one.
         lengths: positions whose value's length the planner needs (dynamic maps).
         exact: every value is packed on its own (large values, wanted one by one).
@@ -282,6 +283,7 @@ class Batch:
     attempts: dict[int, int] = field(default_factory=dict)
     seconds: float | None = None
     budget_seconds: float = 1e9
+    part_seconds: float = 0.0
     short: bool = False
     lengths: frozenset[int] = frozenset()
     exact: bool = False

@@ -21,6 +21,16 @@ BATCH_BYTES = 64_000_000
 """Of values: a worker holds all of a batch until its report is made."""
 SMALL_VALUE_BYTES = 10_000
 """A value up to this size may come with the report of its batch, whoever needs it."""
+FEW_SLOTS = 64
+"""Up to so many, one process keeps up with whatever batches they get."""
+FEW_SECONDS = 2.0
+"""How long a batch of short elements takes at most as long as one process keeps up."""
+CLUSTER_BATCH_SECONDS = 400e-6
+"""Of the flow's process: what a batch that goes over Dask costs it, all in all."""
+CLUSTER_BATCHES_A_SECOND = 400
+"""That it should send: a tenth of what it could, and two messages of the scheduler for each."""
+CLUSTER_PARTS_A_SECOND = 200
+"""Parts of reports that it should be sent."""
 MAX_CONCURRENT_CALLS = 1000
 MAX_CONCURRENT_BATCH = 250
 
@@ -32,18 +42,44 @@ class RunnerCosts:
     Attributes:
         dispatch_seconds: from handing a batch over until its report is back, work excluded.
         target_seconds: how long a batch of short elements should take.
+        least_seconds: how long it should take at least, if there is so much.
+        part_seconds: how long a part of its report waits for the next, at least.
         of_large: what a batch costs whose values are large, or were never seen; None: the same.
     """
 
     dispatch_seconds: float
     target_seconds: float
     of_large: RunnerCosts | None = None
+    least_seconds: float = 0.0
+    part_seconds: float = 0.0
 
     def for_value(self, nbytes: float | None) -> RunnerCosts:
         """The costs of a batch with values of so many bytes each; None: they were never seen."""
         if self.of_large is None or (nbytes is not None and nbytes <= SMALL_VALUE_BYTES):
             return self
         return self.of_large
+
+
+def cluster_costs(dispatch_seconds: float, slots: int) -> RunnerCosts:
+    """The costs of a batch on a cluster, whose threads all wait for one flow's process.
+
+    With few threads, long batches only make others wait; with many, short ones: the process that
+    hands them out is then slower than the threads that carry them out. So the target grows with the
+    threads, and so does the least: the time in which each of them can be given a batch.
+
+    Args:
+        dispatch_seconds: from handing a batch over until its report is back, work excluded.
+        slots: batches that run at once.
+    """
+    target_seconds = min(max(2 * slots * dispatch_seconds, 0.1), FEW_SECONDS)
+    if slots <= FEW_SLOTS:
+        return RunnerCosts(dispatch_seconds, target_seconds)
+    return RunnerCosts(
+        dispatch_seconds,
+        max(target_seconds, slots / CLUSTER_BATCHES_A_SECOND),
+        least_seconds=slots * CLUSTER_BATCH_SECONDS,
+        part_seconds=slots / CLUSTER_PARTS_A_SECOND,
+    )
 
 
 def batch_size(
@@ -62,8 +98,8 @@ def batch_size(
     if mean_seconds is None:
         return min(share, PROBE_ELEMENTS)
     mean = max(mean_seconds, 1e-8)
-    dispatch = costs.dispatch_seconds / mean
-    least = math.ceil(WORTHWHILE_DISPATCHES * dispatch)
+    worthwhile = max(WORTHWHILE_DISPATCHES * costs.dispatch_seconds, costs.least_seconds)
+    least = math.ceil(worthwhile / mean)
     equal = -(-left // (free or slots))
     if equal <= _HARDLY_MORE * least:  # 8 and 8 of 16, and not 7, 7, 1, 1 or 8, 4, 2, 1, 1
         least = equal
@@ -94,9 +130,12 @@ def budget_seconds(seconds: float | None, costs: RunnerCosts) -> float:
         seconds: how long it should take; None: unknown.
         costs: the runner's costs.
     """
-    return PROBE_SECONDS if seconds is None else 1.5 * max(costs.target_seconds, seconds)
+    if seconds is None:
+        return max(PROBE_SECONDS, costs.least_seconds)
+    return 1.5 * max(costs.target_seconds, seconds)
 
 
 def is_short(seconds: float | None, costs: RunnerCosts) -> bool:
     """Whether a worker should be given another batch before it is done with one of ``seconds``."""
-    return seconds is not None and seconds <= 1.5 * costs.target_seconds
+    longest = min(costs.target_seconds, max(FEW_SECONDS, costs.least_seconds))
+    return seconds is not None and seconds <= 1.5 * longest

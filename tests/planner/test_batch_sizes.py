@@ -6,11 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflow.planner.batch_sizes import (
+    CLUSTER_BATCH_SECONDS,
+    CLUSTER_BATCHES_A_SECOND,
+    FEW_SECONDS,
+    FEW_SLOTS,
     MAX_CONCURRENT_BATCH,
     PROBE_ELEMENTS,
     RunnerCosts,
     batch_size,
     budget_seconds,
+    cluster_costs,
     concurrent_batch_size,
     is_short,
 )
@@ -63,3 +68,31 @@ def test_concurrent_batches_are_shared_out_and_capped(left: int, slots: int, fre
     size = concurrent_batch_size(left, slots, free)
     assert 1 <= size <= min(left, MAX_CONCURRENT_BATCH, free)
     assert (size - 1) * slots < left
+
+
+DISPATCH = st.floats(1e-4, 0.1)
+
+
+@given(DISPATCH, st.integers(1, FEW_SLOTS))
+def test_few_threads_get_batches_that_nobody_waits_for(dispatch: float, slots: int) -> None:
+    costs = cluster_costs(dispatch, slots)
+    assert 0.1 <= costs.target_seconds <= FEW_SECONDS
+    assert costs.least_seconds == costs.part_seconds == 0
+
+
+@given(DISPATCH, SLOTS, SLOTS)
+def test_the_more_threads_the_longer_their_batches(dispatch: float, one: int, two: int) -> None:
+    fewer, more = (cluster_costs(dispatch, slots) for slots in sorted((one, two)))
+    assert fewer.target_seconds <= more.target_seconds
+    assert fewer.least_seconds <= more.least_seconds <= more.target_seconds
+    assert fewer.part_seconds <= more.part_seconds
+
+
+@given(DISPATCH, st.integers(FEW_SLOTS + 1, 20_000), st.floats(1e-6, 0.01))
+def test_one_process_keeps_up_with_many_threads(dispatch: float, slots: int, mean: float) -> None:
+    """Also at the end of a map, when an equal share of what is left is little."""
+    costs = cluster_costs(dispatch, slots)
+    assert slots / costs.target_seconds <= CLUSTER_BATCHES_A_SECOND * 1.001
+    seconds = batch_size(100_000_000, slots, mean, costs, free=1) * mean
+    assert seconds >= min(slots * CLUSTER_BATCH_SECONDS, costs.target_seconds) - mean
+    assert budget_seconds(None, costs) >= costs.least_seconds
