@@ -11,7 +11,8 @@ from benchmarks.simulation.run import KINDS, simulate
 def test_a_simulated_run_records_every_element(kind: str) -> None:
     found = simulate(threads=40, n=3000, mean_seconds=0.05, kind=kind)
     assert found.recorded == 3000
-    assert found.ideal <= found.makespan < 3 * found.ideal
+    assert found.makespan < 3 * found.ideal
+    assert found.makespan >= 3000 * 0.05 / 40  # uneven elements in another order may beat the ideal
     assert found.batches >= 40
     assert found.messages > 2 * found.batches
     assert "of the ideal" in str(found)
