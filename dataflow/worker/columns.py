@@ -14,7 +14,8 @@ import mmap
 import os
 import pickle
 import sys
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dataflow.errors import ResultMissing
@@ -87,18 +88,17 @@ def copied(buffer: Any) -> Any:
     return numpy.frombuffer(buffer, numpy.uint8).copy()
 
 
-class PackedColumn:
+class PickledColumn(ABC):
     """Pickled values; what has been loaded from a joint pickle is kept for the next reader.
 
     Attributes:
-        parts: one for each value if ``exact``, else one for all of them.
+        exact: whether there is a pickle for each value, or one for all of them.
         shared: whether all calls in a process may get the same objects (what is ``unmapped``).
     """
 
-    __slots__ = ("__weakref__", "_count", "_loaded", "exact", "parts", "shared")
+    __slots__ = ("__weakref__", "_count", "_loaded", "exact", "shared")
 
-    def __init__(self, parts: list[Part], count: int, exact: bool, shared: bool = False) -> None:
-        self.parts = parts
+    def __init__(self, count: int, exact: bool, shared: bool) -> None:
         self.exact = exact
         self.shared = shared
         self._count = count
@@ -110,6 +110,48 @@ class PackedColumn:
         return self._count
 
     @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """How large they are."""
+
+    def load(self, position: int) -> Any:
+        """The value at ``position``: a new object when exact."""
+        if self.exact:
+            return self._load_pickles((position,))[0]
+        return self.load_all()[position]
+
+    def load_all(self) -> list[Any]:
+        """All values."""
+        if self.exact:
+            return self._load_pickles(range(self._count))
+        if self._loaded is None:
+            self._loaded = self.load_anew()
+        return self._loaded
+
+    def load_anew(self) -> list[Any]:
+        """All values of a joint pickle, as objects that nobody else has."""
+        values: list[Any] = self._load_pickles((0,))[0]
+        return values
+
+    @abstractmethod
+    def _load_pickles(self, numbers: Iterable[int]) -> list[Any]:
+        """The objects of some of the pickles."""
+
+
+class PackedColumn(PickledColumn):
+    """Pickled values in this process, the large buffers beside them.
+
+    Attributes:
+        parts: one for each value if ``exact``, else one for all of them.
+    """
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: list[Part], count: int, exact: bool, shared: bool = False) -> None:
+        super().__init__(count, exact, shared)
+        self.parts = parts
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all the pickles and buffers."""
         return sum(part.nbytes for part in self.parts)
@@ -117,33 +159,15 @@ class PackedColumn:
     def __sizeof__(self) -> int:
         return 64 + self.nbytes
 
-    def load(self, position: int) -> Any:
-        """The value at ``position``: a new object when exact."""
-        if self.exact:
-            return self.parts[position].load()
-        return self.load_all()[position]
-
-    def load_all(self) -> list[Any]:
-        """All values."""
-        if self.exact:
-            return [part.load() for part in self.parts]
-        if self._loaded is None:
-            self._loaded = self.load_anew()
-        return self._loaded
-
-    def load_anew(self) -> list[Any]:
-        """All values of a joint pickle, as objects that nobody else has."""
-        values: list[Any] = self.parts[0].load()
-        return values
+    def _load_pickles(self, numbers: Iterable[int]) -> list[Any]:
+        return [self.parts[number].load() for number in numbers]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackedColumn, (self.parts, self._count, self.exact, self.shared)
 
 
-class FileColumn:
+class FileColumn(PickledColumn):
     """A packed column in a file, read through a private memory map.
-
-    What has been loaded from a joint pickle is kept for the next reader, as by a packed column.
 
     Large values are copied once into shared memory and read in place; they never pass through the
     flow's process. The map is copy-on-write: arrays in it can be written to without a copy made
@@ -152,7 +176,7 @@ class FileColumn:
     (``unmapped``) is *shared*: loaded once by each worker.
     """
 
-    __slots__ = ("__weakref__", "_count", "_loaded", "exact", "layout", "path", "shared", "size")
+    __slots__ = ("layout", "path", "size")
 
     def __init__(
         self,
@@ -163,18 +187,10 @@ class FileColumn:
         exact: bool,
         shared: bool = False,
     ) -> None:
+        super().__init__(count, exact, shared)
         self.path = path
         self.size = size
         self.layout = layout
-        self.exact = exact
-        self.shared = shared
-        self._count = count
-        self._loaded: list[Any] | None = None
-
-    @property
-    def count(self) -> int:
-        """How many values."""
-        return self._count
 
     @property
     def nbytes(self) -> int:
@@ -185,44 +201,25 @@ class FileColumn:
         """The value at ``position``; a shared one is loaded once in a process."""
         if self.shared:
             return self._load_shared()[position]
-        if self.exact:
-            return self._load_part(self._view(), position)
-        return self.load_all()[position]
-
-    def load_all(self) -> list[Any]:
-        """All values."""
-        if self.exact:
-            return self._load_each()
-        if self._loaded is None:
-            self._loaded = self.load_anew()
-        return self._loaded
-
-    def load_anew(self) -> list[Any]:
-        """All values of a joint pickle, as objects that nobody else has."""
-        values: list[Any] = self._load_part(self._view(), 0)
-        return values
-
-    def _load_each(self) -> list[Any]:
-        view = self._view()
-        return [self._load_part(view, number) for number in range(self._count)]
+        return super().load(position)
 
     def _load_shared(self) -> list[Any]:
         values = _shared.pop(self.path, None)
         if values is None:
-            values = self._load_each()
+            values = self._load_pickles(range(self._count))
         _shared[self.path] = values
         while len(_shared) > _MOST_SHARED:
             del _shared[next(iter(_shared))]
         return values
 
-    def _load_part(self, view: memoryview, number: int) -> Any:
-        (start, length), *buffers = self.layout[number]
-        return load_pickle(
-            view[start : start + length], [view[at : at + size] for at, size in buffers]
-        )
-
-    def _view(self) -> memoryview:
-        return memoryview(self._open())
+    def _load_pickles(self, numbers: Iterable[int]) -> list[Any]:
+        view = memoryview(self._open())
+        found = []
+        for number in numbers:
+            (start, length), *buffers = self.layout[number]
+            data = view[start : start + length]
+            found.append(load_pickle(data, [view[at : at + size] for at, size in buffers]))
+        return found
 
     def __reduce__(self) -> tuple[Any, ...]:
         parts = self.path, self.size, self.layout, self._count, self.exact, self.shared

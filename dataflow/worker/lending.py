@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dataflow.model.batches import Column
-from dataflow.worker.columns import FileColumn, ObjectColumn, PackedColumn, copied, pack, pack_part
+from dataflow.worker.columns import ObjectColumn, PickledColumn, copied, pack, pack_part
 from dataflow.worker.loading import load_pickle, while_loading
 from dataflow.worker.pickling import ATOMS
 
@@ -89,7 +89,7 @@ class Lender:
     and from then on everybody gets a copy out of that.
     """
 
-    def __init__(self, column: PackedColumn | FileColumn) -> None:
+    def __init__(self, column: PickledColumn) -> None:
         self.count = column.count
         self.nbytes = column.nbytes
         self._column = column
@@ -141,6 +141,6 @@ def lender_of(column: Column) -> Column:
     """A column as a batch reads it whose calls are to share nothing."""
     if isinstance(column, ObjectColumn) and not all(map(is_fixed, column.values)):
         return Lender(pack(column.values, exact=False))
-    if isinstance(column, (PackedColumn, FileColumn)) and not column.exact and not column.shared:
+    if isinstance(column, PickledColumn) and not column.exact and not column.shared:
         return Lender(column)
     return column
