@@ -121,9 +121,20 @@ def decide_size(
     return Size(int(workers), wanted, f"{_amount(remaining)}: {why}{limit}", paid == 0)
 
 
-def workers_for_work(remaining: Remaining, load: ClusterLoad, limits: SizeLimits) -> int:
-    """How many workers the work that remains is worth, measured or not."""
-    return max(_for_measured(remaining, load, limits), _for_unmeasured(remaining, load))
+def workers_for_measured(remaining: Remaining, load: ClusterLoad, limits: SizeLimits) -> int:
+    """How many workers do what was measured in the target duration; 0 if there is none."""
+    if remaining.elements <= 0:
+        return 0
+    seconds = remaining.seconds / max(limits.target_seconds, _LEAST_SECONDS)
+    threads = min(max(seconds, 1.0), remaining.elements)
+    return math.ceil(threads / load.threads_per_worker)
+
+
+def workers_for_unmeasured(remaining: Remaining, load: ClusterLoad) -> int:
+    """How many workers what was never measured is worth; 0 if there is none."""
+    if remaining.unmeasured <= 0:
+        return 0
+    return min(max(2 * load.workers, 1), math.ceil(remaining.unmeasured / load.threads_per_worker))
 
 
 def workers_for_values(load: ClusterLoad) -> int:
@@ -146,26 +157,13 @@ def affordable_workers(load: ClusterLoad, limits: SizeLimits) -> float:
     return max(int(left / (PAID_NOTICES * limits.notice_seconds)), load.workers, 1)
 
 
-def _for_measured(remaining: Remaining, load: ClusterLoad, limits: SizeLimits) -> int:
-    if remaining.elements <= 0:
-        return 0
-    seconds = remaining.seconds / max(limits.target_seconds, _LEAST_SECONDS)
-    threads = min(max(seconds, 1.0), remaining.elements)
-    return math.ceil(threads / load.threads_per_worker)
-
-
-def _for_unmeasured(remaining: Remaining, load: ClusterLoad) -> int:
-    if remaining.unmeasured <= 0:
-        return 0
-    return min(max(2 * load.workers, 1), math.ceil(remaining.unmeasured / load.threads_per_worker))
-
-
 # --- the reason -----------------------------------------------------------------------------------
 
 
 def _causes(remaining: Remaining, load: ClusterLoad, limits: SizeLimits) -> list[tuple[int, str]]:
     """Each thing that workers are wanted for: how many, and why; the first of equals counts."""
-    measured, unmeasured = _for_measured(remaining, load, limits), _for_unmeasured(remaining, load)
+    measured = workers_for_measured(remaining, load, limits)
+    unmeasured = workers_for_unmeasured(remaining, load)
     by_values = workers_for_values(load)
     memory = f" of {bytes_text(load.memory_bytes)}" if load.memory_bytes else ""
     return [

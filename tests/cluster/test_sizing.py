@@ -13,8 +13,9 @@ from cluster.sizing import (
     SizeLimits,
     affordable_workers,
     decide_size,
+    workers_for_measured,
+    workers_for_unmeasured,
     workers_for_values,
-    workers_for_work,
 )
 from dataflow.execution.runner_protocol import Remaining
 
@@ -118,18 +119,16 @@ def test_the_work_takes_about_the_target_duration(
     elements: int, seconds: float, threads: float, target: float
 ) -> None:
     load, limits = ClusterLoad(threads_per_worker=threads), SizeLimits(target_seconds=target)
-    found = workers_for_work(Remaining(elements, seconds), load, limits)
+    found = workers_for_measured(Remaining(elements, seconds), load, limits)
     assert 1 <= found <= math.ceil(elements / threads)
     if found < elements / threads:  # else each element has a thread
         assert seconds / (found * threads) <= target * 1.001
     assert found == 1 or seconds / ((found - 1) * threads) >= target * 0.999
 
 
-@given(st.integers(1, 10**9), loads(), LIMITS)
-def test_what_was_never_measured_doubles_at_most(
-    elements: int, load: ClusterLoad, limits: SizeLimits
-) -> None:
-    found = workers_for_work(Remaining(unmeasured=elements), load, limits)
+@given(st.integers(1, 10**9), loads())
+def test_what_was_never_measured_doubles_at_most(elements: int, load: ClusterLoad) -> None:
+    found = workers_for_unmeasured(Remaining(unmeasured=elements), load)
     assert found <= max(2 * load.workers, 1)
     assume(elements / load.threads_per_worker >= 2 * load.workers)
     assert found == max(2 * load.workers, 1)
