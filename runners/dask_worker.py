@@ -40,7 +40,7 @@ INLINE_BYTES = 64_000
 SMALL_BYTES = 2_000  # less than to have Dask bring them from worker to worker
 _PART_BYTES = 16_000
 _CALL_BYTES = 20
-_PART_SECONDS = 0.5
+PART_SECONDS = 0.5
 _UNLIMITED_SECONDS = 1e9
 
 
@@ -118,7 +118,7 @@ def _carry_out(worker: Any, message: Message, kept: Sequence[Kept], board: Board
     logs = LogStream(partial(tell, worker, message))
     carrier = carrier_of(batch, packer.pack, logs.add, board)
     if first is None:
-        seconds = max(_PART_SECONDS, batch.part_seconds)
+        seconds = max(PART_SECONDS, batch.part_seconds)
         part_reporter.ask(carrier, partial(_tell_part, worker, message), packer.part, seconds)
     else:
         carrier.mark_told(range(first))

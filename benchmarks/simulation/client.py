@@ -24,13 +24,12 @@ from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.planner.cost_book import CostBook
 from dataflow.store.run_store import RunStore
 from dataflow.worker.columns import pack
+from runners.dask_worker import PART_SECONDS
 
 BATCH_SECONDS = 100e-6
 """What a batch costs the client's own Dask, beside our code: to be sent, and to be told of."""
 MESSAGE_SECONDS = 500e-6
 """The same for each message with batches or reports, however many are in it."""
-PART_SECONDS = 0.5
-"""How often a batch reports in part, if it may (see ``runners.dask_worker``)."""
 _MOST_AT_ONCE = 100
 _COMPLETED = bytes((StateCode.COMPLETED,))
 

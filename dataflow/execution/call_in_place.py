@@ -269,12 +269,12 @@ class Call:
         run_id = self.scope.info.run_id
         records: list[Any] = [] if self.report is not None else [node_record(self.node)]
         found = answer if answer is not None and not answer.failures else None
-        if found is None:
-            records += batch_records(run_id, self.batch.body, report)
-        else:
+        if found is not None:
             records += records_of_answer(found, report.first_started_ns)
-        if found is None and (report.failures or report.notes or report.earlier):
-            records += attempt_records(run_id, self.batch, report)
+        else:
+            records += batch_records(run_id, self.batch.body, report)
+            if report.failures or report.notes or report.earlier:
+                records += attempt_records(run_id, self.batch, report)
         records += self.scope.graph.take_records(report.records)
         if report.results:
             results = self.scope.graph.results

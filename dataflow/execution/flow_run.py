@@ -70,7 +70,6 @@ from dataflow.storage.packs import CannotSerialize
 from dataflow.worker.call_context import current_call, current_scope
 from dataflow.worker.failures import leave_out_our_lines, text_of
 from dataflow.worker.interruptible import Terminated, on_sigterm
-from dataflow.worker.persisting import refused_result
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 from dataflow.worker.timeouts import call_with_timeout
 
@@ -403,6 +402,8 @@ class FlowRun:
             what = "What the flow returned"
             text = f"{what} was not persisted: {type(error).__name__}: {error}"
             if isinstance(error, CannotSerialize):
+                from dataflow.worker.persisting import refused_result
+
                 text = str(refused_result(what, keep.serializer, error.error))
             self.scope.say(logging.ERROR, text)
             return

@@ -11,6 +11,7 @@ import pytest
 
 from dataflow import FutureList, TaskFuture, as_completed, flow, task, wait
 from dataflow.errors import UpstreamTaskError
+from tests.runners.programs import wait_until
 from tests.runners.stored import run_of
 
 pytestmark = pytest.mark.usefixtures("runner")
@@ -308,8 +309,7 @@ def test_as_completed_while_the_map_is_running(runner: str) -> None:
 
 @task
 def until(path):
-    while not Path(path).exists():
-        time.sleep(0.01)
+    wait_until(Path(path).exists, "nobody let it end")
     return 0
 
 
