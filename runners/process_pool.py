@@ -365,7 +365,8 @@ class ProcessPool:
         with self.lock:
             batch = worker.batches.pop(batch_id, None)
             if batch is not None:
-                worker.is_late = True
+                # a report ends this; that of the batch that was late may have come already
+                worker.is_late = any(not each.is_concurrent for each in worker.batches.values())
                 self.limited -= _has_limit(batch)
                 self.waiting.appendleft(batch)
                 self._assign()

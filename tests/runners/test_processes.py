@@ -9,12 +9,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from dataflow import ProcessPoolTaskRunner, flow, runtime, task, unmapped
 from dataflow.errors import RunnerUnavailable
+from runners.messages import load_report
+from tests.runners.programs import wait_until
 
 SIZE = 4_000_000
 
@@ -128,6 +131,42 @@ def test_another_pool_takes_the_place_of_one_that_cannot_fork(
         with pytest.raises(RunnerUnavailable, match="The process pool failed"):
             loses_its_pool()
     assert loses_its_pool() is False
+
+
+@task(batch_size=1)
+def wait_for_file(place: Path) -> bool:
+    wait_until(place.exists, "the file")
+    return True
+
+
+def test_a_batch_handed_back_after_the_late_one_ended_runs(tmp_path: Path) -> None:
+    with ProcessPoolTaskRunner(max_workers=1) as runner:
+
+        @flow(task_runner=runner)
+        def late() -> Any:
+            place = tmp_path / "place"
+            place.touch()
+            assert wait_for_file.submit(place).result()  # the worker knows the task now
+            place.unlink()
+            pool, back = runner._pool, []
+            assert pool is not None
+            take = pool._take_messages
+
+            def take_back_later(worker: Any, messages: list[Any]) -> None:
+                for message in messages:
+                    if message[0] == "back":
+                        back.append(message)
+                        place.touch()  # now the call that was late can end
+                        continue
+                    take(worker, [message])
+                    if message[0] == "report" and load_report(message[1]).final:
+                        take(worker, back)
+                        back.clear()
+
+            with patch.object(pool, "_take_messages", take_back_later):
+                return wait_for_file.map([place] * 3).result(timeout=60)
+
+        assert late() == [True] * 3
 
 
 def test_a_pool_that_was_closed_starts_again(pool: ProcessPoolTaskRunner) -> None:
