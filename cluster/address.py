@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
 
-from cluster.options import Options, TlsFiles
+from cluster.options import NeedsOptions, Options, TlsFiles
 from cluster.provider_protocol import Opening
 from cluster.tls import Tls, read_tls
 
@@ -23,7 +23,7 @@ def _address(text: str) -> str:
     return address
 
 
-class AddressOptions(Options):
+class AddressOptions(NeedsOptions):
     """What a spec may say.
 
     Attributes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.needs import ALL_CODE, Needs, needs_of
 from cluster.provider_protocol import Opening
 from cluster.spec import ClusterSpec
 from cluster.standing_records import StandingRecord, all_records, find_record
@@ -27,6 +28,7 @@ class OpenCluster:
         close: leaves it; one that was opened for us ends.
         is_ours: whether it was opened for us alone.
         expect: tells whoever sizes it what remains; None: nobody does.
+        needs: what a run needs of it.
         boards, lines: as of :class:`cluster.local.LocalDaskCluster`, if it is one.
     """
 
@@ -35,6 +37,7 @@ class OpenCluster:
     close: Callable[[], None]
     is_ours: bool
     expect: Callable[[Remaining], None] | None = None
+    needs: Needs = ALL_CODE
     boards: str | None = None
     lines: socket.socket | None = None
 
@@ -69,14 +72,21 @@ def open_cluster(which: StandingRecord | ClusterSpec) -> OpenCluster:
     provider = which.find_provider()
     if not provider.is_hosted:
         found = provider.open(which.options, Opening(which.name or "", Path(), None))
-        return OpenCluster(found.scheduler_address, found.security, _leave, is_ours=False)
+        return OpenCluster(
+            found.scheduler_address,
+            found.security,
+            _leave,
+            is_ours=False,
+            needs=needs_of(which.options),
+        )
     if which.provider == "local":
         return _open_local(which)
     from cluster.hosted import HostedCluster
 
     cluster = HostedCluster(which)
     expect = cluster.expect if _adapts(which) else None
-    return OpenCluster(cluster.address, cluster.security, cluster.close, True, expect)
+    needs = needs_of(which.options)
+    return OpenCluster(cluster.address, cluster.security, cluster.close, True, expect, needs)
 
 
 def _leave() -> None:
@@ -100,6 +110,7 @@ def _open_standing(record: StandingRecord) -> OpenCluster:
         control.close if control else _leave,
         is_ours=False,
         expect=control.expect if control else None,
+        needs=needs_of(record.spec),
     )
 
 
@@ -121,6 +132,7 @@ def _open_local(spec: ClusterSpec) -> OpenCluster:
         cluster.close,
         is_ours=True,
         expect=cluster.expect if adapt is not None else None,
+        needs=needs_of(spec.options),
         boards=cluster.boards,
         lines=cluster.lines,
     )

@@ -90,7 +90,20 @@ class Adapt(Options):
         return self.model_dump(exclude_none=True)
 
 
-class HostedOptions(Options):
+class NeedsOptions(Options):
+    """Of every cluster: what a run needs of it.
+
+    Attributes:
+        code: ``True``: workers get the user's own modules that the run has loaded; folders: these
+            as well, whole; ``False``: they have all that they need.
+        code_exclude: patterns of files and folders that are not sent, such as ``"*.csv"``.
+    """
+
+    code: bool | list[FilePath] = True
+    code_exclude: list[str] = Field(default_factory=list)
+
+
+class HostedOptions(NeedsOptions):
     """Of every cluster that we start.
 
     Attributes:

@@ -257,6 +257,7 @@ class DaskTaskRunner:
             ends_idle=True,
             grows=not opened.is_ours or opened.lines is None,
             expect=opened.expect or tell_nobody,
+            needs=opened.needs,
         )
 
     def _make_cluster(self) -> Connection:

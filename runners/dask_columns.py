@@ -8,6 +8,7 @@ from dataflow.model.batches import Column
 from dataflow.worker.columns import load_range, pack
 from dataflow.worker.loading import while_loading
 from runners.dask_kept import LeftColumn
+from runners.dask_messages import CodeReference
 
 _WHOLE_BYTES = 64_000
 _BLOCK_BYTES = 256_000
@@ -24,14 +25,18 @@ class RemoteColumn:
         session: the connection to the cluster that has it.
         future: the Dask future of the batch that made it.
         left: how many values, and how large.
+        code: the user's modules that they need.
     """
 
-    __slots__ = ("__weakref__", "_blocks", "_kept_bytes", "future", "left", "session")
+    __slots__ = ("__weakref__", "_blocks", "_kept_bytes", "code", "future", "left", "session")
 
-    def __init__(self, session: Any, future: Any, left: LeftColumn) -> None:
+    def __init__(
+        self, session: Any, future: Any, left: LeftColumn, code: CodeReference | None = None
+    ) -> None:
         self.session = session
         self.future = future
         self.left = left
+        self.code = code
         self._blocks: list[tuple[int, int, Column]] = []
         self._kept_bytes = 0
 

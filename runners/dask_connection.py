@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.needs import ALL_CODE, Needs
 from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import Remaining
 from dataflow.model.batches import Batch
@@ -32,6 +33,7 @@ class Connection:
         ends_idle: whether it should end when it has not been used for a while.
         grows: whether workers may come that are not there yet.
         expect: tells whoever sizes it what remains.
+        needs: what a run needs of it.
     """
 
     client: Any
@@ -41,6 +43,7 @@ class Connection:
     ends_idle: bool = False
     grows: bool = False
     expect: Callable[[Remaining], None] = tell_nobody
+    needs: Needs = ALL_CODE
 
     @property
     def is_lost(self) -> bool:

@@ -9,12 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cluster.needs import Needs
 from dataflow.model.batches import Batch, TaskLike
 from dataflow.storage.stored_column import StoredColumn
 from dataflow.worker.columns import ObjectColumn, PackedColumn, pack
 from runners import dask_worker
 from runners.dask_columns import RemoteColumn
-from runners.dask_messages import FromBatch, FromConstant, Message, versions_here
+from runners.dask_messages import (
+    CodeReference,
+    FromBatch,
+    FromConstant,
+    Message,
+    versions_here,
+)
+from runners.dask_shipping import CodeShipping, SharedFiles
 from runners.messages import dump_batch, dump_task
 
 _CONSTANT_BYTES = 64_000
@@ -31,6 +39,8 @@ class Encoder:
         boards: where workers write down what they are at.
         has_workers: whether any worker is there.
         submit: runs a function as a Dask task: ``(function, name, *arguments)``.
+        needs: what the spec of the cluster says of the user's modules.
+        workers: what its workers can import by themselves.
     """
 
     def __init__(
@@ -40,6 +50,8 @@ class Encoder:
         boards: str | None,
         has_workers: Callable[[], bool],
         submit: Callable[..., Any],
+        needs: Needs,
+        workers: SharedFiles | None,
     ) -> None:
         self.owner = owner
         self.client = client
@@ -48,6 +60,7 @@ class Encoder:
         self._submit = submit
         self._constants: dict[int, tuple[weakref.ref[Any], FromConstant, Any]] = {}
         self._task_constants: dict[bytes, tuple[FromConstant, Any]] = {}
+        self._shipping = CodeShipping(needs, workers, self._hold, _is_gone)
 
     def encode_plain(self, batch: Batch) -> bytes | None:
         """The message of a batch, if nothing has to be sent ahead of it; never waits.
@@ -55,6 +68,8 @@ class Encoder:
         Raises:
             TransferError: something in it cannot be pickled.
         """
+        if not self._shipping.is_needless(batch):
+            return None
         if not all(isinstance(each, PackedColumn) and _is_small(each) for each in batch.inputs):
             return None
         tasks = [dump_task(task) for task in batch.tasks]
@@ -62,7 +77,15 @@ class Encoder:
             return None
         return self._message(batch, tasks, batch.inputs)
 
-    def encode(self, batch: Batch) -> tuple[bytes, list[Any]]:
+    def code_of(self, batch: Batch) -> CodeReference | None:
+        """The user's modules that a batch needs, which are on the cluster then.
+
+        Raises:
+            TransferError: they cannot be sent.
+        """
+        return self._shipping.reference(batch)
+
+    def encode(self, batch: Batch, code: CodeReference | None = None) -> tuple[bytes, list[Any]]:
         """The message of a batch, and the Dask futures that it depends on.
 
         Raises:
@@ -71,13 +94,14 @@ class Encoder:
         tasks = [self._task_payload(task) for task in batch.tasks]
         dependencies: list[Any] = []
         inputs: list[Any] = [self._input(column, dependencies) for column in batch.inputs]
-        return self._message(batch, tasks, inputs), dependencies
+        return self._message(batch, tasks, inputs, code), dependencies
 
     def _message(
         self,
         batch: Batch,
         tasks: Sequence[tuple[bytes, bytes | FromConstant]],
         inputs: Sequence[Any],
+        code: CodeReference | None = None,
     ) -> bytes:
         message = Message(
             versions=versions_here(),
@@ -90,6 +114,7 @@ class Encoder:
             stays=batch.values_stay,
             may_stop=batch.body.calls > 1,
             boards=self.boards,
+            code=code,
         )
         return pickle.dumps(message, 5)
 

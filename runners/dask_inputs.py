@@ -10,6 +10,7 @@ from typing import Any
 
 from dataflow.model.batches import Batch, Column
 from dataflow.worker.columns import PackedColumn
+from runners.code_worlds import AnyWorld
 from runners.dask_kept import Kept
 from runners.dask_messages import FromBatch, FromConstant, Message
 
@@ -18,9 +19,15 @@ _ASK_SECONDS = 60.0
 _MOST_CONSTANTS = 16
 _MOST_TASKS = 1000
 
-_tasks: dict[bytes, Any] = {}
-_constants: dict[Any, Column] = {}
 _constants_lock = threading.Lock()
+
+
+class _Loaded:
+    """What was loaded in a world, for the next batch that needs it."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[bytes, Any] = {}
+        self.constants: dict[Any, Column] = {}
 
 
 class ConstantMissing(Exception):
@@ -42,50 +49,60 @@ class _SharedColumn:
         return self.values
 
 
-def load_batch(worker: Any, message: Message, kept: Sequence[Kept]) -> Batch:
+def load_batch(worker: Any, message: Message, kept: Sequence[Kept], world: AnyWorld) -> Batch:
     """The batch of a message, with its tasks and its input columns in place."""
-    tasks = {digest: _task(worker, digest, data) for digest, data in message.payloads.items()}
+    loaded: _Loaded = world.kept.setdefault(__name__, _Loaded())
+    tasks = {
+        digest: _task(worker, digest, data, loaded.tasks)
+        for digest, data in message.payloads.items()
+    }
     batch: Batch = pickle.loads(message.data)
     batch.tasks = [tasks[digest] for digest in message.digests]
-    batch.inputs = [_input(worker, column, kept) for column in batch.inputs]
+    batch.inputs = [_input(worker, column, kept, loaded) for column in batch.inputs]
     return batch
 
 
-def _task(worker: Any, digest: bytes, payload: bytes | FromConstant) -> Any:
-    task = _tasks.get(digest)
+def _task(
+    worker: Any, digest: bytes, payload: bytes | FromConstant, tasks: dict[bytes, Any]
+) -> Any:
+    task = tasks.get(digest)
     if task is None:
-        data = _fetch(worker, payload.key) if isinstance(payload, FromConstant) else payload
-        if len(_tasks) >= _MOST_TASKS:
-            _tasks.clear()
-        task = _tasks[digest] = pickle.loads(data)
+        data = fetch(worker, payload.key) if isinstance(payload, FromConstant) else payload
+        if len(tasks) >= _MOST_TASKS:
+            tasks.clear()
+        task = tasks[digest] = pickle.loads(data)
     return task
 
 
-def _input(worker: Any, column: Any, kept: Sequence[Kept]) -> Column:
+def _input(worker: Any, column: Any, kept: Sequence[Kept], loaded: _Loaded) -> Column:
     if isinstance(column, FromBatch):
         return kept[column.number].open()
     if isinstance(column, FromConstant):
-        return _constant(worker, column.key)
+        return _constant(worker, column.key, loaded.constants)
     found: Column = column
     return found
 
 
-def _constant(worker: Any, key: Any) -> Column:
+def _constant(worker: Any, key: Any, constants: dict[Any, Column]) -> Column:
     with _constants_lock:
-        column: Column | None = _constants.pop(key, None)
+        column: Column | None = constants.pop(key, None)
         if column is None:
-            loaded: PackedColumn = pickle.loads(_fetch(worker, key))
+            loaded: PackedColumn = pickle.loads(fetch(worker, key))
             column = loaded
             if loaded.shared:
                 column = _SharedColumn(loaded.load_all(), loaded.nbytes)
-        _constants[key] = column
-        while len(_constants) > _MOST_CONSTANTS:
-            del _constants[next(iter(_constants))]
+        constants[key] = column
+        while len(constants) > _MOST_CONSTANTS:
+            del constants[next(iter(constants))]
         return column
 
 
-def _fetch(worker: Any, key: Any) -> bytes:
-    """A constant, from whichever worker has it."""
+def fetch(worker: Any, key: Any) -> bytes:
+    """A constant, from whichever worker has it.
+
+    Raises:
+        ConstantMissing: none has it any more.
+    """
     deadline = time.monotonic() + _FETCH_SECONDS
     while True:
         answer = ask(worker, worker.scheduler.gather, keys=[key])

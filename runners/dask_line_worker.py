@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,7 @@ from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.columns import pack
 from dataflow.worker.part_reports import part_reporter
 from runners.dask_boards import board_for
+from runners.dask_code import code_of, load_error, used
 from runners.dask_inputs import ConstantMissing, load_batch
 from runners.dask_lines import BACK, FREE, HELLO, REPORT
 from runners.dask_logs import LogStream
@@ -107,18 +109,21 @@ class _LineEnd:
 
     def _carry_out(self, message: Message) -> None:
         board = board_for(message)
-        try:
-            batch = load_batch(self._worker, message, ())
-        except ConstantMissing:
-            self._hand_back(message)
-            return
-        except Exception as error:
-            self._report(unloadable_report(message.batch_id, message.calls, error))
-            return
-        try:
-            self._report(self._carried_out(batch, board))
-        finally:
-            board[BATCH] = 0
+        with used(message.code), ExitStack() as stack:
+            try:
+                world = stack.enter_context(code_of(self._worker, message.code))
+                batch = load_batch(self._worker, message, (), world)
+            except ConstantMissing:
+                self._hand_back(message)
+                return
+            except Exception as error:
+                problem = load_error(self._worker, error)
+                self._report(unloadable_report(message.batch_id, message.calls, problem))
+                return
+            try:
+                self._report(self._carried_out(batch, board))
+            finally:
+                board[BATCH] = 0
 
     def _carried_out(self, batch: Batch, board: Board) -> BatchReport:
         logs = LogStream(partial(self._tell, batch.id))

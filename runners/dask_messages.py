@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from dataflow import __version__
 from dataflow.errors import VersionMismatch
+from dataflow.process_ids import ProcessId
 
 
 class FromBatch(NamedTuple):
@@ -21,6 +22,20 @@ class FromConstant(NamedTuple):
     """An input column (or a task) that each worker fetches once."""
 
     key: Any
+
+
+class CodeReference(NamedTuple):
+    """A version of the user's modules, which workers fetch once.
+
+    Attributes:
+        digest: which version it is.
+        process: which has these modules anyway: the flow's.
+        place: where they are fetched from.
+    """
+
+    digest: bytes
+    process: ProcessId
+    place: FromConstant
 
 
 @dataclass(slots=True)
@@ -36,6 +51,7 @@ class Message:
         stays: whether its values are left on the worker, whatever their size.
         may_stop: whether its time budget may end it before its last call.
         boards: the folder of the boards, for workers of the flow's own machine.
+        code: the user's modules; None: the worker has what it needs.
     """
 
     versions: tuple[str, ...]
@@ -48,6 +64,7 @@ class Message:
     stays: bool
     may_stop: bool
     boards: str | None
+    code: CodeReference | None = None
 
 
 def versions_here() -> tuple[str, ...]:

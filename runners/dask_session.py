@@ -33,6 +33,8 @@ from runners.dask_connection import Connection, connection_lost
 from runners.dask_encoding import LARGE_BYTES, Encoder, allow_large_messages
 from runners.dask_kept import Kept, LeftColumn
 from runners.dask_lines import DaskLines
+from runners.dask_messages import CodeReference
+from runners.dask_shipping import SharedFiles
 from runners.messages import load_report
 
 _RETRIES = 3
@@ -48,6 +50,7 @@ class Flight:
     """A batch that was given to Dask; ``future`` is None until it has been sent."""
 
     batch: Batch
+    code: CodeReference | None = None
     future: Any = None
     retries: int = 0
 
@@ -209,7 +212,7 @@ class DaskSession:
         Raises:
             ResultMissing: the cluster does not have them any more.
         """
-        wanted = (column.future, start, stop, column.left.missing)
+        wanted = (column.future, start, stop, column.left.missing, column.code)
         part: PackedColumn = self._gather(self._run(dask_worker.part_of, "part", *wanted))
         self._bytes_fetched += part.nbytes
         return part
@@ -266,6 +269,7 @@ class DaskSession:
 
     def _open(self) -> bool:
         try:
+            files = SharedFiles()  # as it is before workers can import anything
             connection = self._open_connection()
         except Exception as error:
             self._break(error)
@@ -276,7 +280,13 @@ class DaskSession:
             return False
         client = connection.client
         self._encoder = Encoder(
-            self, client, connection.boards, lambda: self._threads > 0, self._run
+            self,
+            client,
+            connection.boards,
+            lambda: self._threads > 0,
+            self._run,
+            connection.needs,
+            files if connection.boards is not None else None,
         )
         if connection.lines is not None and connection.boards is not None:
             self._lines = DaskLines(
@@ -370,9 +380,10 @@ class DaskSession:
                 continue
             try:
                 self._connection.check_resources(batch)
-                message, dependencies = self._encoder.encode(batch)
+                code = self._encoder.code_of(batch)
+                message, dependencies = self._encoder.encode(batch, code)
                 if dependencies or not (self._lines and self._lines.take(batch, message)):
-                    encoded.append((batch, message, dependencies))
+                    encoded.append((batch, code, message, dependencies))
                 elif batch.id in self._cancelled:  # meanwhile
                     self._lines.cancel([batch.id])
             except Exception as error:
@@ -381,19 +392,21 @@ class DaskSession:
         for _, group in groupby(encoded, key=lambda entry: _kind(entry[0])):
             self._send_alike(list(group))
 
-    def _send_alike(self, group: list[tuple[Batch, bytes, list[Any]]]) -> None:
+    def _send_alike(
+        self, group: list[tuple[Batch, CodeReference | None, bytes, list[Any]]]
+    ) -> None:
         """Send batches of one priority that need the same resources: one message for all."""
         client = self._client()
         with self._lock:
             group = [entry for entry in group if entry[0].id not in self._cancelled]
             if not group:
                 return
-            batches, messages, dependencies = map(list, zip(*group, strict=True))
+            batches, codes, messages, dependencies = map(list, zip(*group, strict=True))
             if sum(map(len, messages)) > LARGE_BYTES:
                 allow_large_messages()
             idle = self._lines.idle_workers() if self._lines and not any(dependencies) else None
-            for batch in batches:
-                self._flights[batch.id] = Flight(batch)
+            for batch, code in zip(batches, codes, strict=True):
+                self._flights[batch.id] = Flight(batch, code)
             futures = client.map(
                 dask_worker.run_batch,
                 messages,
@@ -503,7 +516,7 @@ class DaskSession:
             if report.final and self._flights.pop(report.batch_id, None) is None:
                 return
         if isinstance(report.values, LeftColumn):
-            report.values = RemoteColumn(self, flight.future, report.values)
+            report.values = RemoteColumn(self, flight.future, report.values, flight.code)
             self._remote.add(report.values)
             self._has_counts = True
         elif report.values is not None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -27,11 +28,13 @@ from dataflow.worker.columns import PackedColumn, pack, set_apart
 from dataflow.worker.interruptible import Interruptible
 from dataflow.worker.outcomes import NotNow
 from dataflow.worker.part_reports import part_reporter
+from runners.code_worlds import context_of_world
 from runners.dask_boards import board_for
+from runners.dask_code import code_of, load_error, used
 from runners.dask_inputs import ConstantMissing, ask, load_batch
 from runners.dask_kept import Kept, LeftColumn
 from runners.dask_logs import LogStream, tell
-from runners.dask_messages import Message, check_versions
+from runners.dask_messages import CodeReference, Message, check_versions
 from runners.dask_slots import slot_for_dask
 from runners.messages import unloadable_report
 
@@ -57,7 +60,8 @@ def run_batch(data: bytes, kept: Sequence[Kept]) -> Kept:
     place = (message.topic, message.batch_id)
     body = _running[place] = Interruptible()
     try:
-        return body.run(partial(_carry_out, worker, message, kept, board))
+        with used(message.code):
+            return body.run(partial(_carry_out, worker, message, kept, board))
     finally:
         _running.pop(place, None)
         board[BATCH] = 0
@@ -84,12 +88,17 @@ def report_of(kept: Kept) -> bytes:
     return kept.report
 
 
-def part_of(kept: Kept, start: int, stop: int, missing: Collection[int]) -> PackedColumn:
+def part_of(
+    kept: Kept, start: int, stop: int, missing: Collection[int], code: CodeReference | None
+) -> PackedColumn:
     """Some values out of many."""
+    from distributed import get_worker
+
     column = kept.open(missing)
     if isinstance(column, PackedColumn) and column.exact:
         return PackedColumn(column.parts[start:stop], stop - start, exact=True)
-    return pack([column.load(position) for position in range(start, stop)], exact=False)
+    with used(code), code_of(get_worker(), code):
+        return pack([column.load(position) for position in range(start, stop)], exact=False)
 
 
 def hold(data: bytes) -> bytes:
@@ -106,14 +115,24 @@ def is_held(data: bytes) -> bool:
 
 
 def _carry_out(worker: Any, message: Message, kept: Sequence[Kept], board: Board) -> Kept:
-    try:
-        check_versions(message)
-        batch = load_batch(worker, message, kept)
-        first = _repeat_first_run(worker, message, batch) if message.may_stop else None
-    except ConstantMissing:
-        raise
-    except Exception as error:
-        return _deliver(worker, message, unloadable_report(message.batch_id, message.calls, error))
+    with ExitStack() as stack:
+        try:
+            check_versions(message)
+            world = stack.enter_context(code_of(worker, message.code))
+            batch = load_batch(worker, message, kept, world)
+            first = _repeat_first_run(worker, message, batch) if message.may_stop else None
+        except ConstantMissing:
+            raise
+        except Exception as error:
+            problem = load_error(worker, error)
+            report = unloadable_report(message.batch_id, message.calls, problem)
+            return _deliver(worker, message, report)
+        return _carry_out_loaded(worker, message, batch, board, first)
+
+
+def _carry_out_loaded(
+    worker: Any, message: Message, batch: Batch, board: Board, first: int | None
+) -> Kept:
     packer = _Packer(message.stays)
     logs = LogStream(partial(tell, worker, message))
     carrier = carrier_of(batch, packer.pack, logs.add, board)
@@ -149,7 +168,7 @@ def _carried_out(worker: Any, carrier: BatchCarrier) -> BatchReport:
 
     assert isinstance(carrier, AsyncBatchCarrier)
     secede()  # type: ignore[no-untyped-call]
-    return async_thread().carry_out(carrier)
+    return async_thread().carry_out(carrier, context_of_world())
 
 
 def _tell_part(worker: Any, message: Message, report: BatchReport) -> None:

@@ -64,7 +64,7 @@ def unloadable_report(batch_id: int, count: int, error: Exception) -> BatchRepor
 
 
 def _load_error(error: Exception) -> Exception:
-    if isinstance(error, InfrastructureError):
+    if isinstance(error, (InfrastructureError, TransferError)):
         return error
     found = TransferError(
         f"A batch could not be loaded in the worker: {type(error).__name__}: {error}",

@@ -3,8 +3,8 @@
 A file is imported under its own name, with the folder that its imports start from on the import
 path, so that worker processes find its functions there as well. Where that name belongs to
 something else already (``statistics.py``), or is no name (``2013-etl.py``), the file is loaded
-under a name of its own and its functions travel by value; so do those of a file whose flow runs on
-a cluster that was started before (``--runner dask:NAME``).
+under a name of its own and its functions travel by value; so do those of a file in no package whose
+flow runs on a cluster that was started before (``--runner dask:NAME``).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def load_file(path: Path, travels: bool = False) -> ModuleType:
         raise Misuse(f"{str(path)!r} is no Python file.", hint="Name a file that ends in .py.")
     path = path.resolve()
     folder, name = _import_name(path)
-    if name is None or travels:
+    if name is None or (travels and "." not in name):  # in a package, it may import from that
         return _load_by_value(path, folder)
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))

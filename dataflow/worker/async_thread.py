@@ -29,7 +29,7 @@ class AsyncThread:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self._waiting: queue.SimpleQueue[tuple[AsyncBatchCarrier, Done] | None] = (
+        self._waiting: queue.SimpleQueue[tuple[AsyncBatchCarrier, Done, Context] | None] = (
             queue.SimpleQueue()
         )
         self._has_helped = False
@@ -51,14 +51,14 @@ class AsyncThread:
             What cancels the calls that have not ended, from any thread; the report still comes.
         """
         carrier.capture()
-        self._waiting.put((carrier, done))
-        self._loop.call_soon_threadsafe(self._begin_waiting, context=context or Context())
+        self._waiting.put((carrier, done, context or Context()))
+        self._loop.call_soon_threadsafe(self._begin_waiting)
         return lambda: self._loop.call_soon_threadsafe(self._cancel, carrier)
 
-    def carry_out(self, carrier: AsyncBatchCarrier) -> BatchReport:
+    def carry_out(self, carrier: AsyncBatchCarrier, context: Context | None = None) -> BatchReport:
         """Carry out a batch while the calling thread waits; an exception there cancels it."""
         reports: queue.SimpleQueue[BatchReport] = queue.SimpleQueue()
-        cancel = self.begin(carrier, reports.put)
+        cancel = self.begin(carrier, reports.put, context)
         try:
             while True:  # in short spells: an exception sent to this thread does not end a wait
                 with contextlib.suppress(queue.Empty):
@@ -82,8 +82,8 @@ class AsyncThread:
         except queue.Empty:
             return
         if found is not None:
-            carrier, done = found
-            done(carrier.carry_out())
+            carrier, done, context = found
+            done(context.run(carrier.carry_out))
 
     def wake(self) -> None:
         """Have who helps see whether its wait is over."""
@@ -98,8 +98,9 @@ class AsyncThread:
         while not self._waiting.empty():
             found = self._waiting.get()
             if found is not None:
-                task = self._loop.create_task(self._carry_out(*found))
-                self._running[found[0]] = task
+                carrier, done, context = found
+                task = self._loop.create_task(self._carry_out(carrier, done), context=context)
+                self._running[carrier] = task
 
     def _cancel(self, carrier: AsyncBatchCarrier) -> None:
         task = self._running.get(carrier)

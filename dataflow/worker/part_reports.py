@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 
 from dataflow.worker.carry_out import BatchCarrier
@@ -24,6 +25,7 @@ class _Asked:
     due: int
     every: int
     late: Callable[[], None] | None
+    context: Context
 
 
 class PartReporter:
@@ -52,7 +54,8 @@ class PartReporter:
             late: called each time before it is asked: the batch is taking its time.
         """
         every = int(seconds * 1e9)
-        self._asked[carrier] = _Asked(carrier, deliver, pack, clock() + every, every, late)
+        context = copy_context()  # what is pickled may be found by it
+        self._asked[carrier] = _Asked(carrier, deliver, pack, clock() + every, every, late, context)
         if self._thread is None or not self._thread.is_alive():  # a forked child has it not
             self._start()
         if not self._wanted.is_set():
@@ -86,7 +89,8 @@ class PartReporter:
                 with contextlib.suppress(OSError, EOFError):  # whoever wants to know has gone
                     if asked.late is not None:
                         asked.late()
-                    asked.carrier.report_part(asked.deliver, asked.pack)
+                    report = asked.carrier.report_part
+                    asked.context.run(report, asked.deliver, asked.pack)
 
 
 part_reporter = PartReporter()
