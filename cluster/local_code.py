@@ -13,7 +13,7 @@ import os
 import stat
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -27,6 +27,7 @@ from cluster.local_modules import (
     own_modules,
     stamp_of,
     texts_without_file,
+    truly_imports,
 )
 from cluster.needs import Needs
 from dataflow.errors import TransferError
@@ -100,43 +101,53 @@ class LocalCode:
                 found.add_module(module)
         for folder in self._needs.folders:
             found.add_named(Path(folder))
-        names = {name for text in texts_without_file() for name in imported_names(text)}
-        looked_at: set[str] = set()
-        while names := (names | self._imports_of(found.fresh())) - looked_at:
-            for other in map(find_own, names):
-                if other is not None:
-                    found.add_module(other)
-            looked_at |= names
+        for text in texts_without_file():
+            self._add_imports(found, imported_names(text), text)
+        for file in found.fresh():  # and those that come with it
+            self._add_imports(found, self._imports_of(file), file)
         return found.files
 
-    def _imports_of(self, files: Iterable[_File]) -> set[str]:
-        found = set()
-        for file in files:
-            key = file.path, file.stamp
-            names = self._imports.get(key)
-            if names is None:
-                names = self._imports[key] = imported_names(file.read())
-            found |= names
-        return found
+    def _add_imports(self, found: _Found, names: set[str], source: bytes | _File) -> None:
+        """Add what a text imports that is not loaded, and is the user's."""
+        for name in names:
+            other = find_own(name)
+            if other is None or name in found.names:
+                continue
+            if truly_imports(source if isinstance(source, bytes) else source.read(), name):
+                found.add_module(other)
+
+    def _imports_of(self, file: _File) -> set[str]:
+        key = file.path, file.stamp
+        names = self._imports.get(key)
+        if names is None:
+            names = self._imports[key] = imported_names(file.read())
+        return names
 
 
 class _Found:
-    """Files that are to be sent, by their path there."""
+    """What is to be sent.
+
+    Attributes:
+        files: by their path there.
+        names: modules among them that imports find.
+    """
 
     def __init__(self, needs: Needs, loaded: dict[str, OwnModule]) -> None:
         self.files: dict[str, _File] = {}
+        self.names: set[str] = set()
         self._exclude = needs.exclude
         self._loaded = {module.path: module for module in loaded.values() if module.path}
         self._bytes = 0
         self._unread: list[_File] = []
 
     def fresh(self) -> Iterator[_File]:
-        """Python files that were not handed out before."""
+        """Python files that were not handed out before, those that are added meanwhile too."""
         while self._unread:
             yield self._unread.pop()
 
     def add_module(self, module: OwnModule) -> None:
         """A top-level module, or a package with all that is in it."""
+        self.names.add(module.name)
         for place in module.places:
             self._add_folder(Path(place), module.name)
         if module.path is not None and not module.places:

@@ -8,6 +8,7 @@ module is reloaded.
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib.util
 import os
@@ -131,13 +132,24 @@ def _installed() -> tuple[str, ...]:
 
 
 def imported_names(source: bytes) -> set[str]:
-    """The top-level names that a text of Python imports anywhere, and perhaps some more."""
+    """The top-level names that a text of Python imports anywhere, and some that look like it."""
     names = set()
     for package, several in _IMPORT.findall(source):
         for each in [package] if package else several.split(b","):
             name = each.split()[0].partition(b".")[0] if each.split() else b""
             names.add(name.decode(errors="replace"))
     return {name for name in names if name.isidentifier()}
+
+
+def truly_imports(source: bytes, name: str) -> bool:
+    """Whether a name that looks like it is imported: it may stand in a text, or a comment."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError):  # a cell with a line for the shell
+        return True
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    return any(each.partition(".")[0] == name for each in names)
 
 
 def find_own(name: str) -> OwnModule | None:
