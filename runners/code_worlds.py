@@ -68,9 +68,7 @@ class NativeWorld:
         parent, _, last = name.rpartition(".")
         package = self.load(parent) if parent else None
         path = None if package is None else package.__path__
-        finders = [finder for finder in sys.meta_path if finder is not _finder]
-        specs = (finder.find_spec(name, path) for finder in finders)
-        spec = next((spec for spec in specs if spec is not None), None)
+        spec = _find_native(name, path)
         if spec is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         module = self._aside[name] = importlib.util.module_from_spec(spec)
@@ -107,10 +105,12 @@ class World:
         root: Any = ModuleType(self.prefix)
         root.__path__, root.world = [str(folder)], self
         sys.modules[self.prefix] = root
-        with _lock:
-            _worlds.append(self)
         if _finder not in sys.meta_path:
             sys.meta_path.insert(0, _finder)
+        with _lock:
+            _worlds.append(self)
+        for name in filter(self.has, list(sys.modules)):  # these are others'
+            _share(name)
 
     def has(self, name: str) -> bool:
         """Whether a module is its business: of its own files, there or not."""
@@ -242,8 +242,8 @@ def _note(world: AnyWorld) -> None:
         if world is _first:
             return
         _are_many = True
-        for each in _worlds:
-            for name in list(each.modules):
+        for name in list(sys.modules):
+            if any(each.has(name) for each in _worlds):
                 _share(name)
 
 
@@ -355,7 +355,8 @@ class _Finder:
             return _find_in_world(name, path)
         world = _asking(sys._getframe(1))
         if not isinstance(world, World) or not world.has(name):
-            return None
+            is_others = any(other.has(name) for other in _worlds)
+            return _find_native(name, path) if is_others else None
         try:
             module = world.load(name)
         except ModuleNotFoundError as error:
@@ -369,6 +370,17 @@ class _Finder:
 
 
 _finder = _Finder()
+
+
+def _find_native(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+    """The spec of a module that is no world's, and whose name a world may ask for as well."""
+    finders = [finder for finder in sys.meta_path if finder is not _finder]
+    specs = (finder.find_spec(name, path) for finder in finders)
+    found = next((spec for spec in specs if spec is not None), None)
+    if found is None or found.loader is None or not hasattr(found.loader, "exec_module"):
+        return found
+    is_package = found.submodule_search_locations is not None
+    return ModuleSpec(name, _NativeLoader(found), is_package=is_package)
 
 
 def _find_in_world(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
@@ -402,19 +414,41 @@ class _Loader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run its code."""
-        spec: Any = self._spec
-        module.__spec__ = spec
-        if spec.loader is None or not hasattr(spec.loader, "exec_module"):
-            return
-        spec._initializing = True  # others wait for it
         try:
-            spec.loader.exec_module(module)
+            _execute(module, self._spec)
         except BaseException:
             self._world.modules.pop(self._name, None)
             _disown(self._name, module)
             raise
-        finally:
-            spec._initializing = False
+
+
+class _NativeLoader(Loader):
+    """Loads a module that is no world's so that it answers for theirs, too."""
+
+    def __init__(self, spec: ModuleSpec) -> None:
+        self._spec = spec
+
+    def create_module(self, _: ModuleSpec) -> ModuleType:
+        """The module."""
+        return importlib.util.module_from_spec(self._spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run its code."""
+        if _are_many:
+            _share(self._spec.name)
+        _execute(module, self._spec)
+
+
+def _execute(module: ModuleType, spec: Any) -> None:
+    """Run a module's code with its own spec, in place of that which it was found by."""
+    module.__spec__ = spec
+    if spec.loader is None or not hasattr(spec.loader, "exec_module"):
+        return
+    spec._initializing = True  # others wait for it
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        spec._initializing = False
 
 
 def _real_spec(world: World, name: str, found: ModuleSpec) -> ModuleSpec:
