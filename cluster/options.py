@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -97,10 +97,15 @@ class NeedsOptions(Options):
         code: ``True``: workers get the user's own modules that the run has loaded; folders: these
             as well, whole; ``False``: they have all that they need.
         code_exclude: patterns of files and folders that are not sent, such as ``"*.csv"``.
+        packages: installed packages that workers must have in the same version, such as
+            ``"numpy"``; Python, dataflow and what it speaks with them by are compared anyway.
+        versions: whether other versions are an ``"error"``, or a ``"warning"`` in the log.
     """
 
     code: bool | list[FilePath] = True
     code_exclude: list[str] = Field(default_factory=list)
+    packages: list[str] = Field(default_factory=list)
+    versions: Literal["error", "warning"] = "error"
 
 
 class HostedOptions(NeedsOptions):

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
+from cluster.needs import ALL_CODE, Needs
 from dataflow.errors import VersionMismatch
 
+_logger = logging.getLogger("dataflow.cluster")
 P = ParamSpec("P")
 R = TypeVar("R")
 Versions = dict[str, str]
 
 
-def versions_here() -> Versions:
+def versions_here(packages: Sequence[str] = ()) -> Versions:
     """The versions of this process. Workers run it too, also those that lack dataflow."""
     import importlib.metadata
+    import pickle
     import platform
 
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    found = {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "pickle": str(pickle.HIGHEST_PROTOCOL),
+    }
+    named = [(package, package) for package in packages]
     for shown, distribution in (
         ("dataflow", "dataflow-runtime"),
         ("distributed", "distributed"),
         ("cloudpickle", "cloudpickle"),
+        *named,
     ):
         try:
             found[shown] = importlib.metadata.version(distribution)
@@ -30,18 +39,24 @@ def versions_here() -> Versions:
     return found
 
 
-def check_versions(client: Any) -> None:
-    """Compare the versions of a cluster's processes with ours.
+def check_versions(client: Any, needs: Needs = ALL_CODE) -> None:
+    """Compare the versions of a cluster's processes with ours, and with what its spec names.
 
     Raises:
-        VersionMismatch: they differ; the message has a table of who has what.
+        VersionMismatch: they differ; the message has a table of who has what. If the spec says
+            ``versions = "warning"``, that is logged instead.
     """
     ask = by_value(versions_here)
-    found = {"scheduler": client.run_on_scheduler(ask)}
-    found.update(client.run(ask))
-    mismatch = find_mismatch(versions_here(), found)
-    if mismatch is not None:
+    found = {"scheduler": client.run_on_scheduler(ask, ())}  # it runs no tasks
+    ours = versions_here(needs.packages)
+    found["scheduler"] |= {name: ours[name] for name in needs.packages}
+    found.update(client.run(ask, needs.packages))
+    mismatch = find_mismatch(ours, found)
+    if mismatch is None:
+        return
+    if not needs.warns:
         raise mismatch
+    _logger.warning("%s", mismatch.message)
 
 
 def find_mismatch(ours: Versions, theirs: dict[str, Versions]) -> VersionMismatch | None:
@@ -52,7 +67,8 @@ def find_mismatch(ours: Versions, theirs: dict[str, Versions]) -> VersionMismatc
     return VersionMismatch(
         "The Dask cluster has other versions than this process:\n"
         + _table({"here": ours, **different}, ours),
-        hint="Install the same versions in both places.",
+        hint='Install the same versions in both places; versions = "warning" in the cluster\'s '
+        "spec has it tried nevertheless.",
         versions=different,
     )
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from cluster.needs import ALL_CODE, Needs
 from dataflow.execution.runner_protocol import Remaining, RunnerListener
 from dataflow.model.batches import Batch
 from dataflow.planner.batch_sizes import RunnerCosts, cluster_costs
@@ -210,7 +211,6 @@ class DaskTaskRunner:
     def _connect(self) -> Connection:
         """Make or find the cluster, and connect to it."""
         from cluster.connecting import connect
-        from cluster.versions import check_versions
 
         if self._named is not None:
             return self._open_named()
@@ -222,29 +222,19 @@ class DaskTaskRunner:
             client = connect(self._client.scheduler.address, security=self._client.security)
         else:
             client = _connect_to_cluster(self._cluster)
-        try:
-            check_versions(client)
-        except BaseException:
-            client.close()
-            raise
-        return Connection(client, grows=True, expect=self._adapt(self._cluster))
+        return Connection(_checked(client), grows=True, expect=self._adapt(self._cluster))
 
     def _open_named(self) -> Connection:
         """Connect to what a name or a spec stands for; it is started if it does not run."""
         from cluster.connecting import connect
         from cluster.opening import find_cluster, open_cluster
-        from cluster.versions import check_versions
 
         found = find_cluster(self._named) if isinstance(self._named, str) else self._named
         opened = open_cluster(found)
         try:
             direct = True if opened.lines is not None else None
             client = connect(opened.address, security=opened.security, direct=direct)
-            try:
-                check_versions(client)
-            except BaseException:
-                client.close()
-                raise
+            _checked(client, opened.needs)
         except BaseException:
             opened.close()
             raise
@@ -285,7 +275,7 @@ class DaskTaskRunner:
         made = make(**self._cluster_kwargs)
         try:
             expect = self._adapt(made)
-            client = _connect_to_cluster(made)
+            client = _checked(_connect_to_cluster(made))
             return Connection(client, close=made.close, grows=True, expect=expect)
         except BaseException:
             made.close()
@@ -358,6 +348,22 @@ def _connect_to_cluster(cluster: Any) -> Any:
     from cluster.connecting import connect
 
     return connect(cluster.scheduler_address, security=getattr(cluster, "security", None))
+
+
+def _checked(client: Any, needs: Needs = ALL_CODE) -> Any:
+    """A client whose cluster can run our batches; closed if it cannot.
+
+    Raises:
+        VersionMismatch: the cluster has other versions.
+    """
+    from cluster.versions import check_versions
+
+    try:
+        check_versions(client, needs)
+    except BaseException:
+        client.close()
+        raise
+    return client
 
 
 def _close_if_alive(reference: weakref.ref[DaskTaskRunner]) -> None:

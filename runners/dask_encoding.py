@@ -20,7 +20,7 @@ from runners.dask_messages import (
     FromBatch,
     FromConstant,
     Message,
-    versions_here,
+    versions_to_be,
 )
 from runners.dask_shipping import CodeShipping, SharedFiles
 from runners.messages import dump_batch, dump_task
@@ -60,6 +60,7 @@ class Encoder:
         self._submit = submit
         self._constants: dict[int, tuple[weakref.ref[Any], FromConstant, Any]] = {}
         self._task_constants: dict[bytes, tuple[FromConstant, Any]] = {}
+        self._versions = None if needs.warns else versions_to_be(needs.packages)
         self._shipping = CodeShipping(needs, workers, self._hold, _is_gone)
 
     def encode_plain(self, batch: Batch) -> bytes | None:
@@ -104,7 +105,7 @@ class Encoder:
         code: CodeReference | None = None,
     ) -> bytes:
         message = Message(
-            versions=versions_here(),
+            versions=self._versions,
             topic=self.client.id,
             batch_id=batch.id,
             digests=[digest for digest, _ in tasks],

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import socket
-import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
-from dataflow import __version__
-from dataflow.errors import VersionMismatch
+from cluster.versions import Versions, find_mismatch, versions_here
 from dataflow.process_ids import ProcessId
 
 
@@ -43,7 +42,7 @@ class Message:
     """A batch on its way: all that a worker needs, in plain bytes.
 
     Attributes:
-        versions: of Python and dataflow in the flow's process.
+        versions: in the flow's process; None: the worker may have others.
         topic: the id of the client that wants the report.
         digests, payloads: the tasks, as bytes or (large ones) as a constant to fetch.
         data: the pickled batch.
@@ -54,7 +53,7 @@ class Message:
         code: the user's modules; None: the worker has what it needs.
     """
 
-    versions: tuple[str, ...]
+    versions: Versions | None
     topic: str
     batch_id: int
     digests: list[bytes]
@@ -67,17 +66,24 @@ class Message:
     code: CodeReference | None = None
 
 
-def versions_here() -> tuple[str, ...]:
-    """What has to be the same for a batch to be understood."""
-    return f"Python {sys.version_info[0]}.{sys.version_info[1]}", f"dataflow {__version__}"
+@cache
+def versions_to_be(packages: tuple[str, ...] = ()) -> Versions:
+    """The versions of this process, and of packages in it: what a worker's have to be."""
+    return versions_here(packages)
 
 
 def check_versions(message: Message) -> None:
-    """Refuse batches of another version (a worker can come after all others were checked)."""
-    here = versions_here()
-    if message.versions != here:
-        raise VersionMismatch(
-            f"The Dask worker at {socket.gethostname()} has {', '.join(here)}, "
-            f"but the flow's process has {', '.join(message.versions)}.",
-            hint="Install the same versions in both places.",
-        )
+    """Refuse batches of another version (a worker can come after all others were checked).
+
+    Raises:
+        VersionMismatch: with a table of who has what.
+    """
+    wanted = message.versions
+    if wanted is None:
+        return
+    packages = tuple(wanted.keys() - versions_to_be())
+    here = versions_to_be(packages)
+    if here != wanted:
+        mismatch = find_mismatch(wanted, {f"worker at {socket.gethostname()}": here})
+        assert mismatch is not None
+        raise mismatch

@@ -19,7 +19,7 @@ from dataflow import flow, records, task
 from dataflow.errors import RunnerUnavailable, VersionMismatch
 from runners import dask_messages
 from runners.dask import DaskTaskRunner
-from runners.dask_messages import Message, check_versions, versions_here
+from runners.dask_messages import Message, check_versions, versions_to_be
 from tests.runners.dask_pool import eventually, session_of
 from tests.runners.programs import wait_until
 
@@ -210,11 +210,34 @@ def test_logs_come_while_a_task_runs(tmp_path: Path) -> None:
 
 
 def test_a_worker_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = Message(versions_here(), "client", 1, [], {}, b"", 1, False, False, None)
+    wanted = versions_to_be(("numpy",))
+    message = Message(wanted, "client", 1, [], {}, b"", 1, False, False, None)
     check_versions(message)
-    monkeypatch.setattr(dask_messages, "__version__", "99.0")
-    with pytest.raises(VersionMismatch, match=rf"{socket.gethostname()} has .*dataflow 99\.0"):
+    others = {"dataflow": "99.0", "numpy": "0.1"}
+    monkeypatch.setattr(dask_messages, "versions_to_be", lambda packages=(): {**wanted, **others})
+    with pytest.raises(
+        VersionMismatch, match=rf"{socket.gethostname()} .*99\.0 \(!\).* 0\.1 \(!\)"
+    ):
         check_versions(message)
+    message.versions = None
+    check_versions(message)
+
+
+def test_other_versions_on_a_cluster_that_a_class_makes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are looked at, as those of any other cluster are."""
+    from cluster import versions
+
+    monkeypatch.setattr(
+        versions, "find_mismatch", lambda ours, theirs: VersionMismatch(f"{ours} {theirs}")
+    )
+    options = {"n_workers": 1, "processes": False, "dashboard_address": None, "silence_logs": 50}
+    with (
+        DaskTaskRunner(cluster_class="distributed:LocalCluster", cluster_kwargs=options) as runner,
+        pytest.raises(VersionMismatch),
+    ):
+        pids_on(runner)
 
 
 def test_a_runner_that_was_closed_can_be_used_again() -> None:
