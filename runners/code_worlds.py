@@ -3,9 +3,9 @@
 A world is a folder with the files of one version. Python's import system loads its modules, under
 a prefix of their own and with the names that users gave them. An ``import`` statement in them asks
 their world, in any thread, by the ``__import__`` among their builtins. Who imports by name (pickle,
-typing) finds in ``sys.modules`` the module of the world that was first: an ordinary one, until
-there is a second world. Then it answers each with what theirs has: the world of the code that asks,
-of the batch that is carried out, or of the innermost function of a world that is being called.
+typing) finds in ``sys.modules`` the module of whoever was first; it answers each with what theirs
+has: the world of the code that asks, of the batch that is carried out, or of the innermost function
+of a world that is being called; else with what the process itself imports.
 What belongs to the process is shared: environment, loggers, libraries that were patched.
 """
 
@@ -20,13 +20,14 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context, ContextVar
 from importlib.abc import Loader
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder
 from itertools import count
 from pathlib import Path
-from types import CodeType, FrameType, ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from cluster.local_modules import SENT_MARK
+from runners.renamed_modules import execute, real_spec
 
 _PREFIX = "dataflow_world_"
 _numbers = count(1)
@@ -107,8 +108,7 @@ class World:
         sys.modules[self.prefix] = root
         if _finder not in sys.meta_path:
             sys.meta_path.insert(0, _finder)
-        with _lock:
-            _worlds.append(self)
+        _worlds.append(self)
         for name in filter(self.has, list(sys.modules)):  # these are others'
             _share(name)
 
@@ -146,8 +146,7 @@ class World:
 
     def forget(self) -> None:
         """Let go of its modules; who is still in a function of theirs may end it."""
-        with _lock:
-            _worlds.remove(self)
+        _worlds.remove(self)
         for name, module in list(self.modules.items()):
             sys.modules.pop(f"{self.prefix}.{name}", None)
             _disown(name, module)
@@ -196,16 +195,11 @@ native = NativeWorld()
 
 _worlds: list[World] = []
 _current: ContextVar[AnyWorld | None] = ContextVar("dataflow_world", default=None)
-_lock = threading.Lock()
-_first: AnyWorld | None = None
-_are_many = False
 
 
 @contextlib.contextmanager
 def entered(world: AnyWorld) -> Iterator[None]:
     """What is imported by name in here is that of a world."""
-    if world is not _first and not _are_many:
-        _note(world)
     token = _current.set(world)
     try:
         yield
@@ -233,24 +227,10 @@ def behind() -> Iterator[None]:
 # --- modules in sys.modules that several worlds have ----------------------------------------------
 
 
-def _note(world: AnyWorld) -> None:
-    """From the second world on, modules of worlds in ``sys.modules`` answer for all."""
-    global _first, _are_many
-    with _lock:
-        if _first is None:
-            _first = world
-        if world is _first:
-            return
-        _are_many = True
-        for name in list(sys.modules):
-            if any(each.has(name) for each in _worlds):
-                _share(name)
-
-
 def _claim(name: str, module: ModuleType) -> None:
     """Have a world's module stand in ``sys.modules``, or what stands there answer for it."""
-    if sys.modules.setdefault(name, module) is not module or _are_many:
-        _share(name)
+    sys.modules.setdefault(name, module)
+    _share(name)
 
 
 def _disown(name: str, module: ModuleType) -> None:
@@ -309,16 +289,28 @@ def _meant(module: ModuleType) -> Any:
     """The module that is meant by who asks this one for something."""
     own = object.__getattribute__(module, "__dict__")
     owner, asking = _owner_in(own), _asking(sys._getframe(2))
-    if asking is None or asking is owner:
+    if asking is owner:
         return module
     name = own["__name__"]
+    if asking is None:
+        return _meant_by_nobody(module, name, owner)
     if asking.has(name):
         return asking.load(name)
-    return module if owner is native else native.load(name)
+    return native.load(name)
+
+
+def _meant_by_nobody(module: ModuleType, name: str, owner: AnyWorld) -> ModuleType:
+    """What is meant by code that is in no world: what the process has, or else the only one."""
+    try:
+        return module if owner is native else native.load(name)
+    except ModuleNotFoundError:
+        if sum(world.has(name) for world in _worlds) == 1:
+            return module
+        raise
 
 
 def _asking(frame: FrameType | None) -> AnyWorld | None:
-    """Whose code asks; None: nobody's who would care."""
+    """Whose code asks; None: that cannot be seen."""
     assert frame is not None
     world: AnyWorld | None = frame.f_builtins.get(SENT_MARK) or _current.get()
     while world is None and (frame := frame.f_back) is not None:
@@ -399,7 +391,7 @@ class _Loader(Loader):
     def __init__(self, world: World, name: str, found: ModuleSpec) -> None:
         self._world = world
         self._name = name
-        self._spec = _real_spec(world, name, found)
+        self._spec = real_spec(name, found, world.origin_of)
 
     def create_module(self, _: ModuleSpec) -> ModuleType:
         """The module, and its place in ``sys.modules``."""
@@ -415,7 +407,7 @@ class _Loader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Run its code."""
         try:
-            _execute(module, self._spec)
+            execute(module, self._spec)
         except BaseException:
             self._world.modules.pop(self._name, None)
             _disown(self._name, module)
@@ -434,62 +426,8 @@ class _NativeLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run its code."""
-        if _are_many:
-            _share(self._spec.name)
-        _execute(module, self._spec)
-
-
-def _execute(module: ModuleType, spec: Any) -> None:
-    """Run a module's code with its own spec, in place of that which it was found by."""
-    module.__spec__ = spec
-    if spec.loader is None or not hasattr(spec.loader, "exec_module"):
-        return
-    spec._initializing = True  # others wait for it
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        spec._initializing = False
-
-
-def _real_spec(world: World, name: str, found: ModuleSpec) -> ModuleSpec:
-    places = found.submodule_search_locations
-    path = found.origin if found.has_location else None
-    if path is None:
-        spec = ModuleSpec(name, None, is_package=True)
-        spec.submodule_search_locations = [*(places or ()), *_other_parts(name)]
-        return spec
-    loader: Any = found.loader
-    if type(loader) is SourceFileLoader:
-        loader = _SourceLoader(name, path, world.origin_of(path))
-    else:
-        loader = type(loader)(name, path)
-    real = importlib.util.spec_from_file_location(
-        name, path, loader=loader, submodule_search_locations=places
-    )
-    assert real is not None
-    return real
-
-
-def _other_parts(name: str) -> list[str]:
-    """Where else a namespace package has parts: those that are installed."""
-    if "." in name:
-        return []
-    spec = PathFinder.find_spec(name)
-    is_namespace = spec is not None and not spec.has_location
-    return list(spec.submodule_search_locations or ()) if spec and is_namespace else []
-
-
-class _SourceLoader(SourceFileLoader):
-    """Has tracebacks name the file that the user knows."""
-
-    def __init__(self, name: str, path: str, shown: str) -> None:
-        super().__init__(name, path)
-        self._shown = shown
-
-    def get_code(self, fullname: str) -> CodeType:
-        """The module's code, which is not cached on disk: each worker unpacks it once."""
-        code: CodeType = self.source_to_code(self.get_data(self.path), self._shown)
-        return code
+        _share(self._spec.name)
+        execute(module, self._spec)
 
 
 class _Loaded(Loader):
@@ -498,6 +436,7 @@ class _Loaded(Loader):
     def __init__(self, module: ModuleType) -> None:
         self._module = module
         self._spec = module.__spec__
+        self._name = module.__name__
 
     def create_module(self, _: ModuleSpec) -> ModuleType:
         """The module."""
@@ -506,5 +445,4 @@ class _Loaded(Loader):
     def exec_module(self, module: ModuleType) -> None:
         """It has been; its spec is put back."""
         module.__spec__ = self._spec
-        if _are_many:
-            _share(module.__name__)
+        _share(self._name)

@@ -83,6 +83,10 @@ class _Versions:
     def _known(self, digest: bytes) -> World | None:
         with self._lock:
             world = self._worlds.get(digest)
+            if world is not None and not world.folder.exists():  # that worker of several has gone
+                del self._worlds[digest]
+                world.forget()
+                return None
             if world is not None:
                 self._worlds.move_to_end(digest)
             return world

@@ -61,7 +61,7 @@ class Encoder:
         self._constants: dict[int, tuple[weakref.ref[Any], FromConstant, Any]] = {}
         self._task_constants: dict[bytes, tuple[FromConstant, Any]] = {}
         self._versions = None if needs.warns else versions_to_be(needs.packages)
-        self._shipping = CodeShipping(needs, workers, self._hold, _is_gone)
+        self._shipping = CodeShipping(needs, workers, self._put, _is_gone)
 
     def encode_plain(self, batch: Batch) -> bytes | None:
         """The message of a batch, if nothing has to be sent ahead of it; never waits.
@@ -79,7 +79,7 @@ class Encoder:
         return self._message(batch, tasks, batch.inputs)
 
     def code_of(self, batch: Batch) -> CodeReference | None:
-        """The user's modules that a batch needs, which are on the cluster then.
+        """The user's modules that a batch needs, which come to the cluster.
 
         Raises:
             TransferError: they cannot be sent.
@@ -95,6 +95,8 @@ class Encoder:
         tasks = [self._task_payload(task) for task in batch.tasks]
         dependencies: list[Any] = []
         inputs: list[Any] = [self._input(column, dependencies) for column in batch.inputs]
+        if code is not None:
+            dependencies += self._shipping.awaited(code)
         return self._message(batch, tasks, inputs, code), dependencies
 
     def _message(
@@ -148,7 +150,15 @@ class Encoder:
         return known[1]
 
     def _hold(self, data: bytes) -> tuple[FromConstant, Any]:
-        """Put a constant on the cluster, before any batch that needs it is sent.
+        """Put a constant on the cluster, before any batch that needs it is sent."""
+        has_workers = self._has_workers()
+        constant, future = self._put(data)
+        if not has_workers:
+            self.client.gather(self._submit(dask_worker.is_held, "held", future))
+        return constant, future
+
+    def _put(self, data: bytes) -> tuple[FromConstant, Any]:
+        """Have a constant come to the cluster.
 
         A Dask task could be made again if it was lost, but it waits for a free thread; so this is
         one only while there are no workers, who then come because of it.
@@ -157,7 +167,6 @@ class Encoder:
             future = self.client.scatter(data, hash=False, broadcast=_COPIES)
         else:
             future = self._submit(dask_worker.hold, "constant", data)
-            self.client.gather(self._submit(dask_worker.is_held, "held", future))
         return FromConstant(future.key), future
 
 

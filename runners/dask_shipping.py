@@ -21,7 +21,8 @@ from dataflow.process_ids import this_process
 from runners.dask_code import Code
 from runners.dask_messages import CodeReference, FromConstant
 
-_MOST_RUNS = 256
+_MOST_RUNS = 64
+_MOST_HELD = 16
 
 
 class _Begun(NamedTuple):
@@ -44,7 +45,7 @@ class CodeShipping:
     Args:
         needs: what the cluster's spec says of it.
         workers: what its workers can import by themselves; None: nothing that is known here.
-        hold: puts data on the cluster; returns where it is, and a future.
+        put: has data come to the cluster; returns where it will be, and a future.
         is_gone: whether such a future is of no use any more.
     """
 
@@ -52,12 +53,12 @@ class CodeShipping:
         self,
         needs: Needs,
         workers: SharedFiles | None,
-        hold: Callable[[bytes], tuple[FromConstant, Any]],
+        put: Callable[[bytes], tuple[FromConstant, Any]],
         is_gone: Callable[[Any], bool],
     ) -> None:
         self._code = LocalCode(needs)
-        self._workers = workers
-        self._hold = hold
+        self._workers = None if needs.folders else workers
+        self._put = put
         self._is_gone = is_gone
         self._lock = threading.Lock()
         self._runs: dict[str, _Begun] = {}
@@ -69,7 +70,7 @@ class CodeShipping:
         return begun is not None and begun.version is None and begun.loaded == len(sys.modules)
 
     def reference(self, batch: Batch) -> CodeReference | None:
-        """What a batch needs, which is on the cluster then; None: workers have it.
+        """What a batch needs, which comes to the cluster; None: workers have it.
 
         Raises:
             TransferError: it cannot be sent.
@@ -78,11 +79,18 @@ class CodeShipping:
             version = self._version_of(batch.run.run_id)
             if version is None:
                 return None
-            held = self._held.get(version.digest)
+            held = self._held.pop(version.digest, None)
             if held is None or self._is_gone(held[1]):
-                data = pickle.dumps(Code(version.archive, version.origins), 5)
-                held = self._held[version.digest] = self._hold(data)
+                held = self._put(pickle.dumps(Code(version.archive, version.origins), 5))
+            self._held[version.digest] = held  # used last
+            while len(self._held) > _MOST_HELD:
+                del self._held[next(iter(self._held))]
             return CodeReference(version.digest, this_process(), held[0])
+
+    def awaited(self, code: CodeReference) -> list[Any]:
+        """The future of a version that has yet to come to the cluster: batches have to wait."""
+        held = self._held.get(code.digest)
+        return [held[1]] if held is not None and held[1].status == "pending" else []
 
     def _version_of(self, run_id: str) -> CodeVersion | None:
         begun, loaded = self._runs.get(run_id), len(sys.modules)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dataflow import flow
+from dataflow import ClusterSpec, flow, task
 from runners.dask import DaskTaskRunner
 from tests.runners.dask_pool import client_of
 from tests.runners.far_cluster import (
@@ -218,6 +218,66 @@ def test_an_editable_install(far: FarCluster, tmp_path: Path) -> None:
         },
     )
     assert run_program(folder, "program.py", far.address, python=python) == [0, 2, 4]
+
+
+def test_a_compiled_module(far: FarCluster, tmp_path: Path) -> None:
+    """Beside the script, as somebody builds it there."""
+    from markupsafe import _speedups  # type: ignore[attr-defined]
+
+    source = Path(_speedups.__file__)
+    program = """
+        import json, sys
+        from dataflow import DaskTaskRunner, flow, task
+        import _speedups
+
+        @task
+        def escape(text):
+            return _speedups._escape_inner(text), str(_speedups.__file__)
+
+        @flow(task_runner=DaskTaskRunner(sys.argv[1]))
+        def whole():
+            (text, path), = escape.map(["<a>"]).result()
+            return text, path != _speedups.__file__
+
+        print(json.dumps(whole()))
+        """
+    folder = write_files(tmp_path / "project", {"program.py": program})
+    (folder / source.name).write_bytes(source.read_bytes())
+    assert run_program(folder, "program.py", far.address) == ["&lt;a&gt;", True]
+
+
+def test_what_a_module_raises_when_it_is_imported(far: FarCluster, tmp_path: Path) -> None:
+    """On the worker alone: the error names it, and the user's line."""
+    steps = """
+        import os
+        from dataflow import task
+        if os.path.exists("scheduler.json"):
+            raise RuntimeError("not on a worker")
+        @task
+        def one(): return 1
+        """
+    program = """
+        import json, sys
+        from dataflow import DaskTaskRunner, flow
+        from steps import one
+
+        @flow(task_runner=DaskTaskRunner(sys.argv[1]))
+        def whole():
+            return one.submit().result()
+
+        try:
+            whole()
+        except Exception as error:
+            place = error.__cause__.__traceback__
+            while place.tb_next is not None:
+                place = place.tb_next
+            print(json.dumps([str(error), place.tb_frame.f_code.co_filename]))
+        """
+    folder = write_files(tmp_path / "project", {"program.py": program, "steps.py": steps})
+    text, path = run_program(folder, "program.py", far.address)
+    assert "tcp://127.0.0.1" in text
+    assert "RuntimeError: not on a worker" in text
+    assert path == str(folder / "steps.py")
 
 
 # --- what the spec says ---------------------------------------------------------------------------
@@ -444,6 +504,17 @@ def test_a_worker_that_comes_later(tmp_path: Path) -> None:
         assert list(client.run(count_worlds).values()) == [1]
 
 
+def test_the_first_worker_comes_later(tmp_path: Path) -> None:
+    """Batches wait for it, and for what is sent ahead of them."""
+    folder = write_files(tmp_path / "project", PROJECT)
+    with far_cluster(tmp_path / "cluster") as cluster, cluster.client() as client:
+        program = start_program(folder, "program.py", cluster.address)
+        wanted = lambda dask_scheduler: len(dask_scheduler.tasks)  # noqa: E731
+        wait_until(lambda: client.run_on_scheduler(wanted) >= 2, "no batch was sent")
+        cluster.start_worker()
+        assert result_of(program) == EXPECTED
+
+
 STUBBORN = {
     "waiting.py": """
         import time
@@ -583,6 +654,27 @@ def test_a_module_that_was_reloaded_is_sent(beside: Path, home: Path) -> None:
         (beside / "mod_reloaded.py").write_text("VALUE = 3\n")  # and not loaded
         assert told(runner, module) == {(2, 2)}
         assert set(before.values()) == {1}
+
+
+def test_folders_that_the_spec_of_a_cluster_of_this_machine_names(
+    home: Path, tmp_path: Path
+) -> None:
+    write_files(tmp_path / "src", {"mod_plugged.py": "VALUE = 7\n"})
+
+    @task
+    def plugged(name):
+        import importlib
+
+        return importlib.import_module(name).VALUE
+
+    spec = ClusterSpec("local", workers=1, code=[str(tmp_path / "src")])
+    with DaskTaskRunner(cluster=spec) as runner:
+
+        @flow(task_runner=runner)
+        def whole():
+            return plugged.map(["mod_plugged"]).result()
+
+        assert whole() == [7]
 
 
 def test_a_folder_that_was_not_on_the_path_when_the_workers_came(
