@@ -62,19 +62,31 @@ class OwnModules:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._names: list[str] = []
         self._looked_at: dict[str, tuple[Any, OwnModule | None]] = {}
+        self._own: dict[str, OwnModule] = {}
 
     def now(self) -> dict[str, OwnModule]:
         """Those that are loaded at present, by name."""
-        found = {}
         with self._lock:
-            for name, module in list(sys.modules.items()):
-                spec = getattr(module, "__spec__", None)
-                known = self._looked_at.get(name)
-                if known is None or known[0] is not spec:
-                    known = self._looked_at[name] = spec, _look_at(name, module, spec)
-                if known[1] is not None:
-                    found[name] = known[1]
+            names = list(sys.modules)
+            is_as_before = names == self._names and all(
+                getattr(sys.modules.get(name), "__spec__", None) is own.spec
+                for name, own in self._own.items()
+            )
+            if not is_as_before:
+                self._names, self._own = names, self._look()
+            return self._own
+
+    def _look(self) -> dict[str, OwnModule]:
+        found = {}
+        for name, module in list(sys.modules.items()):
+            spec = getattr(module, "__spec__", None)
+            known = self._looked_at.get(name)
+            if known is None or known[0] is not spec:
+                known = self._looked_at[name] = spec, _look_at(name, module, spec)
+            if known[1] is not None:
+                found[name] = known[1]
         return found
 
 

@@ -65,8 +65,16 @@ class CodeShipping:
         self._held: dict[bytes, tuple[FromConstant, Any]] = {}
 
     def is_needless(self, batch: Batch) -> bool:
-        """Whether workers have what a batch needs, as far as can be said without a look."""
+        """Whether workers have what a batch needs; never waits, and no, if that would be needed."""
         begun = self._runs.get(batch.run.run_id)
+        if begun is None and self._workers is not None and self._lock.acquire(blocking=False):
+            try:
+                own = own_modules.now()
+                if self._workers.have(own):
+                    begun = _Begun(None, len(sys.modules), frozenset(own))
+                    self._note(batch.run.run_id, begun)
+            finally:
+                self._lock.release()
         return begun is not None and begun.version is None and begun.loaded == len(sys.modules)
 
     def reference(self, batch: Batch) -> CodeReference | None:
@@ -95,10 +103,14 @@ class CodeShipping:
     def _version_of(self, run_id: str) -> CodeVersion | None:
         begun, loaded = self._runs.get(run_id), len(sys.modules)
         if begun is None or begun.loaded != loaded:
-            begun = self._runs[run_id] = self._look(begun, loaded)
-            while len(self._runs) > _MOST_RUNS:
-                del self._runs[next(iter(self._runs))]
+            begun = self._look(begun, loaded)
+            self._note(run_id, begun)
         return begun.version
+
+    def _note(self, run_id: str, begun: _Begun) -> None:
+        self._runs[run_id] = begun
+        while len(self._runs) > _MOST_RUNS:
+            del self._runs[next(iter(self._runs))]
 
     def _look(self, begun: _Begun | None, loaded: int) -> _Begun:
         own = own_modules.now()
