@@ -114,9 +114,7 @@ def _range_text(first: int, step: int, count: int) -> str:
 def _values_text(values: Any, encoder: Encoder) -> str:
     """The type and the values of a series, an index or an array."""
     dtype, array = values.dtype, getattr(values, "array", values)
-    if isinstance(array, pandas.arrays.NumpyExtensionArray):
-        return content_text(array.to_numpy(), encoder)
-    if isinstance(dtype, numpy.dtype):  # dates and durations
+    if isinstance(dtype, numpy.dtype) or type(array) is pandas.arrays.NumpyExtensionArray:
         return content_text(values.to_numpy(), encoder)
     if isinstance(dtype, pandas.CategoricalDtype):
         labels = _labels_text(dtype.categories, encoder)

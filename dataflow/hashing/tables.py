@@ -130,10 +130,7 @@ def _column_text(column: Any) -> str:
         count = -(-len(column) // rows)
         digest = blocks_digest(count, lambda at: _block(column.slice(at * rows, rows)))
         return f"{len(column)}:{digest}"
-    present = []
-    if column.null_count:
-        present = [column.is_valid()]
-        column = column.drop_null()
+    present = [column.is_valid()] if column.null_count else []
     parts = _parts_of_structs(column) if types.is_struct(kind) else _parts_of_lists(column)
     return _parts_text(len(column), [*present, *parts])
 
@@ -182,9 +179,21 @@ def _is_simple(kind: Any) -> bool:
 def _parts_of_structs(column: Any) -> list[Any]:
     kinds = [column.type.field(at).type for at in range(column.type.num_fields)]
     return [
-        pyarrow.chunked_array([chunk.field(at) for chunk in column.chunks], kind)
+        pyarrow.chunked_array([_of_structs(chunk, at) for chunk in column.chunks], kind)
         for at, kind in enumerate(kinds)
     ]
+
+
+def _of_structs(structs: Any, at: int) -> Any:
+    """The values of a field, where the structure is not null."""
+    values = structs.field(at)  # flatten() ends the process if it is a union
+    if not structs.null_count:
+        return values
+    try:
+        return values.filter(structs.is_valid())
+    except pyarrow.ArrowNotImplementedError:  # of views and runs; slower, but any type is flattened
+        mask = structs.is_null()
+        return pyarrow.FixedSizeListArray.from_arrays(values, 1, mask=mask).flatten()
 
 
 def _parts_of_lists(column: Any) -> list[Any]:
@@ -208,20 +217,27 @@ def _parts_of_ordered(column: Any) -> list[Any]:
 
 def _parts_of_union(column: Any) -> list[Any]:
     """Which field each value is of, and the values of each field: the rest of it is garbage."""
-    kind = column.type
-    codes = pyarrow.chunked_array([chunk.type_codes for chunk in column.chunks], pyarrow.int8())
-    parts = [codes]
+    kind, parts = column.type, []
+    codes = [_buffer_of_union(chunk, 1, pyarrow.int8()) for chunk in column.chunks]
     for at, code in enumerate(kind.type_codes):
-        chosen = [_of_field(chunk, at, code) for chunk in column.chunks]
+        chosen = [
+            _of_field(chunk, at, compute.equal(mine, code))
+            for chunk, mine in zip(column.chunks, codes, strict=True)
+        ]
         parts.append(pyarrow.chunked_array(chosen, kind.field(at).type))
-    return parts
+    return [pyarrow.chunked_array(codes, pyarrow.int8()), *parts]
 
 
-def _of_field(union: Any, at: int, code: int) -> Any:
-    chosen = compute.equal(union.type_codes, code)
+def _of_field(union: Any, at: int, chosen: Any) -> Any:
     if union.type.mode == "sparse":
         return union.field(at).filter(chosen)
-    return union.field(at).take(union.offsets.filter(chosen))
+    return union.field(at).take(_buffer_of_union(union, 2, pyarrow.int32()).filter(chosen))
+
+
+def _buffer_of_union(union: Any, at: int, kind: Any) -> Any:
+    """Its ``type_codes`` and ``offsets`` are those from before it was sliced."""
+    buffers = [None, union.buffers()[at]]
+    return pyarrow.Array.from_buffers(kind, len(union), buffers, offset=union.offset)
 
 
 # --- blocks of rows -------------------------------------------------------------------------------
@@ -263,6 +279,8 @@ def _values(column: Any) -> list[Any]:
     if types.is_floating(kind):
         chunks = [_with_one_nan(chunk) for chunk in chunks]
     width = kind.bit_width // 8
+    if not width:
+        return []
     return [_part(chunk.buffers()[1], chunk.offset, len(chunk), width) for chunk in chunks]
 
 
@@ -272,9 +290,9 @@ def _part(buffer: Any, offset: int, length: int, width: int) -> memoryview:
 
 def _bits(column: Any) -> bytearray:
     """Bits from the first one on; those after the last one are zero."""
-    joined = pyarrow.concat_arrays(column.chunks)
-    if not len(joined):
+    if not len(column):
         return bytearray()
+    joined = pyarrow.concat_arrays(column.chunks)
     count = -(-len(joined) // 8)
     bits = bytearray(memoryview(joined.buffers()[1])[:count])
     bits[-1] &= 0xFF >> (count * 8 - len(joined))
