@@ -105,9 +105,10 @@ def objects_text(values: list[Any], encoder: Encoder) -> str:
 
 
 def _texts_text(values: list[str]) -> str:
-    """Many texts: their lengths, and all of them in one."""
-    from array import array
-
-    lengths = array("q", map(len, values)).tobytes()
-    joined = "".join(values).encode("utf-8", "surrogatepass")
-    return f"texts:{buffer_digest(lengths)}:{buffer_digest(joined)}"
+    """Many texts in one, and the length of each where a separator could be part of them."""
+    joined = "\0".join(values)
+    lengths = ""
+    if joined.count("\0") != len(values) - 1:
+        lengths = buffer_digest(numpy.fromiter(map(len, values), "<i8", len(values)))
+    content = buffer_digest(joined.encode("utf-8", "surrogatepass"))
+    return f"texts:{len(values)}:{lengths}:{content}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b, sha256
 from typing import Any
 
-BLOCK_BYTES = 4_000_000
+BLOCK_BYTES = 1_000_000
 _SMALL_BYTES = 2_000
 _MOST_THREADS = 4
 

@@ -136,7 +136,8 @@ def _extension_text(array: Any, dtype: Any, encoder: Encoder) -> str:
     mask = content_text(missing, encoder) if missing.any() else ""
     if hasattr(dtype, "numpy_dtype"):
         return f"{mask}:{content_text(array.to_numpy(dtype.numpy_dtype, na_value=0), encoder)}"
-    return f"{mask}:{objects_text(array[~missing].tolist(), encoder)}"
+    present = numpy.asarray(array, object)[~missing]
+    return f"{mask}:{objects_text(present.tolist(), encoder)}"
 
 
 def _arrow_text(array: Any, dtype: Any) -> str:

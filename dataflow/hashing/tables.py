@@ -36,6 +36,15 @@ def table_text(table: Any, _encoder: Encoder) -> str:
     return f"{name}:{type_text(table.type)}:{column_text(table)}"
 
 
+def polars_text(value: Any, encoder: Encoder) -> str:
+    """A DataFrame or a Series of polars, which lends its columns to Arrow."""
+    frame = value.to_frame() if hasattr(value, "to_frame") else value
+    for name, kind in frame.schema.items():
+        if kind.is_object():  # all that Arrow gets of them is where they are
+            raise Unhashable(value, f"has objects of Python in column {name!r}")
+    return f"polars.{type(value).__qualname__}:{table_text(pyarrow.table(frame), encoder)}"
+
+
 def description_text(description: Any, _encoder: Encoder) -> str:
     """A schema, a field or a type."""
     if isinstance(description, pyarrow.Schema):
@@ -148,16 +157,29 @@ def _as_stored(column: Any) -> Any:
     if types.is_run_end_encoded(kind):
         decoded = [compute.run_end_decode(chunk) for chunk in column.chunks]
         return _as_stored(pyarrow.chunked_array(decoded, kind.value_type))
+    if types.is_dictionary(kind) and _is_view(kind.value_type) and column.num_chunks:
+        return _as_stored(
+            pyarrow.chunked_array([_dictionary_without_views(each) for each in column.chunks])
+        )
     if types.is_dictionary(kind) and not (kind.ordered or _is_simple(kind.value_type)):
         decoded = [chunk.dictionary_decode() for chunk in column.chunks]
         return _as_stored(pyarrow.chunked_array(decoded, kind.value_type))
     if types.is_map(kind):
         return column.cast(pyarrow.list_(kind.field(0)))
-    if types.is_string_view(kind):
-        return column.cast(pyarrow.large_string())
-    if types.is_binary_view(kind):
-        return column.cast(pyarrow.large_binary())
-    return column
+    return column.cast(_without_views(kind)) if _is_view(kind) else column
+
+
+def _is_view(kind: Any) -> bool:
+    return bool(types.is_string_view(kind) or types.is_binary_view(kind))
+
+
+def _without_views(kind: Any) -> Any:
+    return pyarrow.large_string() if types.is_string_view(kind) else pyarrow.large_binary()
+
+
+def _dictionary_without_views(array: Any) -> Any:
+    values = array.dictionary.cast(_without_views(array.type.value_type))
+    return pyarrow.DictionaryArray.from_arrays(array.indices, values, ordered=array.type.ordered)
 
 
 def _is_simple(kind: Any) -> bool:

@@ -206,6 +206,8 @@ _BY_LIBRARY: dict[tuple[str, str], str] = {
     ("pandas", "Series"): "frames.series_text",
     ("pandas", "Index"): "frames.index_text",
     ("pandas", "ExtensionArray"): "frames.array_text",
+    ("polars", "DataFrame"): "tables.polars_text",
+    ("polars", "Series"): "tables.polars_text",
     ("pyarrow", "Table"): "tables.table_text",
     ("pyarrow", "RecordBatch"): "tables.table_text",
     ("pyarrow", "ChunkedArray"): "tables.table_text",
@@ -237,9 +239,7 @@ _BY_BASE: tuple[tuple[type, Encode], ...] = (
 def _choose(kind: type) -> Encode:
     for base in kind.__mro__:
         found = _BY_LIBRARY.get((base.__module__.partition(".")[0], base.__name__))
-        if found is not None:
-            module, _, name = found.partition(".")
-            encode: Encode = getattr(import_module(f"dataflow.hashing.{module}"), name)
+        if found is not None and (encode := _loaded(found)) is not None:
             return encode
     for ours, encode in _BY_BASE:
         if issubclass(kind, ours):
@@ -253,6 +253,15 @@ def _choose(kind: type) -> Encode:
     if hasattr(kind, "state_to_send"):  # a task or a flow
         return _declared
     return _object_or_container(kind)
+
+
+def _loaded(name: str) -> Encode | None:
+    module, _, function = name.partition(".")
+    try:
+        encode: Encode = getattr(import_module(f"dataflow.hashing.{module}"), function)
+    except ImportError:  # polars may be there without pyarrow: it is hashed as it is pickled
+        return None
+    return encode
 
 
 def _object_or_container(kind: type) -> Encode:

@@ -185,7 +185,20 @@ def samples():
         numpy.array(["a", None], dtype=object),
         pandas.DataFrame({"x": [1, 2], "y": ["a", None], "z": pandas.Categorical(["u", "v"])}),
         pandas.Series([1.5], index=["i"], name="s"),
+        pandas.DataFrame(
+            {
+                "i": pandas.array([1, None], dtype="Int64"),
+                "t": pandas.to_datetime(["2013-01-01", None]).tz_localize("Europe/Paris"),
+                "p": pandas.period_range("2013-01", periods=2, freq="M"),
+                "o": pandas.Series([{"b", "a"}, None], dtype=object),
+                "a": pandas.array(["a", None], dtype=pandas.ArrowDtype(pyarrow.string())),
+            }
+        ),
+        numpy.ma.masked_array([1, 2], [False, True]),
+        numpy.float64(1.5),
         pyarrow.table({"x": [1, None]}),
+        pyarrow.table({"d": pyarrow.array(["b", "a", None]).dictionary_encode()}),
+        pyarrow.array([{"a": [1], "b": "x"}, None]),
         random.Random(5),
         os,
     ]
