@@ -166,19 +166,24 @@ def _as_stored(column: Any) -> Any:
         return _as_stored(pyarrow.chunked_array(decoded, kind.value_type))
     if types.is_map(kind):
         return column.cast(pyarrow.list_(kind.field(0)))
-    return column.cast(_without_views(kind)) if _is_view(kind) else column
+    return _without_views(column) if _is_view(kind) else column
 
 
 def _is_view(kind: Any) -> bool:
     return bool(types.is_string_view(kind) or types.is_binary_view(kind))
 
 
-def _without_views(kind: Any) -> Any:
-    return pyarrow.large_string() if types.is_string_view(kind) else pyarrow.large_binary()
+def _without_views(column: Any) -> Any:
+    plain = pyarrow.large_string() if types.is_string_view(column.type) else pyarrow.large_binary()
+    try:
+        return column.cast(plain)
+    except pyarrow.ArrowNotImplementedError:  # by the first versions that had them
+        made = pyarrow.array(column.to_pylist(), plain)
+        return pyarrow.chunked_array([made]) if isinstance(column, pyarrow.ChunkedArray) else made
 
 
 def _dictionary_without_views(array: Any) -> Any:
-    values = array.dictionary.cast(_without_views(array.type.value_type))
+    values = _without_views(array.dictionary)
     return pyarrow.DictionaryArray.from_arrays(array.indices, values, ordered=array.type.ordered)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from typing import Any
 
 import numpy
 import pytest
@@ -62,7 +63,9 @@ def test_other_values_have_other_texts(array, data):
 
 def test_types_and_shapes_count():
     array = numpy.arange(6)
-    others = [array.astype(kind) for kind in ("u8", "i4", "f8", "c16", "M8[s]", "M8[ms]", "m8[s]")]
+    others: list[Any] = [
+        array.astype(kind) for kind in ("u8", "i4", "f8", "c16", "M8[s]", "M8[ms]", "m8[s]")
+    ]
     others += [array.reshape(2, 3), array.reshape(6, 1), array[:5], array[:0], array[:0, None]]
     others += [array.astype("M8[s]").astype(object), array.astype(object), array.astype("U2")]
     others += [array.astype(numpy.dtypes.StringDType()), array[0], array[:1].reshape(())]
