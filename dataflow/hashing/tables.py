@@ -118,6 +118,7 @@ def column_text(column: Any) -> str:
         Unhashable: Arrow cannot take apart what is in it.
     """
     try:
+        column.validate()  # what is not valid might end the process
         return _column_text(column)
     except pyarrow.ArrowException as error:
         raise Unhashable(column, f"of type {column.type} cannot be hashed ({error})") from None
@@ -224,10 +225,17 @@ def _of_structs(structs: Any, at: int) -> Any:
 
 
 def _parts_of_lists(column: Any) -> list[Any]:
-    items = [chunk.flatten() for chunk in column.chunks]
-    parts = [pyarrow.chunked_array(items, column.type.value_type)]
+    """How many items each has, and the items.
+
+    Of items that are null by their type there is nothing to tell, and of none at all: there, Arrow
+    may believe that they begin behind the last one, and ends the process.
+    """
+    kind, parts = column.type.value_type, []
     if not types.is_fixed_size_list(column.type):
         parts.append(compute.list_value_length(column))
+    if not types.is_null(kind):
+        items = [chunk.flatten() for chunk in column.chunks if len(chunk)]
+        parts.append(pyarrow.chunked_array(items, kind))
     return parts
 
 
