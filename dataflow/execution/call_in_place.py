@@ -297,7 +297,7 @@ class Call:
             self.batch.attempts[0] = attempt + 1
             return report.delays[0]
         transaction = current_transaction.get()
-        if transaction is not None and code in GOOD_CODES:
+        if transaction is not None and code in GOOD_CODES and code != StateCode.CACHED:
             transaction.add(self.node, attempt)
         self._end(records, code, None, is_own=found is not None and bool(found.is_own[0]))
         return None

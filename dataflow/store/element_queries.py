@@ -5,7 +5,7 @@ Columns of a batch are read only where the counts beside them do not say enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -61,22 +61,23 @@ def count_elements(view: Transaction, key: int) -> dict[int, Mapping[StateCode, 
     return counts
 
 
-def failing_elements(
-    view: Transaction, key: int, node: int | None = None
+def elements_in(
+    view: Transaction, key: int, codes: Collection[int], node: int | None = None
 ) -> Iterator[tuple[int, int]]:
-    """Node and index of each element that ended in failure, in no special order."""
+    """Node and index of each element that is in one of some states, in no special order."""
+    wanted = frozenset(codes)
     calls = _single_calls(view, key)
     in_groups = set()
     for number, group in _groups(view, key, node):
         mixed = number in calls.codes and group[0].start == 0
         if mixed:
             in_groups.add(number)
-        elif len(group) == 1 and FAILING.isdisjoint(unpack_counts(group[0].counts)):
+        elif len(group) == 1 and wanted.isdisjoint(unpack_counts(group[0].counts)):
             continue
         first, states = _settled(view, group, calls.piece(number) if mixed else None)
-        yield from ((number, first + at) for at, code in enumerate(states) if code in FAILING)
+        yield from ((number, first + at) for at, code in enumerate(states) if code in wanted)
     for number, code in calls.codes.items():
-        if code in FAILING and number not in in_groups and node in (None, number):
+        if code in wanted and number not in in_groups and node in (None, number):
             yield number, 0
 
 

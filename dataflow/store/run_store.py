@@ -125,6 +125,9 @@ class RunStore(ArtifactStore, VariableStore, Protocol):
         An element that failed first and then succeeded is none of them.
         """
 
+    def elements_in(self, run_id: str, codes: Collection[int]) -> list[tuple[int, int]]:
+        """Node and index of each element that is in one of some states, in no special order."""
+
     def logs(
         self,
         run_id: str,

@@ -93,6 +93,9 @@ def check(store: RunStore, run_id: str, expected: dict[tuple[int, int], int]) ->
         assert dict(each.codes) == by_node.get(each.node, {})
     for (node, index), code in expected.items():
         assert store.element(run_id, node, index).state.code == code
+    for code in StateCode:
+        among = sorted(place for place, found in expected.items() if found == code)
+        assert sorted(store.elements_in(run_id, (code,))) == among
     failing = sorted(place for place, code in expected.items() if code in FAILING)
     assert [(failure.node, failure.index) for failure in store.failures(run_id)] == failing
 

@@ -151,6 +151,10 @@ ON CONFLICT (key) DO UPDATE SET
     run = excluded.run, result = excluded.result, number = excluded.number,
     expires_ns = excluded.expires_ns;
 
+-- name: drop_cache_key
+-- A key leads to a result of a run no more.
+DELETE FROM cache_keys WHERE key = ? AND run = ?;
+
 -- name: drop_cache_keys
 -- No key leads to the results of some runs any more; which, is put in.
 DELETE FROM cache_keys /*conditions*/;
