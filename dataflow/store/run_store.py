@@ -53,9 +53,9 @@ class RunStore(ArtifactStore, VariableStore, Protocol):
     def write(self, records: Sequence[Record]) -> None:
         """Store records, all of them or none; when this returns, whoever asks sees them.
 
-        A node that is sent again replaces the earlier one; of two attempts with the same number at
-        the same element the later one counts. States of elements come from batch records alone;
-        attempt records add messages, exceptions and earlier attempts to them.
+        A node that is sent again replaces the earlier one; of what batch records say of the same
+        element, the last counts. States of elements come from batch records alone; attempt records
+        add messages, exceptions and earlier attempts to them.
 
         Raises:
             InvalidTransition: a run cannot enter a state from the one that it is in (another

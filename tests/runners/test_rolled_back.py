@@ -37,7 +37,9 @@ class Flaw(Exception):
 @task
 def put(x, place):
     note(place, f"put {x}")
-    get_transaction().set("x", x)
+    part = get_transaction()
+    assert part is not None
+    part.set("x", x)
     return x
 
 
