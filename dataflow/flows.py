@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from dataflow.errors import ParameterBindError, ParameterTypeError, ResumeError, TransferError
+from dataflow.errors import TransferError
 from dataflow.model.declared import Declared, known_flows
 from dataflow.model.functions import name_of_function
 from dataflow.model.options import FlowOptions, Hook
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from dataflow.graph.flow_graph import FlowGraph
     from dataflow.graph.mermaid import Drawing
     from dataflow.planner.plan import Plan
-    from dataflow.store.summaries import RunSummary
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -111,16 +110,18 @@ class Flow(Declared, Generic[P, R]):
 
         Raises:
             RunNotFound: no run goes by that, or several do.
-            ResumeError: it is another flow's, has completed, or still runs; the flow does not take
-                its parameters any more; or it asks for something, and nothing was put in.
+            ResumeError: it is another flow's, has completed, or still runs; its parameters were not
+                kept, or the flow does not take them any more; or it asks for something, and nothing
+                was put in.
             Exception: as for a call.
         """
         from dataflow.execution.flow_run import failure_of, run_flow
         from dataflow.execution.resuming import find_run_to_resume
         from dataflow.execution.run_input import as_json
+        from dataflow.execution.run_parameters import given_again
 
         going_on = find_run_to_resume(self, run, reuse_changed, as_json(run_input))
-        args, kwargs = self._arguments_of(going_on.summary)
+        args, kwargs = given_again(self, going_on.summary)
         if self.kind.startswith("async"):
             from dataflow.execution.async_flow_run import run_flow_async
 
@@ -129,30 +130,6 @@ class Flow(Declared, Generic[P, R]):
         if return_state or state.is_completed():
             return state if return_state else state.data
         raise failure_of(state)
-
-    def _arguments_of(self, run: RunSummary) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of a run that goes on.
-
-        Raises:
-            ResumeError: the flow, as it is now, does not take them.
-        """
-        from dataflow.execution.resuming import parameters_of
-        from dataflow.model.parameters import short_text
-
-        parameters = parameters_of(self, run)
-        args, kwargs = self.call_arguments(parameters)
-        known = self.signature.parameters
-        kwargs |= {name: value for name, value in parameters.items() if name not in known}
-        try:
-            self.validated_parameters(args, kwargs)
-        except (ParameterBindError, ParameterTypeError) as error:
-            raise ResumeError(
-                f"Run {run.name!r} cannot go on with its parameters, {short_text(parameters)}, as "
-                f"the flow is now. {error.message}",
-                hint="Have the flow take them as before, or call it to begin another run.",
-                run_id=run.run_id,
-            ) from error
-        return args, kwargs
 
     def submit(self, *args: Any, **kwargs: Any) -> TaskFuture[Any]:
         """Have the runner run this flow as a subflow on a worker; returns a future at once."""

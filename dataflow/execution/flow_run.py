@@ -40,10 +40,10 @@ from dataflow.execution.results import wait_for_all
 from dataflow.execution.resuming import (
     Resumption,
     earlier_subflow,
-    keep_parameters,
     suspensions_of,
     taken_up,
 )
+from dataflow.execution.run_parameters import keep_parameters
 from dataflow.execution.run_results import RunResults
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.scope import (
@@ -452,7 +452,7 @@ def _parent() -> RunScope | None:
 def _as_json(parameters: dict[str, Any]) -> str:
     if not parameters:
         return "{}"
-    from dataflow.model.parameters import parameters_to_json
+    from dataflow.model.parameter_text import parameters_to_json
 
     return parameters_to_json(parameters)
 
