@@ -45,7 +45,7 @@ class Settings:
     """How long a Dask scheduler may take to answer."""
     results_persist_by_default: bool = False
     """Whether tasks and flows that say nothing of it persist their results."""
-    results_storage: str = ""
+    results_storage: str = field(default="", repr=False)  # as the store's URL
     """Where results are kept: a folder or URL; empty means ``<home>/results``."""
     results_serializer: str = "pickle"
     """How they are serialized where nothing else is said."""

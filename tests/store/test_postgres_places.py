@@ -193,6 +193,7 @@ def test_a_flow_does_not_begin_without_its_store(tmp_path):
     assert done.returncode == 1
     assert "it began" not in done.stdout
     assert "cannot be reached" in done.stderr
+    assert "dataflow/store" not in done.stderr  # it is no mistake of ours
     assert SECRET not in done.stderr and PASSWORD not in done.stderr
 
 
