@@ -86,13 +86,13 @@ def check_options(decorator: str, options: Mapping[str, Any], known: type[Any]) 
                 f"@{decorator} has no option {name!r}.",
                 hint=f"See help(dataflow.{decorator}) for the options there are.",
             )
-    name, tags = options.get("name"), options.get("tags")
-    if not isinstance(name, str | None):
-        raise DefinitionError(f"The name of a {decorator} must be text, not {name!r:.60}.")
+    called, tags = options.get("name"), options.get("tags")
+    if not isinstance(called, str | None):
+        raise DefinitionError(f"The name of a {decorator} must be text, not {called!r:.60}.")
     if isinstance(tags, str):
         raise DefinitionError(f"tags must be a list of strings, not the string {tags!r}.")
     size = options.get("batch_size")
-    if size is not None and not (isinstance(size, Integral) and size > 0):
+    if size is not None and not (isinstance(size, Integral) and int(size) > 0):
         raise DefinitionError(f"batch_size must be a whole number, more than 0, not {size!r:.60}.")
 
 
@@ -102,10 +102,10 @@ def timeout_in(options: Mapping[str, Any]) -> float | None:
     Raises:
         DefinitionError: it is none.
     """
-    seconds = options.get("timeout_seconds")
+    seconds: Any = options.get("timeout_seconds")
     if seconds is None:
         return None
-    if not (isinstance(seconds, Real) and 0 < seconds <= _MOST_SECONDS):
+    if not (isinstance(seconds, Real) and 0 < float(seconds) <= _MOST_SECONDS):
         raise DefinitionError(
             f"timeout_seconds must be a number, more than 0, not {seconds!r:.60}.",
             hint="Without timeout_seconds there is no limit.",
@@ -120,7 +120,7 @@ def tags_in(options: Mapping[str, Any]) -> tuple[str, ...]:
         DefinitionError: they are no strings.
     """
     given = options.get("tags") or ()
-    tags = list(given) if isinstance(given, Iterable) else [None]
+    tags: list[Any] = list(given) if isinstance(given, Iterable) else [None]
     if not all(isinstance(tag, str) for tag in tags):
         raise DefinitionError(f"tags must be a list of strings, not {given!r:.60}.")
     return tuple(sorted(set(tags)))

@@ -207,7 +207,7 @@ class Connections:
             if not is_current(connection, self.place):
                 migrate(connection, self.place)
             connection.execute(_END_WHEN_STUCK)
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: no connection stays open
             connection.close()
             raise
         self._writer = connection
@@ -217,7 +217,7 @@ class Connections:
         connection = psycopg.connect(**self.place.options, autocommit=True)
         try:
             connection.execute(_USE_SCHEMA, (self.place.schema,))
-        except BaseException:
+        except BaseException:  # as above
             connection.close()
             raise
         return connection

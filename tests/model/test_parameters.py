@@ -769,7 +769,11 @@ def test_docstrings(text):
 @QUICK
 @given(st.lists(st.sampled_from([*NUMPY.splitlines(), *SPHINX.splitlines(), *GOOGLE.splitlines()])))
 def test_any_docstring_can_be_read(lines):
-    docstring_parameters("\n".join(lines))
+    docstring = "\n".join(lines)
+    found = docstring_parameters(docstring)
+    assert all(name and name in docstring for name in found)
+    words = set(docstring.replace(":", " : ").split())
+    assert all(set(text.replace(":", " : ").split()) <= words for text in found.values())
 
 
 # --- text ----------------------------------------------------------------------------------------
