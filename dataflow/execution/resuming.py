@@ -150,6 +150,12 @@ def _refuse_unless_stopped(summary: RunSummary, driver: ProcessId | None) -> Non
     )
 
 
+def _is_undone(store: RunStore, earlier: EarlierRun) -> bool:
+    """Whether any task run of a run, or of one below it, was rolled back."""
+    below = earlier.children.values()
+    return earlier.is_undone or any(_is_undone(store, EarlierRun(store, each)) for each in below)
+
+
 def earlier_subflow(
     store: RunStore, run_id: str, digest: bytes, source: bytes, reuse_changed: bool
 ) -> tuple[Resumption, State[Any] | None]:
@@ -160,7 +166,7 @@ def earlier_subflow(
     """
     summary = store.run(run_id)
     going_on = Resumption(store, summary, EarlierRun(store, run_id, reuse_changed))
-    if not summary.state.is_completed():
+    if not summary.state.is_completed() or _is_undone(store, going_on.earlier):
         return going_on, None
     for row in store.results(run_id):
         is_same = row.source == source or reuse_changed

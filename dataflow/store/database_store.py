@@ -136,6 +136,14 @@ class DatabaseStore:
 
         return self._database.read(lambda view: node_queries.failures(view, run_id, node, limit))
 
+    def elements_in(self, run_id: str, codes: Collection[int]) -> list[tuple[int, int]]:
+        """See :meth:`RunStore.elements_in`."""
+        from dataflow.store import node_queries
+
+        return self._database.read(
+            lambda view: node_queries.elements_in_states(view, run_id, codes)
+        )
+
     def logs(
         self,
         run_id: str,

@@ -349,6 +349,31 @@ def test_what_failed_unseen_in_an_earlier_attempt_is_forgotten(runner, place):
     assert only_run(unseen).state.is_completed()
 
 
+@task(retries=2)
+def hesitant(x, place):
+    note(place, f"hesitant {x}")
+    if done(place)[f"hesitant {x}"] <= 3 * (x > 0):
+        raise Flaw
+    return x
+
+
+def test_what_needs_fewer_attempts_than_before_has_completed(runner, place):
+    @flow(persist_result=True)
+    def hesitates():
+        wait(found := [*hesitant.map(range(3), unmapped(place)), hesitant.submit(3, place)])
+        return [future.result() for future in found]
+
+    with pytest.raises(Flaw):
+        hesitates()
+    assert only_run(hesitates).nodes()[0].counts == {"Completed": 1, "Failed": 2}
+    assert hesitates.resume(only_run(hesitates).id) == [0, 1, 2, 3]
+    run = only_run(hesitates)
+    assert [node.counts for node in run.nodes()] == [{"Completed": 3}, {"Completed": 1}]
+    assert run.failures() == []
+    for element in (run.element("hesitant-0", 2), run.element("hesitant-1")):
+        assert [attempt.state.name for attempt in element.attempts] == ["Completed"]
+
+
 def test_a_resumed_run_may_be_tried_again_as_often_as_a_new_one(runner, place):
     attempts = []
 
