@@ -135,6 +135,14 @@ def budget_seconds(seconds: float | None, costs: RunnerCosts) -> float:
     return 1.5 * max(costs.target_seconds, seconds)
 
 
+def early_seconds(costs: RunnerCosts) -> float:
+    """How often a batch tells what has ended, while calls outside it wait for that.
+
+    A slot that has nothing to do meanwhile costs more than the tenth of a batch that this costs.
+    """
+    return WORTHWHILE_DISPATCHES * costs.dispatch_seconds
+
+
 def is_short(seconds: float | None, costs: RunnerCosts) -> bool:
     """Whether a worker should be given another batch before it is done with one of ``seconds``."""
     longest = min(costs.target_seconds, max(FEW_SECONDS, costs.least_seconds))
