@@ -40,7 +40,7 @@ def cached_results(
     view: Transaction, keys: Sequence[bytes], now_ns: int
 ) -> dict[bytes, ResultPlace]:
     """What cache keys lead to; those that lead nowhere are not in it."""
-    places: dict[bytes, tuple[int, int]] = {}
+    places: dict[bytes, tuple[tuple[int, int], int]] = {}
     for at in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[at : at + _KEYS_AT_ONCE]
         among = f"AND key IN ({','.join('?' * len(some))})"
