@@ -107,7 +107,8 @@ class DatabaseStore:
         """See :meth:`RunStore.run`."""
         from dataflow.store import run_queries
 
-        return self._database.read(lambda view: run_queries.find_run(view, wanted))
+        where = self._database.shown
+        return self._database.read(lambda view: run_queries.find_run(view, wanted, where))
 
     def run_states(self, run_id: str) -> list[State[Any]]:
         """See :meth:`RunStore.run_states`."""
