@@ -16,7 +16,7 @@ from itertools import groupby
 
 from benchmarks.simulation.batches import Seconds, Told, report_of, told_of
 from benchmarks.simulation.cluster import CLIENT_SENDS_SECONDS, Cluster, Job, Timeline
-from dataflow.execution.run_loop import RunLoop, run_loop
+from dataflow.execution.run_loop import HANDED_AT_ONCE, RunLoop, run_loop
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, BatchReport
 from dataflow.planner.batch_sizes import RunnerCosts
@@ -56,10 +56,12 @@ class SimulatedRunner:
         self._durations = durations
         self._handed: list[tuple[float, Batch]] = []
         self._inbox: list[bytes] = []
-        self._turn_began: float | None = None
+        self._reports: list[BatchReport] = []
+        self._turn_began = 0.0
         self._free_at = 0.0
-        self._is_due = False
-        self._has_work = threading.Event()
+        self._is_due = self._goes_on_handing = False
+        self._held, self._goes_on = threading.Event(), threading.Event()
+        self._is_over = False
         self._thread = threading.Thread(target=self._drive, name="simulation", daemon=True)
         self._loop: RunLoop | None = None
         self._listener: RunnerListener | None = None
@@ -71,15 +73,12 @@ class SimulatedRunner:
         if self._listener is None:
             self._listener, self._loop = listener, run_loop()
             self._thread.start()
+            self._loop.post(self._hold)
 
     def submit(self, batch: Batch) -> None:
         """Pickle a batch, and note when in the turn of the run loop that was."""
         pickle.dumps(batch.body, 5)
-        now = time.thread_time()
-        if self._turn_began is None:  # the first turn, which nothing here has set off
-            self._turn_began = now
-        self._handed.append((now - self._turn_began, batch))
-        self._has_work.set()
+        self._handed.append((time.thread_time() - self._turn_began, batch))
 
     def cancel(self, batch_ids: Iterable[int]) -> None:
         """Nobody cancels anything here."""
@@ -110,24 +109,26 @@ class SimulatedRunner:
         """Let everything happen, in a thread whose own time is not the client's."""
         assert self._listener is not None
         self._seen = _seconds_of_others()
-        self._has_work.wait()
+        self._held.wait()
         try:
             self._turn()
             self.timeline.run()
         except Exception as error:
             self._listener.broken(error)
+        finally:
+            self._is_over = True
+            self._goes_on.set()
 
     def _turn(self) -> None:
-        """Have the run loop do what it does with what has arrived; time passes afterwards."""
-        assert self._loop is not None
+        """Have the run loop take what has arrived, and a turn; time passes afterwards."""
         self._is_due = False
         taken, self._inbox = self._inbox[:_MOST_AT_ONCE], self._inbox[_MOST_AT_ONCE:]
         begun = time.thread_time()
-        reports = [pickle.loads(data) for data in taken]
+        self._reports = [pickle.loads(data) for data in taken]
         spent = time.thread_time() - begun  # by another thread of ours than the loop's in life
-        is_done = threading.Event()
-        self._loop.post(partial(self._take, reports, is_done))
-        is_done.wait()
+        self._held.clear()
+        self._goes_on.set()
+        self._held.wait()
         now = _seconds_of_others()
         spent, self._seen = spent + now - self._seen, now
         spent += len(taken) * BATCH_SECONDS + bool(taken) * MESSAGE_SECONDS
@@ -136,19 +137,26 @@ class SimulatedRunner:
         self._send()
         self._wake()
 
-    def _take(self, reports: list[BatchReport], is_done: threading.Event) -> None:
-        """In the thread of the run loop: take reports; its next turn is told when this one ends."""
+    def _hold(self) -> None:
+        """In the thread of the run loop: wait until it may take its next turn, with reports."""
         assert self._loop is not None
+        self._held.set()
+        self._goes_on.wait()
+        self._goes_on.clear()
+        if self._is_over:
+            return
         self._turn_began = time.thread_time()
         queue = self._loop.queue_of(self)
+        reports, self._reports = self._reports, []
         for report in reports:
             self._loop.take_report(queue, report)
-        self._loop.post(is_done.set)
+        self._loop.post(self._hold)
 
     def _send(self) -> None:
         """Batches leave as they were made, those of one interval of Dask's in one message."""
         handed, self._handed = self._handed, []
         self.batches += len(handed)
+        self._goes_on_handing = len(handed) == HANDED_AT_ONCE
         sent = [
             (self.timeline.now + seconds + number * BATCH_SECONDS, batch)
             for number, (seconds, batch) in enumerate(handed, start=1)
@@ -174,7 +182,7 @@ class SimulatedRunner:
         self._wake()
 
     def _wake(self) -> None:
-        if self._inbox and not self._is_due:
+        if (self._inbox or self._goes_on_handing) and not self._is_due:
             self._is_due = True
             self.timeline.at(max(self._free_at, self.timeline.now), self._turn)
 

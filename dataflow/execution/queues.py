@@ -89,6 +89,7 @@ class CallWork:
         self.is_concurrent = task.kind.startswith("async")
         self.nodes: deque[TaskNode] = deque()
         self.in_flight = 0
+        self.under_way = 0
 
     @property
     def ready(self) -> bool:
@@ -129,6 +130,7 @@ class MapWork:
         self.has_begun = False
         self.has_cancelled = False  # some elements will not run
         self.in_flight = 0
+        self.under_way = 0
         for stage in stages:
             stage.work = self
 
@@ -205,7 +207,7 @@ def _size(
     if work.is_concurrent:
         size = concurrent_batch_size(left, slots, free)
     else:
-        size = batch_size(left, slots, mean, costs, free)
+        size = batch_size(left, slots, mean, costs, free, work.under_way)
     size = min(size, max(int(BATCH_BYTES / max(nbytes, 1)), 1))
     return min(size, work.task.batch_size or size)
 
@@ -333,6 +335,7 @@ class RunnerQueue:
 
     def _take_off(self, flight: Flight) -> None:
         flight.work.in_flight += 1
+        flight.work.under_way += len(flight.elements) or len(flight.calls)
         flight.is_concurrent = flight.work.is_concurrent
         self.flights[flight.batch.id] = flight
         if flight.is_concurrent:
@@ -353,6 +356,7 @@ class RunnerQueue:
         flight = self.flights.pop(batch_id, None)
         if flight is not None:
             flight.work.in_flight -= 1
+            flight.work.under_way -= len(flight.elements) or len(flight.calls)
             if flight.is_concurrent:
                 self.calls_under_way -= flight.batch.body.calls - len(flight.ended)
             else:
@@ -435,7 +439,7 @@ class RunnerQueue:
             inputs=builder.inputs,
             attempts=attempts,
             seconds=seconds,
-            budget_seconds=budget_seconds(seconds, costs),
+            budget_seconds=budget_seconds(seconds, costs, self.busy / max(self.runner.slots, 1)),
             part_seconds=costs.part_seconds,
             short=is_short(seconds, costs),
             lengths=lengths,

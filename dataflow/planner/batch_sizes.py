@@ -83,7 +83,12 @@ def cluster_costs(dispatch_seconds: float, slots: int) -> RunnerCosts:
 
 
 def batch_size(
-    left: int, slots: int, mean_seconds: float | None, costs: RunnerCosts, free: int | None = None
+    left: int,
+    slots: int,
+    mean_seconds: float | None,
+    costs: RunnerCosts,
+    free: int | None = None,
+    under_way: int = 0,
 ) -> int:
     """How many of ``left`` elements the next batch takes: at least 1, at most ``left``.
 
@@ -93,18 +98,37 @@ def batch_size(
         mean_seconds: how long an element takes; None while none has been measured.
         costs: the runner's costs.
         free: slots that have nothing to do, at least 1; None: all of them.
+        under_way: elements that have been sent and not come back.
     """
     share = max(left // (2 * slots), 1)
     if mean_seconds is None:
         return min(share, PROBE_ELEMENTS)
     mean = max(mean_seconds, 1e-8)
-    worthwhile = max(WORTHWHILE_DISPATCHES * costs.dispatch_seconds, costs.least_seconds)
-    least = math.ceil(worthwhile / mean)
+    if costs.least_seconds:
+        return _size_for_many(left, slots, mean, costs, free or slots, under_way)
+    least = math.ceil(WORTHWHILE_DISPATCHES * costs.dispatch_seconds / mean)
     equal = -(-left // (free or slots))
     if equal <= _HARDLY_MORE * least:  # 8 and 8 of 16, and not 7, 7, 1, 1 or 8, 4, 2, 1, 1
         least = equal
     most = max(int(costs.target_seconds / mean), 1)
     return min(max(share, least), most, left)
+
+
+def _size_for_many(
+    left: int, slots: int, mean: float, costs: RunnerCosts, free: int, under_way: int
+) -> int:
+    """The same where one process hardly keeps up with the slots."""
+    worthwhile = max(WORTHWHILE_DISPATCHES * costs.dispatch_seconds, costs.least_seconds)
+    least = worthwhile / mean
+    if free == slots and under_way:  # all are busy: this one will wait
+        size = max(left / (2 * slots), least / 2)
+    else:
+        rest = (left + under_way / 2) / slots
+        if rest <= 1.5 * least:
+            size = rest
+        else:
+            size = max(min(rest / 2, costs.target_seconds / mean) * (1 - free / (2 * slots)), least)
+    return max(min(math.ceil(size), int(costs.target_seconds / mean), left), 1)
 
 
 def first_batch_size(mean_seconds: float | None) -> int:
@@ -123,7 +147,7 @@ def concurrent_batch_size(left: int, slots: int, free: int) -> int:
     return min(-(-left // slots), MAX_CONCURRENT_BATCH, free)
 
 
-def budget_seconds(seconds: float | None, costs: RunnerCosts) -> float:
+def budget_seconds(seconds: float | None, costs: RunnerCosts, busy: float = 1.0) -> float:
     """After how long a batch stops taking new elements.
 
     Args:
@@ -131,7 +155,7 @@ def budget_seconds(seconds: float | None, costs: RunnerCosts) -> float:
         costs: the runner's costs.
     """
     if seconds is None:
-        return max(PROBE_SECONDS, costs.least_seconds)
+        return max(PROBE_SECONDS, costs.least_seconds * busy)
     return 1.5 * max(costs.target_seconds, seconds)
 
 
