@@ -1,10 +1,11 @@
-"""What a worker would tell of a batch: when, of which calls, as the code in ``dataflow/worker`` does.
+"""What a worker would tell of a batch: when, and of which calls, by the rules of real ones.
 
 Nothing is carried out: how long each element takes is known beforehand.
 """
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from runners.dask_worker import PART_SECONDS
 
 MOST_IN_A_PART = 700
 """Calls that a part of a report may tell of: more are too large for one of Dask's events."""
-_STUCK_SECONDS = 0.1
+STUCK_SECONDS = 0.1
+"""A call that has taken so long may be waited for elsewhere (see ``dataflow.worker.outcomes``)."""
 _COMPLETED = bytes((StateCode.COMPLETED,))
 Seconds = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -63,20 +65,21 @@ def _place(batch: Batch) -> Any:
 
 def _parts(batch: Batch, ends: Seconds, calls: int) -> Iterator[Told]:
     every = max(PART_SECONDS, batch.part_seconds)
-    told, stops = 0, False
+    cut_from = _cut_from(batch, ends) if len(ends) < calls else math.inf
+    told, is_cut = 0, False
     for seconds in np.arange(every, ends[-1], every):
         ended = int(np.searchsorted(ends, seconds, "right"))
-        began = ends[ended - 1] if ended else 0.0
-        cuts = (
-            not stops
-            and seconds >= batch.budget_seconds
-            and seconds - began >= _STUCK_SECONDS
-            and ended + 1 < calls
-        )
         stop = ended if ended - told <= MOST_IN_A_PART else told
+        cuts = seconds >= cut_from and not is_cut
         if stop > told or cuts:
-            yield Told(float(seconds), told, stop, False, ended + 1 if cuts else None)
-        told, stops = stop, stops or cuts
+            yield Told(float(seconds), told, stop, False, len(ends) if cuts else None)
+        told, is_cut = stop, is_cut or cuts
+
+
+def _cut_from(batch: Batch, ends: Seconds) -> float:
+    """From when on it says, if it is asked, that it will stop behind its last call."""
+    began = float(ends[-2]) if len(ends) > 1 else 0.0
+    return max(batch.budget_seconds, began + STUCK_SECONDS)
 
 
 def report_of(batch: Batch, told: Told, durations: Seconds, begun: float) -> bytes:

@@ -73,6 +73,11 @@ class Flight:
         """How many calls it has."""
         return len(self.elements) * len(self.stages) if self.stages else len(self.calls)
 
+    @property
+    def taken(self) -> int:
+        """How many elements, or single calls, left the queue with it."""
+        return self.batch.body.calls // (len(self.stages) if self.stages else 1)
+
     def cut(self, reach: int) -> None:
         """The calls from a position on belong to it no more."""
         if self.stages:
@@ -88,8 +93,8 @@ class CallWork:
         self.task = task
         self.is_concurrent = task.kind.startswith("async")
         self.nodes: deque[TaskNode] = deque()
-        self.in_flight = 0
-        self.under_way = 0
+        self.in_flight = 0  # batches
+        self.under_way = 0  # elements in them
 
     @property
     def ready(self) -> bool:
@@ -129,8 +134,8 @@ class MapWork:
         self.ranges: deque[Range] = deque()
         self.has_begun = False
         self.has_cancelled = False  # some elements will not run
-        self.in_flight = 0
-        self.under_way = 0
+        self.in_flight = 0  # batches
+        self.under_way = 0  # elements in them
         for stage in stages:
             stage.work = self
 
@@ -335,7 +340,7 @@ class RunnerQueue:
 
     def _take_off(self, flight: Flight) -> None:
         flight.work.in_flight += 1
-        flight.work.under_way += len(flight.elements) or len(flight.calls)
+        flight.work.under_way += flight.taken
         flight.is_concurrent = flight.work.is_concurrent
         self.flights[flight.batch.id] = flight
         if flight.is_concurrent:
@@ -356,7 +361,7 @@ class RunnerQueue:
         flight = self.flights.pop(batch_id, None)
         if flight is not None:
             flight.work.in_flight -= 1
-            flight.work.under_way -= len(flight.elements) or len(flight.calls)
+            flight.work.under_way -= flight.taken
             if flight.is_concurrent:
                 self.calls_under_way -= flight.batch.body.calls - len(flight.ended)
             else:

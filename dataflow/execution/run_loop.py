@@ -267,17 +267,24 @@ class RunLoop:
             self._ask(outbox.lookups)
         for found in list(self.queues.values()):
             if found.waiting:
-                for handed, flight in enumerate(_timed(found.next_flights()), start=1):
-                    if has_hooks(flight):
-                        call_running_hooks(begun_when_handed_over(flight))
-                    _hand_over(flight, found.runner)
-                    if handed == HANDED_AT_ONCE:  # what reports say decides what the others take
-                        self.post(_nothing)
-                        break
+                self._hand_out(found)
                 if found.elastic is not None and not found.tells_remaining:
                     self._tell_remaining(found)
         if outbox.records or outbox.announcements:
             self.writer.write(outbox.records, outbox.announcements)
+
+    def _hand_out(self, found: RunnerQueue) -> None:
+        """Send out what can begin; not all that many slots can take before a report is looked at.
+
+        The first reports say how long elements take, and with that how large the others should be.
+        """
+        for handed, flight in enumerate(_timed(found.next_flights()), start=1):
+            if has_hooks(flight):
+                call_running_hooks(begun_when_handed_over(flight))
+            _hand_over(flight, found.runner)
+            if handed == HANDED_AT_ONCE:
+                self.post(_nothing)
+                return
 
     def _ask(self, lookups: list[Lookup]) -> None:
         """Have the thread of lookups find out what need not be computed."""

@@ -117,18 +117,24 @@ def batch_size(
 def _size_for_many(
     left: int, slots: int, mean: float, costs: RunnerCosts, free: int, under_way: int
 ) -> int:
-    """The same where one process hardly keeps up with the slots."""
-    worthwhile = max(WORTHWHILE_DISPATCHES * costs.dispatch_seconds, costs.least_seconds)
-    least = worthwhile / mean
-    if free == slots and under_way:  # all are busy: this one will wait
+    """The same where one process hardly keeps up: batches must not end all at the same time.
+
+    So the fewer slots are busy, the shorter a batch: those of slots that were free together end one
+    after the other, and so do all after them, as each takes half of what is left for its slot. What
+    is left for it is known from what is under way, of which half is done on average; where that is
+    little, it is one batch. Where all are busy, a batch waits, and had better not be tiny.
+    """
+    most = costs.target_seconds / mean
+    least = max(WORTHWHILE_DISPATCHES * costs.dispatch_seconds, costs.least_seconds) / mean
+    if free == slots and under_way:
         size = max(left / (2 * slots), least / 2)
     else:
-        rest = (left + under_way / 2) / slots
-        if rest <= 1.5 * least:
-            size = rest
-        else:
-            size = max(min(rest / 2, costs.target_seconds / mean) * (1 - free / (2 * slots)), least)
-    return max(min(math.ceil(size), int(costs.target_seconds / mean), left), 1)
+        size = (left + under_way / 2) / slots
+        if size > _HARDLY_MORE * least:
+            size = max(min(size / 2, most) * (1 - free / (2 * slots)), least)
+        size = min(size, left / free)
+    whole = math.ceil(size) if least >= 1 else int(size)  # up, where a batch costs more than one
+    return max(min(whole, int(most), left), 1)
 
 
 def first_batch_size(mean_seconds: float | None) -> int:
@@ -153,13 +159,18 @@ def budget_seconds(seconds: float | None, costs: RunnerCosts, busy: float = 1.0)
     Args:
         seconds: how long it should take; None: unknown.
         costs: the runner's costs.
+        busy: which part of the slots have something to do. First batches end one after the other.
     """
     if seconds is None:
-        return max(PROBE_SECONDS, costs.least_seconds * busy)
-    return 1.5 * max(costs.target_seconds, seconds)
+        return max(PROBE_SECONDS, busy * costs.least_seconds)
+    return 1.5 * max(_short_seconds(costs), seconds)
 
 
 def is_short(seconds: float | None, costs: RunnerCosts) -> bool:
     """Whether a worker should be given another batch before it is done with one of ``seconds``."""
-    longest = min(costs.target_seconds, max(FEW_SECONDS, costs.least_seconds))
-    return seconds is not None and seconds <= 1.5 * longest
+    return seconds is not None and seconds <= 1.5 * _short_seconds(costs)
+
+
+def _short_seconds(costs: RunnerCosts) -> float:
+    """How long a batch takes behind which another may wait."""
+    return min(costs.target_seconds, max(FEW_SECONDS, costs.least_seconds))
