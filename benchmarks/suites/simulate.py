@@ -96,8 +96,8 @@ NOTES: tuple[str, ...] = (
     "The client's processor time is that measured and that of Dask's costs. Its memory is all that "
     "was resident at the peak, the simulated cluster included; values are small integers, which "
     "stay there. Messages: those that the scheduler gets and sends, what goes together once.",
-    "Targets of the makespan are for 60 s of work a thread and more; nothing is asked of 100,000 "
-    "threads.",
+    "Nothing but its memory is asked of the client where a thread has less than 60 s of work, and "
+    "nothing at all on 100,000 threads.",
 )
 
 
