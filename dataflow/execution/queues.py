@@ -31,6 +31,7 @@ from dataflow.planner.batch_sizes import (
     batch_size,
     budget_seconds,
     concurrent_batch_size,
+    early_seconds,
     first_batch_size,
     is_short,
 )
@@ -394,6 +395,8 @@ class RunnerQueue:
         batch = self._batch(nodes[0], builder, body, attempts, lengths, seconds, costs, stay)
         leaving = (node for at, node in enumerate(nodes) if at not in body.last_uses)
         batch.value_bytes = self.book.total_bytes(node.task.name for node in leaving)
+        if stay and not batch.keeps and not work.is_concurrent:  # what is persisted is packed, once
+            batch.early_seconds = early_seconds(costs)
         return Flight(batch, work, calls=nodes)
 
     def _map_flight(self, work: MapWork) -> Flight | None:

@@ -166,6 +166,14 @@ def budget_seconds(seconds: float | None, costs: RunnerCosts, busy: float = 1.0)
     return 1.5 * max(_short_seconds(costs), seconds)
 
 
+def early_seconds(costs: RunnerCosts) -> float:
+    """How often a batch tells what has ended, while calls outside it wait for that.
+
+    A slot that has nothing to do meanwhile costs more than the tenth of a batch that this costs.
+    """
+    return WORTHWHILE_DISPATCHES * costs.dispatch_seconds
+
+
 def is_short(seconds: float | None, costs: RunnerCosts) -> bool:
     """Whether a worker should be given another batch before it is done with one of ``seconds``."""
     return seconds is not None and seconds <= 1.5 * _short_seconds(costs)
