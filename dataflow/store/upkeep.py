@@ -59,7 +59,7 @@ def store_info(database: Database) -> StoreInfo:
     first, last = (None if ns is None else datetime_of(ns) for ns in moments)
     return StoreInfo(
         kind=facts.kind,
-        place=facts.place,
+        place=database.shown,
         schema=facts.schema,
         size_bytes=facts.size_bytes,
         free_bytes=facts.free_bytes,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dataflow.model.records import SINGLE_CALLS, ResultRecord
+from dataflow.model.records import SINGLE_CALLS, DroppedKeysRecord, ResultRecord
 from dataflow.model.states import StateCode
 from dataflow.process_ids import this_process
 from dataflow.store.run_store import open_store
@@ -72,6 +72,31 @@ def test_hashes_come_back(store):
     (row,) = store.results(RUN)
     assert row.digest(1) == bytes((2,)) * 16
     assert row.source == b"s" * 16
+
+
+def test_keys_that_are_dropped_lead_nowhere(store):
+    other = fresh_run_id()
+    store.write([run_record(RUN), run_record(other)])
+    store.write([record(cache_keys=keys(1, 2, 3))])
+    store.write([record(name="other's", cache_keys=keys(3, 4, 5), run_id=other)])
+    made = record(name="both at once", cache_keys=keys(6, 1, 7), run_id=other)
+    store.write([record(name="too", cache_keys=keys(8, 9, 2)), dropped(1, 0, 3, 8, 99), made])
+    found = store.cached_results([bytes((n,)) * 16 for n in range(10)], 0)
+    names = {key[0]: place[0].name for key, place in found.items()}
+    assert names == {
+        1: "both at once",
+        2: "too",
+        3: "other's",
+        4: "other's",
+        5: "other's",
+        6: "both at once",
+        7: "both at once",
+        9: "too",
+    }
+
+
+def dropped(*numbers):
+    return DroppedKeysRecord(RUN, keys(*numbers))
 
 
 def test_cache_keys_lead_to_results_until_they_expire(store):

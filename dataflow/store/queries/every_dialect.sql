@@ -104,11 +104,11 @@ SELECT batch FROM spans WHERE run = ? AND node = ? AND start <= ? AND stop > ?;
 
 -- name: batch_states
 -- The states in one batch, without its times.
-SELECT id, stages, nodes, states, attempts FROM batches WHERE id = ?;
+SELECT id, stages, nodes, states FROM batches WHERE id = ?;
 
 -- name: single_calls
 -- The states of all single calls of a run, in the order of writing.
-SELECT id, stages, nodes, states, attempts
+SELECT id, stages, nodes, states
 FROM spans JOIN batches ON batches.id = spans.batch
 WHERE spans.run = ? AND spans.node = -1 ORDER BY id;
 
@@ -150,6 +150,10 @@ INSERT INTO cache_keys (key, run, result, number, expires_ns) VALUES (?, ?, ?, ?
 ON CONFLICT (key) DO UPDATE SET
     run = excluded.run, result = excluded.result, number = excluded.number,
     expires_ns = excluded.expires_ns;
+
+-- name: drop_cache_key
+-- A key leads to a result of a run no more.
+DELETE FROM cache_keys WHERE key = ? AND run = ?;
 
 -- name: drop_cache_keys
 -- No key leads to the results of some runs any more; which, is put in.
