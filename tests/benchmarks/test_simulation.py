@@ -42,7 +42,7 @@ def _batch(indices: Sequence[int], budget_seconds: float, part_seconds: float = 
     return Batch(
         id=7,
         run=RunInfo("r" * 32, "run", "simulated"),
-        tasks=(),
+        tasks=[],
         body=MapBody(indices, ()),
         inputs=[],
         budget_seconds=budget_seconds,
