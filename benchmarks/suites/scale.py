@@ -8,6 +8,7 @@ from benchmarks.rows import Row
 
 TITLE = "Scale: maps of a million elements that do nothing"
 WORKERS = 2
+ROUNDS = 5
 
 ROWS: tuple[Row, ...] = (
     Row("scale_few", "map of n ÷ 100, per element", "µs", "few_seconds_each", 1e6, work="growth"),
