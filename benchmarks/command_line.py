@@ -14,7 +14,7 @@ from benchmarks.suites import SUITES
 
 FOLDER = Path(__file__).parent
 ALL = "all"
-ROUNDS, QUICK_ROUNDS = 5, 3
+QUICK_ROUNDS = 3
 QUICK_SCALE = 0.5
 
 
@@ -50,11 +50,15 @@ def read_options(given: argparse.Namespace, suite: str) -> Options:
     return Options(
         suite=suite,
         peers=given.peers,
-        rounds=given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS),
+        rounds=given.rounds or _rounds(SUITES[suite].ROUNDS, given.quick),
         scale=given.scale or (QUICK_SCALE if given.quick else 1.0),
         workers=given.workers or SUITES[suite].WORKERS,
         make_environments=given.make_environments,
     )
+
+
+def _rounds(usual: int, is_quick: bool) -> int:
+    return min(usual, QUICK_ROUNDS) if is_quick else usual
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         help="install peers that are missing, each in a virtual environment of its own",
     )
     add("--quick", action="store_true", help="fewer rounds and elements; writes no file by itself")
-    add("--rounds", type=_count, help=f"measurements of each (default: {ROUNDS})")
+    add("--rounds", type=_count, help="measurements of each (default: as the suite says)")
     add("--scale", type=_factor, help="multiplies the numbers of elements")
     add("--workers", type=_count, help="workers of each peer (default: as the suite says)")
     add(

@@ -89,12 +89,14 @@ def machine_line(session: Session) -> str:
     """Where, when and how."""
     machine, options = session.machine, session.options
     commit = f", commit {machine.commit}" if machine.commit else ""
-    workers = "1 worker" if options.workers == 1 else f"{options.workers} workers"
+    many = "1 worker" if options.workers == 1 else f"{options.workers} workers"
+    medians = f"{many}; medians" if options.workers else "Medians"
+    processes = "1 fresh process" if options.rounds == 1 else f"{options.rounds} fresh processes"
     return (
         f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:g} GiB, {machine.system}, "
         f"Python {machine.python}; {machine.started_at:%Y-%m-%d %H:%M} UTC, load average before "
-        f"{machine.load_average:g}{commit}. {workers}; medians of "
-        f"{options.rounds} fresh processes, all peers in one session."
+        f"{machine.load_average:g}{commit}. {medians} of {processes}, all peers in one "
+        "session."
     )
 
 

@@ -50,7 +50,7 @@ class HostedCluster:
             self._host = start_host(HostRequest(spec, folder), file)
         try:
             answer = read_answer(self._host.control, spec, log)
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: no host stays behind
             self._host.interrupt()
             self.close()
             raise

@@ -89,7 +89,7 @@ class LocalDaskCluster:
         self._host = self._start_host()
         try:
             self.address = self._introduce({"config": config, "kwargs": kwargs, "adapt": adapt})
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: no host stays behind
             self.close()
             raise
 

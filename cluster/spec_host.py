@@ -57,7 +57,7 @@ def main(descriptor: int, stands: bool) -> None:
         status = 0
     except SystemExit:
         status = 0
-    except BaseException:
+    except BaseException:  # for the log, which is all that there is to look at
         traceback.print_exc()
     finally:
         sys.stderr.flush()
@@ -70,7 +70,7 @@ def _serve(control: socket.socket) -> None:
         try:
             try:
                 hosted = _open(request)
-            except Exception as error:
+            except Exception as error:  # every provider has errors of its own
                 traceback.print_exc()
                 control.sendall(pickle.dumps(_told(error, request.spec)))
                 return
@@ -108,7 +108,7 @@ def _open(request: HostRequest) -> Hosted:
     try:
         _refuse_inside(cluster, spec)
         adaptive = _size(cluster, spec)
-    except BaseException:
+    except BaseException:  # SystemExit, when it is to end, as well: no cluster stays behind
         _close(cluster)
         raise
     answer = HostAnswer(

@@ -84,10 +84,11 @@ def _table(rows: dict[str, Versions], ours: Versions) -> str:
         ]
         lines.append([name, *marked])
     widths = [max(len(line[at]) for line in lines) for at in range(len(header))]
-    return "\n".join(
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+    padded = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         for line in lines
-    )
+    ]
+    return "\n".join(f"  {line}".rstrip() for line in padded)
 
 
 def by_value(function: Callable[P, R]) -> Callable[P, R]:

@@ -76,6 +76,7 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float = 3600.0) -> Any:
 
     Raises:
         MissingContextError: this is not called in the body of a flow.
+        DefinitionError: what is given cannot be.
         FlowPauseTimeout: nobody has resumed it in time.
     """
     pause = Pause(wait_for_input, timeout)
@@ -102,6 +103,7 @@ def suspend_flow_run(wait_for_input: Any = None, timeout: float = 3600.0) -> Any
     Raises:
         MissingContextError: this is not called in the body of a flow, or in a subflow's.
         ResumeError: the run could not go on later, because its results are not kept.
+        DefinitionError: what is given cannot be.
         FlowPauseTimeout: it was resumed too late.
     """
     suspension = Suspension(wait_for_input, timeout)

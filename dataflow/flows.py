@@ -7,12 +7,13 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from dataflow.errors import TransferError
+from dataflow.errors import DataflowError, TransferError
 from dataflow.model.declared import Declared, known_flows
 from dataflow.model.functions import name_of_function
 from dataflow.model.options import FlowOptions, Hook
 
 if TYPE_CHECKING:
+    from dataflow.execution.resuming import Resumption
     from dataflow.futures import FutureList, TaskFuture
     from dataflow.graph.flow_graph import FlowGraph
     from dataflow.graph.mermaid import Drawing
@@ -69,7 +70,6 @@ class Flow(Declared, Generic[P, R]):
         """
         wait_for = kwargs.pop("wait_for", None)
         return_state = kwargs.pop("return_state", False)
-        from dataflow.execution.flow_run import failure_of, run_flow
         from dataflow.worker.call_context import current_scope
 
         scope = current_scope.get()
@@ -78,11 +78,26 @@ class Flow(Declared, Generic[P, R]):
 
             return trace_only(scope, "flow", self, args, kwargs, wait_for)
 
+        return self._run(args, kwargs, wait_for, return_state)
+
+    def _run(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wait_for: Any,
+        return_state: bool,
+        going_on: Resumption | None = None,
+    ) -> Any:
+        from dataflow.execution.flow_run import failure_of, run_flow, shortened
+
         if self.kind.startswith("async"):
             from dataflow.execution.async_flow_run import run_flow_async
 
-            return run_flow_async(self, args, kwargs, wait_for, return_state)
-        state = run_flow(self, args, kwargs, wait_for)
+            return run_flow_async(self, args, kwargs, wait_for, return_state, going_on)
+        try:
+            state = run_flow(self, args, kwargs, wait_for, going_on)
+        except DataflowError as error:  # nothing ran, or nothing can be recorded any more
+            raise shortened(error)  # noqa: B904
         if return_state or state.is_completed():
             return state if return_state else state.data
         raise failure_of(state)
@@ -110,25 +125,18 @@ class Flow(Declared, Generic[P, R]):
 
         Raises:
             RunNotFound: no run goes by that, or several do.
-            ResumeError: it is another flow's, has completed, or still runs; or it asks for
-                something, and nothing was put in.
+            ResumeError: it is another flow's, has completed, or still runs; its parameters were not
+                kept, or the flow does not take them any more; or it asks for something, and nothing
+                was put in.
             Exception: as for a call.
         """
-        from dataflow.execution.flow_run import failure_of, run_flow
-        from dataflow.execution.resuming import find_run_to_resume, parameters_of
+        from dataflow.execution.resuming import find_run_to_resume
         from dataflow.execution.run_input import as_json
+        from dataflow.execution.run_parameters import given_again
 
         going_on = find_run_to_resume(self, run, reuse_changed, as_json(run_input))
-        parameters = parameters_of(self, going_on.summary)
-        args, kwargs = self.call_arguments(parameters)
-        if self.kind.startswith("async"):
-            from dataflow.execution.async_flow_run import run_flow_async
-
-            return run_flow_async(self, args, kwargs, None, return_state, going_on)
-        state = run_flow(self, args, kwargs, None, going_on)
-        if return_state or state.is_completed():
-            return state if return_state else state.data
-        raise failure_of(state)
+        args, kwargs = given_again(self, going_on.summary)
+        return self._run(args, kwargs, None, return_state, going_on)
 
     def submit(self, *args: Any, **kwargs: Any) -> TaskFuture[Any]:
         """Have the runner run this flow as a subflow on a worker; returns a future at once."""

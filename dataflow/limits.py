@@ -12,6 +12,7 @@ limits the task runs with the tag ``gpu``. Where there is no such limit, nothing
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Collection
 from contextlib import closing
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 Names = str | Collection[str]
+_MOST_SLOTS = 2**31
 
 
 def concurrency(
@@ -58,10 +60,12 @@ def concurrency(
         strict: whether a limit that does not exist is an error.
 
     Raises:
+        LimitError: the numbers cannot be.
         ConcurrencySlotAcquisitionError: a limit has fewer slots than asked for, or (strict) is not
             there.
         AcquireConcurrencySlotTimeoutError: they were not free in time.
     """
+    _check_timeout(timeout_seconds)
     return Occupation(_listed(names), _checked(occupy), timeout_seconds, strict)
 
 
@@ -81,11 +85,12 @@ def rate_limit(
         strict: whether a limit that does not exist is an error.
 
     Raises:
-        LimitError: a limit is not one on a rate.
+        LimitError: a limit is not one on a rate, or the numbers cannot be.
         ConcurrencySlotAcquisitionError: a limit has fewer slots than asked for, or (strict) is not
             there.
         AcquireConcurrencySlotTimeoutError: it would take longer than that.
     """
+    _check_timeout(timeout_seconds)
     seconds = _reserve(_listed(names), _checked(occupy), timeout_seconds, strict)
     from dataflow.worker.async_calls import is_in_async_code
 
@@ -126,9 +131,21 @@ def _listed(names: Names) -> list[str]:
 
 
 def _checked(occupy: int) -> int:
-    if occupy < 1:
-        raise LimitError(f"occupy must be 1 or more, not {occupy}.")
+    if not _is_whole(occupy, 1):
+        raise LimitError(f"occupy must be a whole number, 1 or more, not {occupy!r:.60}.")
     return occupy
+
+
+def _is_whole(number: Any, least: int) -> bool:
+    return isinstance(number, int) and least <= number <= _MOST_SLOTS
+
+
+def _check_timeout(seconds: Any) -> None:
+    if seconds is not None and not (isinstance(seconds, (int, float)) and seconds >= 0):
+        raise LimitError(
+            f"timeout_seconds must be a number, 0 or more, not {seconds!r:.60}.",
+            hint="0 waits not at all, and without it there is no end to the waiting.",
+        )
 
 
 # --- making them ---------------------------------------------------------------------------------
@@ -221,7 +238,9 @@ def _missing(name: str) -> LimitError:
 def _check(name: str, limit: int, decay: float) -> None:
     if not name.strip() or name.strip() == "tag:":
         raise LimitError("A limit needs a name.")
-    if limit < 0:
-        raise LimitError(f"The limit of {name!r} must be 0 or more, not {limit}.")
-    if decay < 0:
-        raise LimitError(f"slot_decay_per_second must be 0 or more, not {decay:g}.")
+    if not _is_whole(limit, 0):
+        raise LimitError(
+            f"The limit of {name!r} must be a whole number, 0 or more, not {limit!r:.60}."
+        )
+    if not 0 <= decay < math.inf:
+        raise LimitError(f"slot_decay_per_second must be 0 or more, and finite, not {decay:g}.")

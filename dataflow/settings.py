@@ -5,6 +5,7 @@ Every setting is a field of :class:`Settings`; ``DATAFLOW_<FIELD>`` sets it.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -45,7 +46,7 @@ class Settings:
     """How long a Dask scheduler may take to answer."""
     results_persist_by_default: bool = False
     """Whether tasks and flows that say nothing of it persist their results."""
-    results_storage: str = ""
+    results_storage: str = field(default="", repr=False)  # as the store's URL
     """Where results are kept: a folder or URL; empty means ``<home>/results``."""
     results_serializer: str = "pickle"
     """How they are serialized where nothing else is said."""
@@ -53,9 +54,11 @@ class Settings:
     """Show whole tracebacks, with dataflow's own frames."""
 
 
+_KINDS = {int: "a whole number, 0 or more", float: "a number, 0 or more"}
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
-_CHOICES = {"progress": ("auto", "bars", "plain", "off")}
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_CHOICES = {"progress": ("auto", "bars", "plain", "off"), "log_level": _LEVELS}
 _cache: tuple[tuple[str | None, ...], Settings] | None = None
 _NAMES = tuple("DATAFLOW_" + each.name.upper() for each in fields(Settings))
 
@@ -92,15 +95,16 @@ def _convert(variable: str, name: str, default: Any, text: str) -> Any:
             return text.lower() in _TRUE
         if isinstance(default, Path):
             return Path(text)
-        if name in _CHOICES and text not in _CHOICES[name]:
+        value = wanted(text.upper() if name == "log_level" else text)
+        if name in _CHOICES and value not in _CHOICES[name]:
             raise ValueError(text)
-        value = wanted(text)
+        if wanted in (int, float) and not 0 <= value < math.inf:
+            raise ValueError(text)
     except ValueError:
-        kind = " or ".join(_CHOICES[name]) if name in _CHOICES else wanted.__name__
+        choices = _CHOICES.get(name, ())
+        kind = " or ".join(choices) or _KINDS.get(wanted, "true or false")
         raise SettingsError(
             f"{variable}={text!r} is not usable: expected {kind}.",
             hint=f"Unset {variable} or give it another value (the default is {default!r}).",
         ) from None
-    if name == "log_level":
-        return text.upper()
     return value

@@ -44,6 +44,9 @@ class DaskTaskRunner:
             the cluster grows and shrinks with the work that remains.
 
     A cluster that was given is never closed; one that the runner made ends with it.
+
+    Raises:
+        ValueError: what was given does not go together, or there could never be a worker.
     """
 
     name = "dask"
@@ -81,6 +84,11 @@ class DaskTaskRunner:
             raise ValueError("adapt_kwargs need a cluster object, not an address or a client.")
         if adapt_kwargs and self._named is not None:
             raise ValueError("What is named says by itself whether it adapts: in its spec.")
+        if cluster_class is None and adapt_kwargs is None:
+            _check_size("n_workers", (cluster_kwargs or {}).get("n_workers"), 1)
+        least = (adapt_kwargs or {}).get("minimum")
+        _check_size("minimum", least, 0)
+        _check_size("maximum", (adapt_kwargs or {}).get("maximum"), max(least or 0, 1))
         self._address, self._client, self._cluster = address, client, cluster
         self._cluster_class = cluster_class
         self._cluster_kwargs = dict(cluster_kwargs or {})
@@ -331,6 +339,12 @@ class DaskTaskRunner:
             self.costs = self._costs()
             if self._listener is not None:
                 self._listener.resized()
+
+
+def _check_size(name: str, workers: Any, least: int) -> None:
+    """Dask itself would wait for ever, or take the larger of the two."""
+    if workers is not None and workers < least:
+        raise ValueError(f"{name} must be {least} or more, not {workers}.")
 
 
 def _is_client(given: Any) -> bool:

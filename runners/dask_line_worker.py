@@ -128,6 +128,7 @@ class _LineEnd:
     def _carried_out(self, batch: Batch, board: Board) -> BatchReport:
         logs = LogStream(partial(self._tell, batch.id))
         carrier = carrier_of(batch, pack, logs.add, board)
+        carrier.report_early(self._report)
         part_reporter.ask(carrier, self._report, late=self._hand_back_waiting)
         try:
             with logs:

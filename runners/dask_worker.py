@@ -138,7 +138,9 @@ def _carry_out_loaded(
     carrier = carrier_of(batch, packer.pack, logs.add, board)
     if first is None:
         seconds = max(PART_SECONDS, batch.part_seconds)
-        part_reporter.ask(carrier, partial(_tell_part, worker, message), packer.part, seconds)
+        tell_part = partial(_tell_part, worker, message)
+        carrier.report_early(tell_part, packer.part)
+        part_reporter.ask(carrier, tell_part, packer.part, seconds)
     else:
         carrier.mark_told(range(first))
     try:

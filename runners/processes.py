@@ -39,8 +39,8 @@ class ProcessPoolTaskRunner:
     def __init__(
         self, max_workers: int | None = None, memory_limit: int | str | None = None
     ) -> None:
-        if max_workers is not None and max_workers < 1:
-            raise ValueError(f"max_workers must be 1 or more, not {max_workers}.")
+        if max_workers is not None and (type(max_workers) is not int or max_workers < 1):
+            raise ValueError(f"max_workers must be a whole number, 1 or more, not {max_workers!r}.")
         self._size = max_workers or get_settings().workers or _cores()
         self._memory_limit = _read_bytes(memory_limit)
         self._listener: RunnerListener | None = None

@@ -32,6 +32,9 @@ class ThreadPoolTaskRunner:
 
     Args:
         max_workers: how many threads; None: the settings' ``workers``, or four more than cores.
+
+    Raises:
+        ValueError: a number of workers that cannot be.
     """
 
     name = "threads"
@@ -39,8 +42,8 @@ class ThreadPoolTaskRunner:
     costs = RunnerCosts(dispatch_seconds=100e-6, target_seconds=0.05)
 
     def __init__(self, max_workers: int | None = None) -> None:
-        if max_workers is not None and max_workers < 1:
-            raise ValueError(f"max_workers must be 1 or more, not {max_workers}.")
+        if max_workers is not None and (type(max_workers) is not int or max_workers < 1):
+            raise ValueError(f"max_workers must be a whole number, 1 or more, not {max_workers!r}.")
         self._workers = max_workers or get_settings().workers or (os.cpu_count() or 1) + 4
         self._queue = BatchQueue()
         self._threads: list[threading.Thread] = []

@@ -179,6 +179,7 @@ class _Worker:
         if batch is None:
             return
         carrier = carrier_of(batch, self.pack, partial(self.logs.add, batch.id), self.board)
+        carrier.report_early(self.report)
         part_reporter.ask(carrier, self.report, late=self.hand_back)
         try:
             report = carrier.carry_out()

@@ -129,20 +129,24 @@ class Rival:
         values: list[int] = self._in_flow(lambda: one.map(one.map(one.map(range(n)))).result())
         return values
 
-    def timed_map(self, n: int) -> tuple[float, float, list[int]]:
+    def timed_maps(self, n: int) -> tuple[float, float, float, list[int]]:
         from time import perf_counter
 
         one = self._task_of(identity)
 
-        def body() -> tuple[float, float, list[int]]:
+        def body() -> tuple[float, float, float, list[int]]:
             started = perf_counter()
             futures = one.map(range(n))
-            call_seconds = perf_counter() - started
+            called = perf_counter()
+            others = one.map(range(n))
+            called_again = perf_counter()
             futures[0].result()
-            first_seconds = perf_counter() - started
-            return call_seconds, first_seconds, futures.result()
+            first = perf_counter()
+            values = futures.result()
+            assert others.result() == values
+            return called - started, called_again - called, first - started, values
 
-        found: tuple[float, float, list[int]] = self._in_flow(body)
+        found: tuple[float, float, float, list[int]] = self._in_flow(body)
         return found
 
     def timed_submits(self, n: int) -> tuple[float, list[int]]:

@@ -70,10 +70,12 @@ class GraphRival(MapRival, Protocol):
     def map_thrice(self, n: int) -> list[int]:
         """The identity over that over that over `range(n)`: the values of the last map."""
 
-    def timed_map(self, n: int) -> tuple[float, float, list[int]]:
-        """The identity over `range(n)`: seconds of the call alone, until the first result; values.
+    def timed_maps(self, n: int) -> tuple[float, float, float, list[int]]:
+        """The identity over `range(n)`, called twice in a row, workers being warm.
 
-        Seconds of both begin with the call, workers being warm.
+        Returns:
+            Seconds of the first call, of the second, and from the first call to the first result;
+            and the values of one.
         """
 
     def timed_submits(self, n: int) -> tuple[float, list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from benchmarks.simulation.run import KINDS, simulate
+from dataflow.testing import dataflow_test_harness
 
 parser = argparse.ArgumentParser(
     prog="python -m benchmarks.simulation",
@@ -16,4 +17,5 @@ parser.add_argument("--elements", type=int, default=600_000, help="(default: 600
 parser.add_argument("--seconds", type=float, default=0.1, help="of an element (default: 0.1)")
 parser.add_argument("--kind", choices=KINDS, default="constant", help="how they differ")
 given = parser.parse_args()
-print(simulate(given.threads, given.elements, given.seconds, given.kind))
+with dataflow_test_harness(None, log_to_terminal=False):
+    print(simulate(given.threads, given.elements, given.seconds, given.kind))

@@ -11,12 +11,13 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 CLIENT_SENDS_SECONDS = 0.010
 SCHEDULER_SENDS_SECONDS = 0.005
 WORKER_SENDS_SECONDS = 0.002
 SCHEDULER_SECONDS = 54e-6
-"""Of the scheduler's processor: for a batch that comes, and for its report."""
+"""Of the scheduler's processor: for a batch that comes and for its last report, half of it each."""
 THREADS_OF_WORKER = 16
 SATURATION = 1.1
 
@@ -43,22 +44,24 @@ class Timeline:
             step()
 
 
+@dataclass(slots=True)
+class Job:
+    """A batch on the cluster: its reports, the last of which ends it.
+
+    Each has the seconds after which it is made, and who gets it and the time the batch began.
+    """
+
+    reports: list[tuple[float, Callable[[float], None]]]
+    begun: float = 0.0
+
+
 @dataclass
 class _Worker:
     number: int
     free: int
     most: int
     held: int = 0
-    waiting: deque[_Job] = field(default_factory=deque)
-
-
-@dataclass
-class _Job:
-    """A batch on the cluster: how long it takes a thread, and who gets its reports."""
-
-    seconds: float
-    parts: int
-    done: Step
+    waiting: deque[Job] = field(default_factory=deque)
 
 
 class Cluster:
@@ -82,20 +85,18 @@ class Cluster:
         self.messages = 0
         self.busy_seconds = 0.0
         self._free_at = 0.0
-        self._queue: deque[_Job] = deque()
+        self._queue: deque[Job] = deque()
         self._loads = [(0, number) for number in range(count)]
         self._told_client = -1.0
 
-    def send(self, jobs: list[tuple[float, int, Step]]) -> None:
-        """Take batches from the client: seconds of work, parts of the report, who gets the last."""
-        arrive = self._next_tick(CLIENT_SENDS_SECONDS)
+    def send(self, jobs: list[Job]) -> None:
+        """Take batches from the client, all in one message."""
         self.messages += 1
+        self.timeline.at(self._next_tick(CLIENT_SENDS_SECONDS), partial(self._sent, jobs))
 
-        def arrived() -> None:
-            for job in jobs:
-                self._scheduled(lambda job=job: self._assign(_Job(*job)))  # type: ignore[misc]
-
-        self.timeline.at(arrive, arrived)
+    def _sent(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            self._scheduled(partial(self._assign, job))
 
     def _next_tick(self, every: float) -> float:
         return (int(self.timeline.now / every) + 1) * every
@@ -106,7 +107,7 @@ class Cluster:
         self.busy_seconds += SCHEDULER_SECONDS / 2
         self.timeline.at(self._free_at, step)
 
-    def _assign(self, job: _Job) -> None:
+    def _assign(self, job: Job) -> None:
         self._queue.append(job)
         self._hand_out()
 
@@ -124,9 +125,9 @@ class Cluster:
             job = self._queue.popleft()
             self.messages += 1
             begin = self.timeline.now + SCHEDULER_SENDS_SECONDS
-            self.timeline.at(begin, lambda w=worker, j=job: self._arrived(w, j))  # type: ignore[misc]
+            self.timeline.at(begin, partial(self._arrived, worker, job))
 
-    def _arrived(self, worker: _Worker, job: _Job) -> None:
+    def _arrived(self, worker: _Worker, job: Job) -> None:
         worker.waiting.append(job)
         self._begin(worker)
 
@@ -134,24 +135,37 @@ class Cluster:
         while worker.free and worker.waiting:
             worker.free -= 1
             job = worker.waiting.popleft()
-            end = self.timeline.now + job.seconds
-            self.timeline.at(end, lambda j=job: self._ended(worker, j))  # type: ignore[misc]
+            job.begun = self.timeline.now
+            self._await_report(worker, job)
 
-    def _ended(self, worker: _Worker, job: _Job) -> None:
-        worker.free += 1
-        self._begin(worker)
-        self.messages += 1 + job.parts
+    def _await_report(self, worker: _Worker, job: Job) -> None:
+        seconds, _ = job.reports[0]
+        self.timeline.at(job.begun + seconds, partial(self._told, worker, job))
+
+    def _told(self, worker: _Worker, job: Job) -> None:
+        """A worker sends a report; if it is the last, its thread goes on with another batch."""
+        _, tell = job.reports.pop(0)
+        is_last = not job.reports
+        if is_last:
+            worker.free += 1
+            self._begin(worker)
+        else:
+            self._await_report(worker, job)
+        self.messages += 1
         self.timeline.at(
             self.timeline.now + WORKER_SENDS_SECONDS,
-            lambda: self._scheduled(lambda: self._reported(worker, job)),
+            partial(
+                self._scheduled, partial(self._reported, worker, is_last, partial(tell, job.begun))
+            ),
         )
 
-    def _reported(self, worker: _Worker, job: _Job) -> None:
-        worker.held -= 1
-        heapq.heappush(self._loads, (worker.held, worker.number))
-        self._hand_out()
+    def _reported(self, worker: _Worker, is_last: bool, tell: Step) -> None:
+        if is_last:
+            worker.held -= 1
+            heapq.heappush(self._loads, (worker.held, worker.number))
+            self._hand_out()
         tick = self._next_tick(WORKER_SENDS_SECONDS)
         if tick != self._told_client:
             self._told_client = tick
             self.messages += 1
-        self.timeline.at(tick, job.done)
+        self.timeline.at(tick, tell)

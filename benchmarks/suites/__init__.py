@@ -1,4 +1,4 @@
-"""The suites: each module has TITLE, WORKERS, ROWS, NOTES and ``plan_work(peer, scale)``.
+"""The suites: each module has TITLE, WORKERS, ROUNDS, ROWS, NOTES and ``plan_work(peer, scale)``.
 
 The keys of rows are unique among all suites, so that a target needs no more than a row's name.
 """
@@ -17,6 +17,7 @@ from benchmarks.suites import (
     patterns,
     requests,
     scale,
+    simulate,
     uneven,
     values,
 )
@@ -27,7 +28,9 @@ class Suite(Protocol):
 
     TITLE: str
     WORKERS: int
-    """Of each peer, unless the command line says otherwise."""
+    """Of each peer, unless the command line says otherwise; 0: it has none."""
+    ROUNDS: int
+    """Measurements of each, unless the command line says otherwise."""
     ROWS: tuple[Row, ...]
     NOTES: tuple[str, ...]
 
@@ -44,5 +47,6 @@ SUITES: dict[str, Suite] = {
     "graphs": graphs,
     "requests": requests,
     "durability": durability,
+    "simulate": simulate,
 }
 """In the order in which they are run and reported."""

@@ -13,6 +13,7 @@ from benchmarks.rows import Row
 
 TITLE = "Durability: kept results, cache, resuming and the store"
 WORKERS = 2
+ROUNDS = 5
 
 _OURS = {"dataflow", "dataflow-dask"}
 _ELEMENTS = 100_000

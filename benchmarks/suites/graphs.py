@@ -11,6 +11,7 @@ from benchmarks.static_graphs import GRAPHS
 
 TITLE = "Graphs: those of RSDS and of Dask's own benchmarks"
 WORKERS = 2
+ROUNDS = 5
 
 ROWS: tuple[Row, ...] = (
     Row("graph_merge", "merge: n no-ops, one that takes all", "s", "seconds", 1, "merge", True),

@@ -13,6 +13,7 @@ from benchmarks.rows import Row
 
 TITLE = "Overhead: tasks that do nothing"
 WORKERS = 2
+ROUNDS = 5
 
 ROWS: tuple[Row, ...] = (
     Row("map", "`noop.map(range(n))`, values read at once, per element", "µs", "seconds_each", 1e6),

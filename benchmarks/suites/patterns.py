@@ -9,6 +9,7 @@ from benchmarks.rows import Row
 
 TITLE = "Patterns: METG(50 %) of Task Bench"
 WORKERS = 2
+ROUNDS = 5
 
 _STEPS = 30
 _MAPPED = {

@@ -10,6 +10,7 @@ from benchmarks.rows import Row
 
 TITLE = "Requests: an `async` task mapped over pages of a local server"
 WORKERS = 1
+ROUNDS = 5
 
 _REQUESTS = 10_000
 _PEERS = {"dataflow", "dataflow-dask"}

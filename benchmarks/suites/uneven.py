@@ -9,6 +9,7 @@ from benchmarks.rows import Row
 
 TITLE = "Uneven durations: makespan over the ideal"
 WORKERS = 2
+ROUNDS = 5
 
 _ELEMENTS = 1000
 _PEERS = {"dataflow", "dataflow-dask", "dask", "pool-map"}

@@ -10,6 +10,7 @@ from benchmarks.rows import Row
 
 TITLE = "Large values: 100 MB from task to task"
 WORKERS = 2
+ROUNDS = 5
 
 _BYTES = 100_000_000
 _PEERS = {"dataflow", "dataflow-dask", "dask"}

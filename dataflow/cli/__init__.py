@@ -6,6 +6,7 @@ Ctrl-C. Mistakes are told in a sentence and a hint; a traceback is a user's own,
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from dataflow.cli.commands import dataflow
     from dataflow.errors import DataflowError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as standard error has it: file names, parameters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = dataflow.main(
             args=None if arguments is None else list(arguments),

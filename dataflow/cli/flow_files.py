@@ -43,10 +43,13 @@ def load_flow(target: str, travels: bool = False) -> Flow[Any, Any]:
 
 def split_target(target: str) -> tuple[str, str | None]:
     """The file or module, and the flow's name if there is one."""
-    place, colon, name = target.rpartition(":")
-    if not colon or Path(target).exists():
+    if Path(target).exists():
         return target, None
-    return place, name or None
+    file, ends_in_py, name = target.partition(".py:")
+    if ends_in_py:  # flows may have colons in their names
+        return f"{file}.py", name or None
+    place, colon, name = target.rpartition(":")
+    return (place, name or None) if colon else (target, None)
 
 
 def is_file(place: str) -> bool:

@@ -104,7 +104,7 @@ def read_parameters(flow: Flow[Any, Any], given: tuple[str, ...]) -> dict[str, A
         ParameterBindError: parameters are missing or unknown.
         ParameterTypeError: values are of the wrong type.
     """
-    from dataflow.model.parameters import parse_parameter
+    from dataflow.model.parameter_text import parse_parameter
 
     texts: dict[str, str] = {}
     for each in given:

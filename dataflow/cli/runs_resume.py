@@ -9,6 +9,7 @@ import click
 
 from dataflow.cli import FAILED, MISUSE
 from dataflow.cli.complaints import Misuse
+from dataflow.cli.flow_files import split_target
 from dataflow.cli.output import echo_json
 from dataflow.cli.run import outcome_of, prepare_flow, prints_on_stderr, run_and_tell
 from dataflow.cli.runs_resume_paused import parse_input, resume_paused
@@ -65,22 +66,25 @@ def _flow_of(run: Run, target: str | None, runner: str | None) -> Flow[Any, Any]
     """The flow of a run; None if its file does not load, which has been told.
 
     Raises:
-        Misuse: it is not where it was.
+        Misuse: it is not where it was, or not where it is said to be.
     """
-    if target is not None:
-        return prepare_flow(target, runner)
-    path = run.summary.code_path
-    if path is None or not Path(path).exists():
-        where = "is not known" if path is None else f"was {path}, which is not there any more"
-        raise Misuse(
-            f"The file of the flow {run.flow_name!r} {where}.",
-            hint="Say where the flow is now: --flow FILE.py:NAME.",
-        )
+    if target is None:
+        place, name = run.summary.code_path, None
+        if place is None or not Path(place).exists():
+            where = f"was {place}, which is not there any more" if place else "is not known"
+            raise Misuse(
+                f"The file of the flow {run.flow_name!r} of run {run.name!r} {where}.",
+                hint="Say where the flow is now: --flow FILE.py:NAME.",
+            )
+    else:
+        place, name = split_target(target)
     try:
-        return prepare_flow(f"{path}:{run.flow_name}", runner)
+        return prepare_flow(f"{place}:{name or run.flow_name}", runner)
     except Misuse as error:
+        if name is not None:
+            raise
         raise Misuse(
-            f"The flow {run.flow_name!r} of run {run.name!r} is not in {path} any more.",
+            f"The flow {run.flow_name!r} of run {run.name!r} was not found. {error.message}",
             hint=f"{error.hint or ''} Say where it is now (--flow FILE.py:NAME), or keep its name: "
             f"@flow(name={run.flow_name!r}).".strip(),
         ) from error

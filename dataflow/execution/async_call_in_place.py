@@ -47,8 +47,10 @@ async def _carry_out(call: Call) -> None:
                 raise asyncio.CancelledError
             delay = call.take(report)
             if delay is None:
-                return
+                break
             await asyncio.sleep(delay)
+        if call.is_keyed:
+            await asyncio.to_thread(call.scope.loop.writer.write_now, [])
     except BaseException as error:
         call.interrupted(error)
         raise

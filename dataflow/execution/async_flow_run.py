@@ -9,7 +9,7 @@ from typing import Any
 
 from dataflow.errors import FlowRunTimeoutError
 from dataflow.execution.flow_ending import state_of_exception
-from dataflow.execution.flow_run import FlowRun, failure_of
+from dataflow.execution.flow_run import FlowRun, failure_of, shortened
 from dataflow.execution.interruptions import RunSuspended
 from dataflow.execution.resuming import Resumption
 from dataflow.model.states import State
@@ -41,7 +41,7 @@ async def run_flow_async(
             run.begin_again()
     except BaseException as error:
         if not run.has_begun:
-            raise
+            raise shortened(error)  # noqa: B904
         run.scope.body.leave()
         is_alone = run.ends_alone(error)
         state = await _to_the_end(run.state_after_error, error)

@@ -104,6 +104,7 @@ class Call:
         self.logged = 0
         self.told = 0  # attempts that hooks were told of
         self.is_over = False
+        self.is_keyed = False  # the next call with its cache key is to find what it came to
         resolver = Resolver(scope)
         order = tuple(find_refs(wait_for)) if wait_for is not None else ()
         if not (_are_atoms(args) and _are_atoms(kwargs.values())):
@@ -147,8 +148,10 @@ class Call:
                 report = BatchCarrier(self.batch, as_objects, self.log).carry_out()
                 delay = self.take(report)
                 if delay is None:
-                    return
+                    break
                 time.sleep(delay)
+            if self.is_keyed:
+                self.scope.loop.writer.write_now([])
         except BaseException as error:
             self.interrupted(error)
             raise
@@ -278,7 +281,9 @@ class Call:
         records += self.scope.graph.take_records(report.records)
         if report.results:
             results = self.scope.graph.results
-            records += result_records(results, self.batch, report.results, now_ns())
+            kept = result_records(results, self.batch, report.results, now_ns())
+            self.is_keyed = any(each.cache_keys for each in kept)
+            records += kept
         self.report = report
         self.scope.graph.times.reported(report)
         if found is None:
@@ -292,7 +297,7 @@ class Call:
             self.batch.attempts[0] = attempt + 1
             return report.delays[0]
         transaction = current_transaction.get()
-        if transaction is not None and code in GOOD_CODES:
+        if transaction is not None and code in GOOD_CODES and code != StateCode.CACHED:
             transaction.add(self.node, attempt)
         self._end(records, code, None, is_own=found is not None and bool(found.is_own[0]))
         return None

@@ -1,7 +1,8 @@
 """What an earlier attempt at a run, or an earlier process, left of it.
 
 Nodes line up by their keys, elements by their index. A result is taken again if the code of its
-task and the hash of what its call gets are the same as then; for all else it is counted why not.
+task and the hash of what its call gets are the same as then, and if it was not rolled back; for all
+else it is counted why not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from dataflow.hashing.calls import NO_DIGEST
+from dataflow.model.states import StateCode
 from dataflow.store.run_store import RunStore
 from dataflow.store.stored_results import ResultObject, ResultPlace, ResultsSummary
 
@@ -22,7 +24,9 @@ _UNKNOWN = "had not finished before"
 _INPUTS = "get other inputs now"
 _UNHASHABLE = "get what cannot be hashed"
 _SOURCE = "are of a task whose code has changed"
+_UNDONE = "were rolled back"
 LOST = "had a result that is gone or damaged"
+_ROLLED_BACK = (StateCode.ROLLED_BACK,)
 _Place = tuple[ResultsSummary, int]
 
 
@@ -50,6 +54,9 @@ class EarlierRun:
         store: where it is recorded.
         run_id: the run.
         reuse_changed: whether results count though the code of their task has changed.
+
+    Attributes:
+        is_undone: whether any of its task runs were rolled back.
     """
 
     def __init__(self, store: RunStore, run_id: str, reuse_changed: bool = False) -> None:
@@ -61,6 +68,8 @@ class EarlierRun:
         self.ids = {(node.key, node.kind): node.node for node in nodes}
         self.children = {node.key: node.child_run_id for node in nodes if node.child_run_id}
         self.ended = {node.key for node in nodes if node.child_run_id and node.recorded}
+        self.is_undone = any(StateCode.ROLLED_BACK in node.codes for node in nodes)
+        self._undone = set(store.elements_in(run_id, _ROLLED_BACK)) if self.is_undone else set()
         self._lock = threading.Lock()
         self._numbers = {node.key: node.node for node in nodes}
         self._rows: dict[int, list[ResultsSummary]] = {}
@@ -85,6 +94,8 @@ class EarlierRun:
         with self._lock:
             found = self._find(key, element)
             reason = self._obstacle(found, digest, source, cache_key)
+            if self.is_undone and self._was_undone(key, element, found):
+                reason = _UNDONE
         if reason is not None:
             return Found(reason)
         assert found is not None
@@ -108,6 +119,12 @@ class EarlierRun:
             if node in self._calls:
                 elements[0] = self._calls[node]
         return elements.get(element)
+
+    def _was_undone(self, key: str, element: int, found: _Place | None) -> bool:
+        """Whether an element was rolled back, or may have its result from another that was."""
+        if found is not None and found[0].made_by == self.run_id:
+            return True  # if that other one was not, the cache still has it
+        return (self._numbers.get(key), element) in self._undone
 
     def _obstacle(
         self, found: _Place | None, digest: bytes, source: bytes, cache_key: bytes

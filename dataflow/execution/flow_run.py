@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from dataflow.clock import now_ns
 from dataflow.errors import (
+    DataflowError,
     FlowRunTimeoutError,
+    SettingsError,
     StoreError,
     TaskRunTimeoutError,
     UpstreamTaskError,
@@ -40,10 +42,10 @@ from dataflow.execution.results import wait_for_all
 from dataflow.execution.resuming import (
     Resumption,
     earlier_subflow,
-    keep_parameters,
     suspensions_of,
     taken_up,
 )
+from dataflow.execution.run_parameters import keep_parameters
 from dataflow.execution.run_results import RunResults
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.scope import (
@@ -72,6 +74,8 @@ from dataflow.worker.failures import leave_out_our_lines, text_of
 from dataflow.worker.interruptible import Terminated, on_sigterm
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 from dataflow.worker.timeouts import call_with_timeout
+
+Raised = TypeVar("Raised", bound=BaseException)
 
 
 class FlowRun:
@@ -130,11 +134,20 @@ class FlowRun:
             return
         self._scope = self._open()
         results = self.scope.graph.results
-        if results.persists_by_itself and self.resumption is None:
-            keep_parameters(results, self.scope.info.run_id, self.parameters)
+        if results.persists_by_itself and self.error is None:
+            self._prepare_results(results)
         name = self.scope.info.name
         self.scope.say(logging.INFO, f"Beginning flow run {name!r} for flow {self.flow.name!r}")
         self._announce_start(self.scope)
+
+    def _prepare_results(self, results: RunResults) -> None:
+        """See that results can be kept, before the body runs, and keep what it is resumed with."""
+        try:
+            results.keep_of(results.options)
+            if self.resumption is None:
+                keep_parameters(results, self.scope.info.run_id, self.parameters)
+        except DataflowError as error:
+            self.error = error
 
     def _look_back(self) -> None:
         """In a run that goes on or is tried again, a subflow that ran before goes on, too."""
@@ -395,8 +408,8 @@ class FlowRun:
     def _keep_result(self, results: RunResults, value: Any) -> None:
         """Keep what the flow returned; that it cannot be kept harms nothing else."""
         run_id = self.scope.info.run_id
-        keep = results.keep_of(results.options)
         try:
+            keep = results.keep_of(results.options)
             name, _ = keep.write(run_id, [value])
         except Exception as error:
             what = "What the flow returned"
@@ -452,7 +465,7 @@ def _parent() -> RunScope | None:
 def _as_json(parameters: dict[str, Any]) -> str:
     if not parameters:
         return "{}"
-    from dataflow.model.parameters import parameters_to_json
+    from dataflow.model.parameter_text import parameters_to_json
 
     return parameters_to_json(parameters)
 
@@ -561,7 +574,15 @@ def _listed(body: Callable[..., Any]) -> Callable[..., Any]:
 
 def failure_of(state: State[Any]) -> BaseException:
     """The exception of a flow that did not complete: with the user's lines, without ours."""
-    error = state.data if isinstance(state.data, BaseException) else state.as_error()
-    if not get_settings().debug:
+    return shortened(state.data if isinstance(state.data, BaseException) else state.as_error())
+
+
+def shortened(error: Raised) -> Raised:
+    """An error as it is raised to the user, unless they look for a mistake of ours."""
+    try:
+        is_debugging = get_settings().debug
+    except SettingsError:  # which may be the error
+        is_debugging = False
+    if not is_debugging:
         leave_out_our_lines(error)
     return error

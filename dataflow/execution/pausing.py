@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from dataflow.errors import FlowPauseTimeout
-from dataflow.execution.run_input import DOES_NOT_FIT, WantedInput, run_of_body
+from dataflow.execution.run_input import DOES_NOT_FIT, WantedInput, check_patience, run_of_body
 from dataflow.execution.scope import record_state
 from dataflow.model.states import State, StateCode
 
@@ -31,6 +31,7 @@ class Pause:
 
     def __init__(self, model: Any, timeout_seconds: float) -> None:
         self.scope = run_of_body("pause_flow_run")
+        check_patience(timeout_seconds)
         self.wanted = WantedInput(model)
         self.timeout_seconds = timeout_seconds
         self.deadline = time.monotonic() + timeout_seconds

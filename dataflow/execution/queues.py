@@ -31,6 +31,7 @@ from dataflow.planner.batch_sizes import (
     batch_size,
     budget_seconds,
     concurrent_batch_size,
+    early_seconds,
     first_batch_size,
     is_short,
 )
@@ -73,6 +74,11 @@ class Flight:
         """How many calls it has."""
         return len(self.elements) * len(self.stages) if self.stages else len(self.calls)
 
+    @property
+    def taken(self) -> int:
+        """How many elements, or single calls, left the queue with it."""
+        return self.batch.body.calls // (len(self.stages) if self.stages else 1)
+
     def cut(self, reach: int) -> None:
         """The calls from a position on belong to it no more."""
         if self.stages:
@@ -88,7 +94,8 @@ class CallWork:
         self.task = task
         self.is_concurrent = task.kind.startswith("async")
         self.nodes: deque[TaskNode] = deque()
-        self.in_flight = 0
+        self.in_flight = 0  # batches
+        self.under_way = 0  # elements in them
 
     @property
     def ready(self) -> bool:
@@ -128,7 +135,8 @@ class MapWork:
         self.ranges: deque[Range] = deque()
         self.has_begun = False
         self.has_cancelled = False  # some elements will not run
-        self.in_flight = 0
+        self.in_flight = 0  # batches
+        self.under_way = 0  # elements in them
         for stage in stages:
             stage.work = self
 
@@ -205,7 +213,7 @@ def _size(
     if work.is_concurrent:
         size = concurrent_batch_size(left, slots, free)
     else:
-        size = batch_size(left, slots, mean, costs, free)
+        size = batch_size(left, slots, mean, costs, free, work.under_way)
     size = min(size, max(int(BATCH_BYTES / max(nbytes, 1)), 1))
     return min(size, work.task.batch_size or size)
 
@@ -333,6 +341,7 @@ class RunnerQueue:
 
     def _take_off(self, flight: Flight) -> None:
         flight.work.in_flight += 1
+        flight.work.under_way += flight.taken
         flight.is_concurrent = flight.work.is_concurrent
         self.flights[flight.batch.id] = flight
         if flight.is_concurrent:
@@ -353,6 +362,7 @@ class RunnerQueue:
         flight = self.flights.pop(batch_id, None)
         if flight is not None:
             flight.work.in_flight -= 1
+            flight.work.under_way -= flight.taken
             if flight.is_concurrent:
                 self.calls_under_way -= flight.batch.body.calls - len(flight.ended)
             else:
@@ -385,6 +395,8 @@ class RunnerQueue:
         batch = self._batch(nodes[0], builder, body, attempts, lengths, seconds, costs, stay)
         leaving = (node for at, node in enumerate(nodes) if at not in body.last_uses)
         batch.value_bytes = self.book.total_bytes(node.task.name for node in leaving)
+        if stay and not batch.keeps and not work.is_concurrent:  # what is persisted is packed, once
+            batch.early_seconds = early_seconds(costs)
         return Flight(batch, work, calls=nodes)
 
     def _map_flight(self, work: MapWork) -> Flight | None:
@@ -435,7 +447,7 @@ class RunnerQueue:
             inputs=builder.inputs,
             attempts=attempts,
             seconds=seconds,
-            budget_seconds=budget_seconds(seconds, costs),
+            budget_seconds=budget_seconds(seconds, costs, self.busy / max(self.runner.slots, 1)),
             part_seconds=costs.part_seconds,
             short=is_short(seconds, costs),
             lengths=lengths,

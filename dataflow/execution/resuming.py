@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +13,12 @@ from dataflow.execution.earlier_run import EarlierRun
 from dataflow.execution.run_results import RunResults
 from dataflow.execution.suspending import Suspensions, read_suspensions, write_suspensions
 from dataflow.hashing.calls import NO_DIGEST
-from dataflow.model.arguments import ATOMS
 from dataflow.model.records import FLOW_RESULT, RunStateRecord
 from dataflow.model.states import State, StateCode
 from dataflow.process_ids import ProcessId, this_process
-from dataflow.storage.result_storage import open_storage
 from dataflow.storage.stored_result import stored_result
 from dataflow.store.run_store import RunStore, open_store
 from dataflow.store.summaries import RunSummary
-from dataflow.worker import pickling
 
 
 @dataclass(frozen=True)
@@ -154,36 +150,10 @@ def _refuse_unless_stopped(summary: RunSummary, driver: ProcessId | None) -> Non
     )
 
 
-def parameters_of(flow: Any, summary: RunSummary) -> dict[str, Any]:
-    """The parameters that a run was given.
-
-    Raises:
-        ResumeError: they were not kept.
-    """
-    results = RunResults().within(flow.results, True)
-    if results.persists_by_itself:
-        try:
-            data = open_storage(results.keep_of(flow.results).storage).read(_name(summary.run_id))
-            found: dict[str, Any] = pickle.loads(data)
-            return found
-        except ResultMissing:
-            pass
-    return summary.parameters
-
-
-def keep_parameters(results: RunResults, run_id: str, parameters: Mapping[str, Any]) -> None:
-    """Keep the parameters of a run that JSON does not take, so that it can be resumed."""
-    if all(type(value) in ATOMS for value in parameters.values()):
-        return
-    try:
-        data = pickling.dumps(dict(parameters))
-    except Exception:  # a client, a lock: the body asks for them when it is resumed
-        return
-    open_storage(results.keep_of(results.options).storage).write(_name(run_id), [data])
-
-
-def _name(run_id: str) -> str:
-    return f"{run_id}/parameters"
+def _is_undone(store: RunStore, earlier: EarlierRun) -> bool:
+    """Whether any task run of a run, or of one below it, was rolled back."""
+    below = earlier.children.values()
+    return earlier.is_undone or any(_is_undone(store, EarlierRun(store, each)) for each in below)
 
 
 def earlier_subflow(
@@ -196,7 +166,7 @@ def earlier_subflow(
     """
     summary = store.run(run_id)
     going_on = Resumption(store, summary, EarlierRun(store, run_id, reuse_changed))
-    if not summary.state.is_completed():
+    if not summary.state.is_completed() or _is_undone(store, going_on.earlier):
         return going_on, None
     for row in store.results(run_id):
         is_same = row.source == source or reuse_changed

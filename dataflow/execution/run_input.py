@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from dataflow.errors import MissingContextError
+from dataflow.errors import DefinitionError, MissingContextError
 from dataflow.execution.scope import RunScope
 from dataflow.worker.call_context import current_call, current_scope
 
@@ -16,19 +16,32 @@ DOES_NOT_FIT = "What was put in does not fit"
 """How the message begins of a state in which a run waits again because of that."""
 
 
+def check_patience(timeout_seconds: Any) -> None:
+    """See that somebody has time to resume a run.
+
+    Raises:
+        DefinitionError: that is no time.
+    """
+    if not (isinstance(timeout_seconds, (int, float)) and timeout_seconds >= 0):
+        raise DefinitionError(
+            f"timeout must be a number of seconds, 0 or more, not {timeout_seconds!r:.60}."
+        )
+
+
 class WantedInput:
     """What has to be put in.
 
     Args:
         model: a pydantic model, or any other type that pydantic knows; None: nothing.
+
+    Raises:
+        DefinitionError: it is no type.
     """
 
     def __init__(self, model: Any) -> None:
         self._type: TypeAdapter[Any] | None = None
         if model is not None:
-            from pydantic import TypeAdapter
-
-            self._type = TypeAdapter(model)
+            self._type = _adapter(model)
 
     @property
     def is_nothing(self) -> bool:
@@ -79,3 +92,19 @@ def run_of_body(function: str) -> RunScope:
             hint="Call it in a flow; a task cannot have the flow wait that it belongs to.",
         )
     return scope
+
+
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticUserError
+
+    try:
+        if isinstance(model, str):
+            raise TypeError("that is text")
+        return TypeAdapter(model)
+    except (PydanticUserError, TypeError) as error:
+        raise DefinitionError(
+            f"wait_for_input must be a model or another type, not {model!r:.60}.",
+            hint="A run is paused and suspended in its own body; from outside it is cancelled "
+            "(cancel_flow_run) and resumed.",
+        ) from error

@@ -54,6 +54,7 @@ from dataflow.worker.failures import describe
 
 SEGMENT_SECONDS = 0.05
 SEGMENT_NODES = 5000
+HANDED_AT_ONCE = 100
 _TELL_SECONDS = 0.25
 _STUCK_SECONDS = 0.7  # longer than a batch takes to tell how far it is
 HELD_SECONDS = 0.1
@@ -87,7 +88,7 @@ class _Listener:
 
     def resized(self) -> None:
         """There are more slots, or fewer."""
-        self._loop.post(lambda: None)
+        self._loop.post(_nothing)
 
     def broken(self, error: Exception) -> None:
         """The runner cannot go on."""
@@ -241,7 +242,7 @@ class RunLoop:
         if self.closed or not self._thread.is_alive():
             return
         self.closed = True
-        self.post(lambda: None)
+        self.post(_nothing)
         self._thread.join()
         self._timers.clear()  # what a runner still refers to must not keep graphs and their values
         self.lookups.close()
@@ -266,14 +267,24 @@ class RunLoop:
             self._ask(outbox.lookups)
         for found in list(self.queues.values()):
             if found.waiting:
-                for flight in _timed(found.next_flights()):
-                    if has_hooks(flight):
-                        call_running_hooks(begun_when_handed_over(flight))
-                    _hand_over(flight, found.runner)
+                self._hand_out(found)
                 if found.elastic is not None and not found.tells_remaining:
                     self._tell_remaining(found)
         if outbox.records or outbox.announcements:
             self.writer.write(outbox.records, outbox.announcements)
+
+    def _hand_out(self, found: RunnerQueue) -> None:
+        """Send out what can begin; not all that many slots can take before a report is looked at.
+
+        The first reports say how long elements take, and with that how large the others should be.
+        """
+        for handed, flight in enumerate(_timed(found.next_flights()), start=1):
+            if has_hooks(flight):
+                call_running_hooks(begun_when_handed_over(flight))
+            _hand_over(flight, found.runner)
+            if handed == HANDED_AT_ONCE:
+                self.post(_nothing)
+                return
 
     def _ask(self, lookups: list[Lookup]) -> None:
         """Have the thread of lookups find out what need not be computed."""
@@ -403,6 +414,10 @@ class RunLoop:
             graph.error = error
             nodes += graph.nodes
         wake_all(nodes)
+
+
+def _nothing() -> None:
+    """A message that only has the loop take another turn."""
 
 
 def _timed(flights: Iterator[Flight]) -> Iterator[Flight]:

@@ -126,10 +126,10 @@ class RunResults:
         storage = open_storage(url)
         if not (storage.is_shared or self.shares_objects):
             raise StorageError(
-                f"The result storage {url!r} is in the memory of one process, and this flow's "
-                "tasks run in others.",
+                f"The result storage {storage.shown!r} is in the memory of one process, and this "
+                "flow's tasks run in others.",
                 hint="Use a folder, or task_runner='threads'.",
-                url=url,
+                url=storage.shown,
             )
         _check_once(storage)
         return Keep(url, find_serializer(name), said.storage_key, in_memory is not False)

@@ -58,7 +58,7 @@ class SlotKeeper:
             for pause in waiting:
                 with self._lock:
                     self._freed.wait(pause)
-        except BaseException:
+        except BaseException:  # Ctrl-C and a cancellation as well: nobody would give them back
             if number is not None:
                 self.give_back(number)
             raise
@@ -72,7 +72,7 @@ class SlotKeeper:
         try:
             for pause in self._waiting(number, granted, slots, timeout_seconds):
                 await asyncio.sleep(pause)
-        except BaseException:
+        except BaseException:  # as above
             self.give_back(number)
             raise
         return number

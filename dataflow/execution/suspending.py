@@ -15,7 +15,7 @@ from typing import Any
 from dataflow.errors import FlowPauseTimeout, MissingContextError, ResultMissing, ResumeError
 from dataflow.execution.interruptions import RunSuspended
 from dataflow.execution.results import wait_for_all
-from dataflow.execution.run_input import DOES_NOT_FIT, WantedInput, run_of_body
+from dataflow.execution.run_input import DOES_NOT_FIT, WantedInput, check_patience, run_of_body
 from dataflow.execution.run_results import RunResults
 from dataflow.execution.scope import RunScope
 from dataflow.execution.transactions import current_transaction
@@ -89,6 +89,7 @@ class Suspension:
 
     def __init__(self, model: Any, timeout_seconds: float) -> None:
         self.scope = run_of_body("suspend_flow_run")
+        check_patience(timeout_seconds)
         self.wanted = WantedInput(model)
         self.timeout_seconds = timeout_seconds
         _check_can_be_resumed(self.scope)

@@ -16,7 +16,7 @@ from typing import Any
 
 from dataflow.execution import results
 from dataflow.execution.hooks import call_hooks
-from dataflow.execution.rolling_back import completed_runs, record_rolled_back
+from dataflow.execution.rolling_back import done_runs, record_rolled_back
 from dataflow.execution.slots import slot_keeper
 from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.nodes import BAD_CODES, CallNode, MapNode, Node, TaskNode
@@ -205,7 +205,9 @@ class Transaction(Values):
                 if part.is_staged():
                     part.commit()
             else:
-                self._call_task_hooks(*part, "on_commit", TransactionState.COMMITTED)
+                node, _ = part
+                state = TransactionState.COMMITTED
+                self._call_task_hooks(node, done_runs(node), "on_commit", state)
         self.state = TransactionState.COMMITTED
         if self.key is not None:
             scope = current_scope.get()
@@ -222,19 +224,30 @@ class Transaction(Values):
         for part in reversed(self._parts):
             if isinstance(part, Transaction):
                 part.roll_back()
-                continue
-            self._call_task_hooks(*part, "on_rollback", TransactionState.ROLLED_BACK)
-            record_rolled_back(*part)
+            else:
+                self._undo(*part)
+        for writer in {node.graph.queue.loop.writer for node in self._nodes()}:
+            writer.write_now([])  # what is done from here on finds no result of it
         self._call_own_hooks("on_rollback")
 
+    def _undo(self, node: Node, attempt: int) -> None:
+        """Record that task runs are rolled back, then call their hooks, the last first.
+
+        If the process is killed in between, they are done again as if they had never been: what is
+        undone without that being known would be taken for done.
+        """
+        runs = done_runs(node)
+        record_rolled_back(node, runs, attempt)
+        if runs and node.task.hooks["on_rollback"]:
+            node.graph.queue.loop.writer.write_now([])
+            state = TransactionState.ROLLED_BACK
+            self._call_task_hooks(node, runs[::-1], "on_rollback", state)
+
     def _call_task_hooks(
-        self, node: Node, attempt: int, kind: str, state: TransactionState
+        self, node: Node, runs: Iterable[int], kind: str, state: TransactionState
     ) -> None:
         hooks = node.task.hooks[kind]
-        if not hooks:
-            return
-        runs = completed_runs(node)
-        for index in reversed(runs) if kind == "on_rollback" else runs:
+        for index in runs if hooks else ():
             element = index if isinstance(node, MapNode) else None
             key = task_run_id(node.graph.run_id, node.id, index)
             part = TaskTransaction(key, results.name_of(node, element), self)

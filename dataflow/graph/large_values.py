@@ -95,6 +95,6 @@ def sent_parameters(
 def _picklable(value: Any) -> Any:
     try:
         snapshot(value, shared=True)
-    except Exception:
+    except Exception:  # as above
         return repr(value)
     return value

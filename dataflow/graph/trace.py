@@ -414,7 +414,7 @@ class _Mapper:
     def _snapshot(self, name: str, values: list[Any]) -> list[Any]:
         try:
             found: list[Any] = pickling.loads(pickling.dumps(values))
-        except Exception:
+        except Exception:  # whatever the values' own code raises when they are pickled
             for index, value in enumerate(values):
                 _check_argument(self.task, f"{name}[{index}]", value)
             raise
@@ -446,7 +446,7 @@ class _Mapper:
                 pickling.dumps(list(values[start : start + size]))
                 for start in range(0, len(values), size)
             ]
-        except Exception:
+        except Exception:  # as above
             for index, value in enumerate(values):
                 _check_argument(self.task, f"{name}[{index}]", value)
             raise
@@ -462,7 +462,7 @@ class _Mapper:
             return Fixed(stripped, finder.holes)
         try:
             column = self.graph.large.column_of(stripped, shared=True)
-        except Exception:
+        except Exception:  # as above
             _check_argument(self.task, name, stripped)
             raise
         if finder.holes:

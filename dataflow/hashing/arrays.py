@@ -1,126 +1,114 @@
-"""Arrays, frames and tables by their content: their bytes, whatever holds them."""
+"""Numpy arrays by their content, whatever holds it.
+
+The order of bytes, strides and what lies under a mask do not count. Every NaN is the same one, as
+processors give theirs other bits; 0.0 is not -0.0, as 1 / x is not the same.
+"""
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any
 
-from dataflow.hashing.buffers import buffer_digest
-from dataflow.hashing.encoding import Encoder
+import numpy
+
+from dataflow.hashing.buffers import BLOCK_BYTES, blocks_digest, buffer_digest
+from dataflow.hashing.encoding import PLAIN, Encoder
 
 
 def array_text(array: Any, encoder: Encoder) -> str:
-    """A numpy array: type, shape and bytes in C order; objects in it one by one."""
+    """An array: type, shape and content in C order; objects in it one by one.
+
+    What a class of arrays adds (a mask, a unit) counts with its name.
+    """
+    kind = type(array)
+    if kind is numpy.ndarray or kind is numpy.memmap:
+        return f"array:{content_text(array, encoder)}"
+    name = f"array:{kind.__module__}.{kind.__qualname__}"
+    if isinstance(array, numpy.ma.MaskedArray):
+        return f"{name}:{_masked_text(array, encoder)}"
+    added = encoder.text(getattr(array, "__dict__", {}))
+    return f"{name}:{added}:{content_text(numpy.asarray(array), encoder)}"
+
+
+def scalar_text(scalar: Any, encoder: Encoder) -> str:
+    """A number, date, text or structure of numpy's own."""
+    return f"scalar:{content_text(numpy.asarray(scalar), encoder)}"
+
+
+def content_text(array: Any, encoder: Encoder) -> str:
+    """Type, shape and content of a plain array."""
     dtype = array.dtype
     if dtype.names is not None:
-        fields = ",".join(f"{name}={array_text(array[name], encoder)}" for name in dtype.names)
-        return f"array:{{{fields}}}"
+        fields = (f"{name!a}={content_text(array[name], encoder)}" for name in dtype.names)
+        return f"{array.shape}{{{','.join(fields)}}}"
     if dtype.hasobject:
-        return f"array:{array.shape}:{_objects_text(array.ravel().tolist(), encoder)}"
-    if dtype.str[0] == ">":  # the same numbers, in the other order of bytes
-        array = array.astype(dtype.newbyteorder("<"))
-    if not array.flags.c_contiguous:
-        array = array.copy(order="C")
-    content = buffer_digest(array.reshape(-1).view("u1")) if array.size else ""
-    return f"array:{array.dtype.str}:{array.shape}:{content}"
+        kind = "" if dtype.kind == "O" else repr(dtype)
+        return f"{kind}{array.shape}:{objects_text(array.ravel().tolist(), encoder)}"
+    return f"{dtype.newbyteorder('<').str}:{array.shape}:{_digest(array)}"
 
 
-def _objects_text(values: list[Any], encoder: Encoder) -> str:
-    if all(type(value) is str for value in values):
-        return _strings_text(values)
+def _masked_text(array: Any, encoder: Encoder) -> str:
+    nothing = numpy.zeros((), array.dtype)
+    parts = (numpy.ma.getmaskarray(array), array.filled(nothing), array.fill_value)
+    return ":".join(content_text(numpy.asarray(part), encoder) for part in parts)
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def _digest(array: Any) -> str:
+    """Blocks are rows: with strides, each is copied where it is hashed."""
+    if array.ndim == 0:
+        array = array.reshape(1)
+    row_bytes = array[:1].nbytes if array.size else 0
+    if not 0 < row_bytes <= BLOCK_BYTES:
+        array = array.reshape(-1)
+        row_bytes = array.itemsize
+    rows = max(1, BLOCK_BYTES // max(1, row_bytes))
+    count = -(-len(array) // rows)
+    return blocks_digest(count, lambda at: [_block(array[at * rows : (at + 1) * rows])])
+
+
+def _block(array: Any) -> Any:
+    """The bytes of some rows, the lowest byte of a number first."""
+    array = numpy.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    if array.dtype.kind in "fc":
+        array = _without_garbage(array)
+    return array.reshape(-1).view("u1")
+
+
+def _without_garbage(numbers: Any) -> Any:
+    """Whatever is not a number in the same bits, and nothing in bytes that are no part of one."""
+    if numbers.dtype.kind == "c":
+        numbers = numbers.reshape(-1).view(f"f{numbers.itemsize // 2}")
+    missing = numpy.isnan(numbers)
+    if missing.any():
+        numbers = numpy.where(missing, numpy.array(numpy.nan, numbers.dtype), numbers)
+    if numbers.itemsize == 16 and numpy.finfo(numbers.dtype).nmant == 63:  # 10 bytes, and padding
+        return numpy.ascontiguousarray(numbers.reshape(-1).view("u1").reshape(-1, 16)[:, :10])
+    return numbers
+
+
+# --- objects --------------------------------------------------------------------------------------
+
+
+def objects_text(values: list[Any], encoder: Encoder) -> str:
+    """Objects one by one; many texts, and what stands for missing ones between them, as one."""
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return _texts_text(values)
+    if str in kinds and kinds <= PLAIN:
+        are_texts = [type(value) is str for value in values]
+        texts = _texts_text([value for value in values if type(value) is str])
+        others = encoder.text([value for value in values if type(value) is not str])
+        return f"mixed:{buffer_digest(bytes(are_texts))}:{texts}:{others}"
     return encoder.text(values)
 
 
-def _strings_text(values: list[str]) -> str:
-    """Many texts: their lengths, and all of them in one."""
-    from array import array
-
-    lengths = array("q", map(len, values)).tobytes()
-    joined = "".join(values).encode("utf-8", "surrogatepass")
-    return f"texts:{buffer_digest(lengths)}:{buffer_digest(joined)}"
-
-
-def frame_text(frame: Any, encoder: Encoder) -> str:
-    """A DataFrame, Series or Index of pandas: names, types and content."""
-    if hasattr(frame, "columns"):
-        columns = (frame.iloc[:, at] for at in range(frame.shape[1]))
-        content = ",".join(_values_text(column, encoder) for column in columns)
-        names = _index_text(frame.columns, encoder)
-        return f"frame:{names}:{_index_text(frame.index, encoder)}:{content}"
-    if hasattr(frame, "index"):
-        name = encoder.text(frame.name)
-        index = _index_text(frame.index, encoder)
-        return f"series:{name}:{index}:{_values_text(frame, encoder)}"
-    return f"index:{_index_text(frame, encoder)}"
-
-
-def _index_text(index: Any, encoder: Encoder) -> str:
-    names = encoder.text(list(index.names))
-    if hasattr(index, "levels"):
-        levels = (index.get_level_values(at) for at in range(index.nlevels))
-        return f"{names}:{','.join(_values_text(level, encoder) for level in levels)}"
-    if hasattr(index, "step") and hasattr(index, "start"):
-        index_range = range(index.start, index.stop, index.step)
-        return f"{names}:{index_range}"
-    return f"{names}:{_values_text(index, encoder)}"
-
-
-def _values_text(values: Any, encoder: Encoder) -> str:
-    dtype = values.dtype
-    if hasattr(dtype, "categories"):
-        codes = array_text(_array_of(_categorical(values).codes), encoder)
-        return f"category:{dtype.ordered}:{_index_text(dtype.categories, encoder)}:{codes}"
-    if hasattr(dtype, "na_value") and not hasattr(dtype, "tz"):
-        missing = array_text(_array_of(values.isna()), encoder)
-        content = _objects_text(values.dropna().tolist(), encoder)
-        return f"{dtype}:{missing}:{content}"
-    if hasattr(dtype, "tz"):
-        return f"{dtype}:{array_text(values.to_numpy('M8[ns]'), encoder)}"
-    return array_text(values.to_numpy(), encoder)
-
-
-def _array_of(values: Any) -> Any:
-    return values.to_numpy() if hasattr(values, "to_numpy") else values
-
-
-def _categorical(values: Any) -> Any:
-    return values.cat if hasattr(values, "cat") else values
-
-
-def table_text(table: Any, _encoder: Encoder) -> str:
-    """An Arrow table, batch or array: schema and content, in whatever chunks it is."""
-    import pyarrow
-
-    if isinstance(table, pyarrow.RecordBatch):
-        table = pyarrow.Table.from_batches([table])
-    elif not isinstance(table, pyarrow.Table):
-        table = pyarrow.table({"": table})
-    table = table.replace_schema_metadata(None).combine_chunks()
-    hashing = _Hashing()
-    with pyarrow.ipc.new_stream(pyarrow.PythonFile(hashing, "w"), table.schema) as writer:
-        writer.write_table(table)
-    return f"table:{hashing.digest()}"
-
-
-class _Hashing:
-    """A file that is hashed instead of written."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self._hash = sha256()
-
-    def write(self, data: Any) -> int:
-        """Take some bytes."""
-        self._hash.update(data)
-        return memoryview(data).nbytes
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def digest(self) -> str:
-        """The digest of all of it."""
-        return self._hash.hexdigest()[:32]
+def _texts_text(values: list[str]) -> str:
+    """Many texts in one, and the length of each where a separator could be part of them."""
+    joined = "\0".join(values)
+    lengths = ""
+    if joined.count("\0") != len(values) - 1:
+        lengths = buffer_digest(numpy.fromiter(map(len, values), "<i8", len(values)))
+    content = buffer_digest(joined.encode("utf-8", "surrogatepass"))
+    return f"texts:{len(values)}:{lengths}:{content}"

@@ -8,18 +8,23 @@ is the environment's affair. Of other objects that they use (clients, loggers) o
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import inspect
 import site
 import sys
 import sysconfig
 import textwrap
+import time
 import types
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dataflow.hashing.encoding import Encoder, Unhashable
 
+T = TypeVar("T")
+_RACES = 10
 _VALUES = (int, float, complex, bool, str, bytes, type(None), list, tuple, dict, set, frozenset)
 
 
@@ -60,7 +65,7 @@ def _callable_text(fn: Any, encoder: Encoder) -> str:
 
 def _class_source(kind: type) -> str:
     try:
-        return "" if _is_installed(kind) else textwrap.dedent(inspect.getsource(kind))
+        return "" if _is_installed(kind) else _source(kind)
     except (OSError, TypeError):
         return ""
 
@@ -68,12 +73,28 @@ def _class_source(kind: type) -> str:
 def _code_text(fn: Any) -> str:
     """The lines of a function; its code where there are none (typed in, or made by ``exec``)."""
     try:
-        text = textwrap.dedent(inspect.getsource(fn))
+        text = _source(fn)
     except (OSError, TypeError):
         text = ""
     if not text or fn.__name__ == "<lambda>":  # several may stand in one line
         text += _bare_code(fn.__code__)
     return text
+
+
+def _source(found: Any) -> str:
+    return textwrap.dedent(_again(inspect.getsource, found))
+
+
+def _again(parse: Callable[[Any], T], what: Any) -> T:
+    """What a function makes of source, though another thread parses some at the same time.
+
+    Python raises ``SystemError`` then before 3.11.8 (its issue 106905).
+    """
+    for race in range(_RACES):
+        with contextlib.suppress(SystemError):
+            return parse(what)
+        time.sleep(race / 1000)
+    return parse(what)
 
 
 def _bare_code(code: types.CodeType) -> str:
@@ -116,7 +137,7 @@ def _assignments(file: str) -> dict[str, str]:
     """The statements of a file that give its names their values."""
     try:
         text = Path(file).read_text(encoding="utf-8")
-        tree = ast.parse(text)
+        tree = _again(ast.parse, text)
     except (OSError, ValueError, SyntaxError):
         return {}
     found: dict[str, str] = {}

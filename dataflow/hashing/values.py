@@ -18,9 +18,9 @@ import re
 import types
 import uuid
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
-from dataflow.hashing.arrays import array_text, frame_text, table_text
 from dataflow.hashing.buffers import buffer_digest
 from dataflow.hashing.encoding import (
     PLAIN,
@@ -199,16 +199,25 @@ _ENCODERS: dict[type, Encode] = {
     types.ModuleType: _module,
     functools.partial: _partial,
 }
-_BY_MODULE: dict[tuple[str, str], Encode] = {
-    ("numpy", "ndarray"): array_text,
-    ("pandas", "DataFrame"): frame_text,
-    ("pandas", "Series"): frame_text,
-    ("pandas", "Index"): frame_text,
-    ("pyarrow", "Table"): table_text,
-    ("pyarrow", "RecordBatch"): table_text,
-    ("pyarrow", "ChunkedArray"): table_text,
-    ("pyarrow", "Array"): table_text,
+_BY_LIBRARY: dict[tuple[str, str], str] = {
+    ("numpy", "ndarray"): "arrays.array_text",
+    ("numpy", "generic"): "arrays.scalar_text",
+    ("pandas", "DataFrame"): "frames.frame_text",
+    ("pandas", "Series"): "frames.series_text",
+    ("pandas", "Index"): "frames.index_text",
+    ("pandas", "ExtensionArray"): "frames.array_text",
+    ("polars", "DataFrame"): "tables.polars_text",
+    ("polars", "Series"): "tables.polars_text",
+    ("pyarrow", "Table"): "tables.table_text",
+    ("pyarrow", "RecordBatch"): "tables.table_text",
+    ("pyarrow", "ChunkedArray"): "tables.table_text",
+    ("pyarrow", "Array"): "tables.table_text",
+    ("pyarrow", "Scalar"): "tables.table_text",
+    ("pyarrow", "Schema"): "tables.description_text",
+    ("pyarrow", "Field"): "tables.description_text",
+    ("pyarrow", "DataType"): "tables.description_text",
 }
+"""What writes the types of libraries, by where they are defined: loaded with the first value."""
 
 
 def _encoder_of(kind: type) -> Encode:
@@ -229,9 +238,9 @@ _BY_BASE: tuple[tuple[type, Encode], ...] = (
 
 def _choose(kind: type) -> Encode:
     for base in kind.__mro__:
-        found = _BY_MODULE.get((base.__module__.partition(".")[0], base.__name__))
-        if found is not None:
-            return found
+        found = _BY_LIBRARY.get((base.__module__.partition(".")[0], base.__name__))
+        if found is not None and (encode := _loaded(found)) is not None:
+            return encode
     for ours, encode in _BY_BASE:
         if issubclass(kind, ours):
             return encode
@@ -244,6 +253,15 @@ def _choose(kind: type) -> Encode:
     if hasattr(kind, "state_to_send"):  # a task or a flow
         return _declared
     return _object_or_container(kind)
+
+
+def _loaded(name: str) -> Encode | None:
+    module, _, function = name.partition(".")
+    try:
+        encode: Encode = getattr(import_module(f"dataflow.hashing.{module}"), function)
+    except ImportError:  # polars may be there without pyarrow: it is hashed as it is pickled
+        return None
+    return encode
 
 
 def _object_or_container(kind: type) -> Encode:

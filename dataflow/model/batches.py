@@ -12,6 +12,7 @@ Arguments that are not plain values are *sources*: where the worker finds the va
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -265,6 +266,7 @@ class Batch:
         seconds: how long it should take; None: nobody knows.
         budget_seconds: no new element is started after this; the rest is handed back.
         part_seconds: how long a part of its report waits for the next, at least.
+        early_seconds: how long what has ended waits to be told of between two calls, at most.
         short: whether a worker may hold another batch while it carries out this one.
         lengths: positions whose value's length the planner needs (dynamic maps).
         exact: every value is packed on its own (large values, wanted one by one).
@@ -284,6 +286,7 @@ class Batch:
     seconds: float | None = None
     budget_seconds: float = 1e9
     part_seconds: float = 0.0
+    early_seconds: float = math.inf
     short: bool = False
     lengths: frozenset[int] = frozenset()
     exact: bool = False

@@ -15,7 +15,7 @@ from dataflow.model.functions import (
     require_callable,
     signature_of,
 )
-from dataflow.model.options import Hook, check_options, hooks_in
+from dataflow.model.options import Hook, check_options, hooks_in, tags_in, timeout_in
 from dataflow.model.result_options import ResultOptions, result_options
 from dataflow.model.retry_policy import RetryPolicy, make_retry_policy
 
@@ -64,8 +64,8 @@ class Declared:
         self.hooks = hooks_in(options, known)
         self.description = described(fn, options.get("description"))
         self.version: str | None = options.get("version")
-        self.tags = tuple(sorted(set(options.get("tags") or ())))
-        self.timeout_seconds: float | None = options.get("timeout_seconds")
+        self.tags = tags_in(options)
+        self.timeout_seconds = timeout_in(options)
         self.log_prints: bool | None = options.get("log_prints")
         self.retry_policy: RetryPolicy = make_retry_policy(
             options.get("retries"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any, TypedDict
 
 from dataflow.errors import DefinitionError
@@ -10,6 +11,7 @@ from dataflow.model.retry_policy import Condition, Delays
 
 Hook = Callable[[Any, Any, Any], Any]
 TransactionHook = Callable[[Any], Any]
+_MOST_SECONDS = 1e9  # about what clocks of operating systems can be set to
 
 
 class TaskOptions(TypedDict, total=False):
@@ -84,16 +86,60 @@ def check_options(decorator: str, options: Mapping[str, Any], known: type[Any]) 
                 f"@{decorator} has no option {name!r}.",
                 hint=f"See help(dataflow.{decorator}) for the options there are.",
             )
-    if isinstance(options.get("tags"), str):
-        tags = options["tags"]
+    called, tags = options.get("name"), options.get("tags")
+    if not isinstance(called, str | None):
+        raise DefinitionError(f"The name of a {decorator} must be text, not {called!r:.60}.")
+    if isinstance(tags, str):
         raise DefinitionError(f"tags must be a list of strings, not the string {tags!r}.")
-    for name in ("timeout_seconds", "batch_size"):
-        value = options.get(name)
-        if value is not None and not value > 0:
-            raise DefinitionError(f"{name} must be more than 0, not {value!r}.")
+    size = options.get("batch_size")
+    if size is not None and not (isinstance(size, Integral) and int(size) > 0):
+        raise DefinitionError(f"batch_size must be a whole number, more than 0, not {size!r:.60}.")
+
+
+def timeout_in(options: Mapping[str, Any]) -> float | None:
+    """The time limit among options, in seconds.
+
+    Raises:
+        DefinitionError: it is none.
+    """
+    seconds: Any = options.get("timeout_seconds")
+    if seconds is None:
+        return None
+    if not (isinstance(seconds, Real) and 0 < float(seconds) <= _MOST_SECONDS):
+        raise DefinitionError(
+            f"timeout_seconds must be a number, more than 0, not {seconds!r:.60}.",
+            hint="Without timeout_seconds there is no limit.",
+        )
+    return float(seconds)
+
+
+def tags_in(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tags among options, each once.
+
+    Raises:
+        DefinitionError: they are no strings.
+    """
+    given = options.get("tags") or ()
+    tags: list[Any] = list(given) if isinstance(given, Iterable) else [None]
+    if not all(isinstance(tag, str) for tag in tags):
+        raise DefinitionError(f"tags must be a list of strings, not {given!r:.60}.")
+    return tuple(sorted(set(tags)))
 
 
 def hooks_in(options: Mapping[str, Any], known: type[Any]) -> dict[str, list[Any]]:
-    """The hooks among options, by name; an empty list for each that is not there."""
+    """The hooks among options, by name; an empty list for each that is not there.
+
+    Raises:
+        DefinitionError: they are no list of functions.
+    """
     names = [name for name in known.__annotations__ if name.startswith("on_")]
-    return {name: list(options.get(name) or ()) for name in names}
+    return {name: _hooks(name, options.get(name) or ()) for name in names}
+
+
+def _hooks(name: str, given: Any) -> list[Any]:
+    hooks = list(given) if isinstance(given, Iterable) else [None]
+    if not all(map(callable, hooks)):
+        raise DefinitionError(
+            f"{name} must be a list of functions, not {given!r:.60}.", hint=f"{name}=[function]"
+        )
+    return hooks

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from dataflow.model.functions import signature_of
+from dataflow.model.parameter_text import jsonable
 from dataflow.model.parameter_types import ParameterType, resolve_annotations
-from dataflow.model.parameters import MISSING, default_of, jsonable
+from dataflow.model.parameters import MISSING, default_of
 
 
 def parameters_schema(fn: Callable[..., Any]) -> dict[str, Any]:

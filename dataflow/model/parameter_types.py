@@ -18,13 +18,13 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from dataflow.errors import ParameterTypeError
+from dataflow.model.parameter_text import short_text
 from dataflow.model.parameters import (
     MISSING,
     ParameterDescription,
     default_of,
     description_of,
     is_pydantic_field,
-    short_text,
 )
 
 Entry = dict[str, Any]

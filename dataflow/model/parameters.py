@@ -1,4 +1,4 @@
-"""Parameters of flows: declared, bound to a signature, and written down as text.
+"""Parameters of flows: declared, and bound to a signature.
 
 Binding gives every parameter a value by name, ``*args`` and ``**kwargs`` under their own names;
 :func:`call_arguments` is its inverse. Nothing here needs pydantic: types are the business of
@@ -9,25 +9,16 @@ from __future__ import annotations
 
 import copy
 import inspect
-import json
 import math
 import re
-import reprlib
-import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from dataflow.errors import DefinitionError, ParameterBindError
 
 MISSING: Any = inspect.Parameter.empty
 _CONSTRAINTS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
-_MOST_TEXT = 200
-_MOST_JSON = 64_000
-_MOST_ITEMS = 1_000
-_MOST_CHARACTERS = 4_000
-_MOST_DEPTH = 12
 
 
 def Parameter(
@@ -273,128 +264,3 @@ def call_arguments(
         else:
             args.append(parameters[name])
     return tuple(args), kwargs
-
-
-# --- as text -------------------------------------------------------------------------------------
-
-
-def parse_parameter(text: str) -> Any:
-    """The value of ``name=value`` on a command line: JSON, or the text itself."""
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _refuse_constant(name: str) -> typing.NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-def parameters_to_json(parameters: Mapping[str, Any]) -> str:
-    """The parameters as JSON text for the store, in at most about 64 kB; never raises.
-
-    What JSON does not know is shown as text, large values are cut.
-    """
-    try:
-        room = [_MOST_ITEMS]
-        text = json.dumps({str(name): jsonable(value, room) for name, value in parameters.items()})
-    except Exception:  # records must not fail because of a parameter's own methods
-        return _short_json(parameters)
-    return text if len(text) <= _MOST_JSON else _short_json(parameters)
-
-
-def _short_json(parameters: Mapping[str, Any]) -> str:
-    shown: dict[str, str] = {}
-    size = 0
-    for name, value in parameters.items():
-        shown[str(name)[:_MOST_TEXT]] = text = short_text(value)
-        size += min(len(name), _MOST_TEXT) + len(text)
-        if size > _MOST_JSON // 6:  # a character is six at most
-            break
-    return json.dumps(shown)
-
-
-def jsonable(value: Any, room: list[int] | None = None, depth: int = 0) -> Any:
-    """``value`` out of what JSON knows; objects as their fields or as text.
-
-    Args:
-        value: anything.
-        room: how many more items may be shown, counted down; None: a thousand.
-        depth: how deep inside the parameter this is.
-    """
-    room = [_MOST_ITEMS] if room is None else room
-    room[0] -= 1
-    kind = type(value)
-    if value is None or kind is bool:
-        return value
-    if kind is str:
-        return value if len(value) <= _MOST_CHARACTERS else value[:_MOST_CHARACTERS] + "…"
-    if kind is int:
-        return value if value.bit_length() <= 4096 else f"<int of {value.bit_length()} bits>"
-    if kind is float:
-        return value if math.isfinite(value) else repr(value)
-    if depth >= _MOST_DEPTH or room[0] <= 0:
-        return short_text(value)
-    return _jsonable_object(value, room, depth + 1)
-
-
-def _jsonable_object(value: Any, room: list[int], depth: int) -> Any:
-    kind = type(value)
-    if issubclass(kind, Mapping):
-        return _jsonable_items(value.items(), len(value), room, depth)
-    if issubclass(kind, (list, tuple, set, frozenset)):
-        shown = [jsonable(item, room, depth) for item in islice(value, room[0])]
-        return shown + _left_out(len(value) - len(shown))
-    fields = getattr(kind, "__pydantic_fields__", None) or getattr(
-        kind, "__dataclass_fields__", None
-    )
-    if fields:
-        pairs = [(name, getattr(value, name, None)) for name in fields]
-        return _jsonable_items(pairs, len(pairs), room, depth)
-    return _as_text(value)
-
-
-def _jsonable_items(
-    items: Iterable[tuple[Any, Any]], length: int, room: list[int], depth: int
-) -> dict[str, Any]:
-    shown = {
-        key if type(key) is str else str(_as_text(key)): jsonable(item, room, depth)
-        for key, item in islice(items, room[0])
-    }
-    return shown | ({"…": text[0]} if (text := _left_out(length - len(shown))) else {})
-
-
-def _left_out(number: int) -> list[str]:
-    return [f"… {number:,} more"] if number > 0 else []
-
-
-def _as_text(value: Any) -> Any:
-    if hasattr(type(value), "isoformat"):
-        return value.isoformat()
-    if hasattr(type(value), "__members__"):  # an enum
-        return jsonable(value.value, [1])
-    if hasattr(type(value), "__fspath__") or type(value).__name__ in ("UUID", "Decimal"):
-        return str(value)
-    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # a number of NumPy's
-        return jsonable(value.item(), [1])
-    return short_text(value)
-
-
-class _ShortRepr(reprlib.Repr):
-    """Looks at no more of a value than it shows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxstring = self.maxother = self.maxlong = _MOST_TEXT
-        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = 12
-
-
-def short_text(value: Any) -> str:
-    """``repr(value)`` on one line, cut to 200 characters; never raises."""
-    try:
-        text = _ShortRepr().repr(value)
-    except Exception:  # whatever a user's __repr__ raises
-        text = f"<{type(value).__name__}>"
-    if "\n" in text:
-        text = " ".join(text.split())
-    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"

@@ -172,6 +172,14 @@ class ResultRecord:
     expires_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DroppedKeysRecord:
+    """Cache keys (16 bytes each, zeros for none) that lead to results of a run no more."""
+
+    run_id: str
+    cache_keys: bytes
+
+
 SINGLE_CALLS = -1
 FLOW_RESULT = -2
 
@@ -253,6 +261,7 @@ Record = (
     | AttemptRecord
     | LogRecord
     | ResultRecord
+    | DroppedKeysRecord
     | RunTimingRecord
     | ArtifactRecord
     | ArtifactUpdateRecord

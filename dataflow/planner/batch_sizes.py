@@ -83,7 +83,12 @@ def cluster_costs(dispatch_seconds: float, slots: int) -> RunnerCosts:
 
 
 def batch_size(
-    left: int, slots: int, mean_seconds: float | None, costs: RunnerCosts, free: int | None = None
+    left: int,
+    slots: int,
+    mean_seconds: float | None,
+    costs: RunnerCosts,
+    free: int | None = None,
+    under_way: int = 0,
 ) -> int:
     """How many of ``left`` elements the next batch takes: at least 1, at most ``left``.
 
@@ -93,18 +98,43 @@ def batch_size(
         mean_seconds: how long an element takes; None while none has been measured.
         costs: the runner's costs.
         free: slots that have nothing to do, at least 1; None: all of them.
+        under_way: elements that have been sent and not come back.
     """
     share = max(left // (2 * slots), 1)
     if mean_seconds is None:
         return min(share, PROBE_ELEMENTS)
     mean = max(mean_seconds, 1e-8)
-    worthwhile = max(WORTHWHILE_DISPATCHES * costs.dispatch_seconds, costs.least_seconds)
-    least = math.ceil(worthwhile / mean)
+    if costs.least_seconds:
+        return _size_for_many(left, slots, mean, costs, free or slots, under_way)
+    least = math.ceil(WORTHWHILE_DISPATCHES * costs.dispatch_seconds / mean)
     equal = -(-left // (free or slots))
     if equal <= _HARDLY_MORE * least:  # 8 and 8 of 16, and not 7, 7, 1, 1 or 8, 4, 2, 1, 1
         least = equal
     most = max(int(costs.target_seconds / mean), 1)
     return min(max(share, least), most, left)
+
+
+def _size_for_many(
+    left: int, slots: int, mean: float, costs: RunnerCosts, free: int, under_way: int
+) -> int:
+    """The same where one process hardly keeps up: batches must not end all at the same time.
+
+    So the fewer slots are busy, the shorter a batch: those of slots that were free together end one
+    after the other, and so do all after them, as each takes half of what is left for its slot. What
+    is left for it is known from what is under way, of which half is done on average; where that is
+    little, it is one batch. Where all are busy, a batch waits, and had better not be tiny.
+    """
+    most = costs.target_seconds / mean
+    least = max(WORTHWHILE_DISPATCHES * costs.dispatch_seconds, costs.least_seconds) / mean
+    if free == slots and under_way:
+        size = max(left / (2 * slots), least / 2)
+    else:
+        size = (left + under_way / 2) / slots
+        if size > _HARDLY_MORE * least:
+            size = max(min(size / 2, most) * (1 - free / (2 * slots)), least)
+        size = min(size, left / free)
+    whole = math.ceil(size) if least >= 1 else int(size)  # up, where a batch costs more than one
+    return max(min(whole, int(most), left), 1)
 
 
 def first_batch_size(mean_seconds: float | None) -> int:
@@ -123,19 +153,32 @@ def concurrent_batch_size(left: int, slots: int, free: int) -> int:
     return min(-(-left // slots), MAX_CONCURRENT_BATCH, free)
 
 
-def budget_seconds(seconds: float | None, costs: RunnerCosts) -> float:
+def budget_seconds(seconds: float | None, costs: RunnerCosts, busy: float = 1.0) -> float:
     """After how long a batch stops taking new elements.
 
     Args:
         seconds: how long it should take; None: unknown.
         costs: the runner's costs.
+        busy: which part of the slots have something to do. First batches end one after the other.
     """
     if seconds is None:
-        return max(PROBE_SECONDS, costs.least_seconds)
-    return 1.5 * max(costs.target_seconds, seconds)
+        return max(PROBE_SECONDS, busy * costs.least_seconds)
+    return 1.5 * max(_short_seconds(costs), seconds)
+
+
+def early_seconds(costs: RunnerCosts) -> float:
+    """How often a batch tells what has ended, while calls outside it wait for that.
+
+    A slot that has nothing to do meanwhile costs more than the tenth of a batch that this costs.
+    """
+    return WORTHWHILE_DISPATCHES * costs.dispatch_seconds
 
 
 def is_short(seconds: float | None, costs: RunnerCosts) -> bool:
     """Whether a worker should be given another batch before it is done with one of ``seconds``."""
-    longest = min(costs.target_seconds, max(FEW_SECONDS, costs.least_seconds))
-    return seconds is not None and seconds <= 1.5 * longest
+    return seconds is not None and seconds <= 1.5 * _short_seconds(costs)
+
+
+def _short_seconds(costs: RunnerCosts) -> float:
+    """How long a batch takes behind which another may wait."""
+    return min(costs.target_seconds, max(FEW_SECONDS, costs.least_seconds))

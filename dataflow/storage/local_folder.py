@@ -24,7 +24,7 @@ class LocalFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.url = str(path)
+        self.url = self.shown = str(path)
 
     def __repr__(self) -> str:
         return f"LocalFolder({self.url!r})"

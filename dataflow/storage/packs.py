@@ -172,6 +172,6 @@ class Pack:
 
     def _corrupt(self, reason: str) -> ResultCorrupt:
         return ResultCorrupt(
-            f"The result {self._storage.url}/{self.name} is damaged: {reason}.",
+            f"The result {self._storage.shown}/{self.name} is damaged: {reason}.",
             hint="Remove it; a run that needs it computes it again.",
         )

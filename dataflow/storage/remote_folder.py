@@ -22,7 +22,7 @@ class RemoteFolder:
 
     Raises:
         ImportError: the library that it needs is not there.
-        ValueError: there is no such kind of URL.
+        StorageError: there is no such kind of URL, or what it names cannot be reached.
     """
 
     is_local = False
@@ -31,14 +31,20 @@ class RemoteFolder:
         from fsspec.core import url_to_fs
 
         self.url = url.rstrip("/")
+        self.shown = without_password(self.url)
         self._scheme = url.partition("://")[0]
         self.is_shared = self._scheme != "memory"
-        files, root = url_to_fs(url)
+        try:
+            files, root = url_to_fs(url)
+        except ImportError:
+            raise
+        except Exception as error:  # some connect at once; each has errors of its own
+            raise self._refusal(error) from error
         self._files: Any = files
         self._root = root.rstrip("/")
 
     def __repr__(self) -> str:
-        return f"RemoteFolder({self.url!r})"
+        return f"RemoteFolder({self.shown!r})"
 
     def check(self) -> None:
         """See :meth:`ResultStorage.check`."""
@@ -120,7 +126,7 @@ class RemoteFolder:
         except FileNotFoundError as error:
             if name:
                 raise ResultMissing(
-                    f"The result {self.url}/{name} is not there any more.",
+                    f"The result {self.shown}/{name} is not there any more.",
                     hint="Somebody has removed it; a run that needs it computes it again.",
                 ) from None
             raise self._refusal(error) from error
@@ -128,10 +134,23 @@ class RemoteFolder:
             raise self._refusal(error) from error
 
     def _refusal(self, error: Exception) -> StorageError:
-        said = str(error).strip() or type(error).__name__
+        said = str(error).strip().replace(*_secret(self.url))
+        why = f"{type(error).__name__}: {said:.200}" if said else type(error).__name__
         return StorageError(
-            f"The result storage {self.url} cannot be used: {type(error).__name__}: {said:.200}",
+            f"The result storage {self.shown} cannot be used: {why}",
             hint="Check the URL, your rights there and the network, or give another place with "
             "result_storage=.",
-            url=self.url,
+            url=self.shown,
         )
+
+
+def without_password(url: str) -> str:
+    """A URL as people may see it."""
+    return url.replace(*_secret(url))
+
+
+def _secret(url: str) -> tuple[str, str]:
+    """What of a URL is not to be seen, and what stands in its place."""
+    whose, _, _ = url.partition("://")[2].rpartition("@")
+    password = whose.partition(":")[2]
+    return f":{password}@", ":***@" if password else ":@"

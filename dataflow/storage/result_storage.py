@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ _EXTRAS = {
     "abfss": "azure",
     "adl": "azure",
 }
+_HALF_A_URL = re.compile(rf"({'|'.join([*_EXTRAS, 'file', 'memory'])}):(?!//)")
+_FORMS = "Give a folder, or a URL such as s3://bucket/folder, gs://..., az://..."
 
 
 class ResultStorage(Protocol):
@@ -31,11 +34,13 @@ class ResultStorage(Protocol):
 
     Attributes:
         url: what :func:`open_storage` makes the same place of, in any process.
+        shown: the same as people may see it.
         is_local: whether reading an object costs next to nothing.
         is_shared: whether other processes see what is written.
     """
 
     url: str
+    shown: str
     is_local: bool
     is_shared: bool
 
@@ -96,7 +101,7 @@ def open_storage(url: str) -> ResultStorage:
 
     Raises:
         MissingExtra: the library for that kind of URL is not installed.
-        StorageError: there is no such kind of URL.
+        StorageError: there is no such kind of URL, or what it names cannot be reached.
     """
     return _open(url, os.getpid())
 
@@ -108,18 +113,14 @@ def _open(url: str, _pid: int) -> ResultStorage:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme in ("file", "local"):
         return LocalFolder(Path(rest if separator else url).expanduser().absolute())
-    from dataflow.storage.remote_folder import RemoteFolder
+    from dataflow.storage.remote_folder import RemoteFolder, without_password
 
+    if scheme in _EXTRAS and not rest.strip("/"):
+        raise StorageError(f"The result storage {url!r} names no bucket.", hint=_FORMS, url=url)
     try:
         return RemoteFolder(url)
     except ImportError as error:
-        raise _missing(url, scheme, error) from error
-    except ValueError as error:
-        raise StorageError(
-            f"The result storage {url!r} cannot be used: {error}.",
-            hint="Give a folder, or a URL such as s3://bucket/folder, gs://..., az://...",
-            url=url,
-        ) from error
+        raise _missing(without_password(url), scheme, error) from error
 
 
 def _missing(url: str, scheme: str, error: ImportError) -> MissingExtra:
@@ -144,9 +145,11 @@ def storage_url(place: Any) -> str:
     if isinstance(place, Path):
         return str(place.expanduser().absolute())
     url = getattr(place, "url", place)
+    if isinstance(url, str) and _HALF_A_URL.match(url):
+        raise StorageError(f"The result storage {url!r} is no URL.", hint=_FORMS, url=url)
     if not isinstance(url, str):
         raise StorageError(
             f"A result storage is a folder or a URL, not {type(place).__name__} ({place!r:.60}).",
-            hint="Give a path, or a URL such as s3://bucket/folder.",
+            hint=_FORMS,
         )
     return url if "://" in url else str(Path(url).expanduser().absolute())

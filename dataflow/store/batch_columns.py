@@ -85,29 +85,25 @@ def unpack_counts(packed: bytes) -> Mapping[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class BatchStates:
-    """What the calls of one batch came to, without their times."""
+    """What the calls of one batch came to, without attempts and times."""
 
     batch: int
     stages: tuple[int, ...] | None
     nodes: array[int] | None
     states: bytes
-    attempts: bytes | None
 
-    def of_node(self, node: int) -> tuple[bytes, bytes | None]:
-        """States and attempts of the elements of one map."""
+    def states_of(self, node: int) -> bytes:
+        """The states of the elements of one map."""
         assert self.stages is not None
         width = len(self.stages)
-        if width == 1:
-            return self.states, self.attempts
-        position = self.stages.index(node)
-        attempts = None if self.attempts is None else self.attempts[position::width]
-        return self.states[position::width], attempts
+        return self.states if width == 1 else self.states[self.stages.index(node) :: width]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchCalls(BatchStates):
     """The calls of one batch, whole."""
 
+    attempts: bytes | None
     start: int
     worker: str
     clock_offset_ns: int
@@ -158,15 +154,15 @@ def _at(column: bytes, position: int) -> int:
 
 
 def read_states(row: tuple[Any, ...]) -> BatchStates:
-    """The states of a batch from ``batch, stages, nodes, states, attempts``."""
-    batch, stages, nodes, states, attempts = row
-    return BatchStates(batch, _stages(stages), _nodes(nodes), states, attempts)
+    """The states of a batch from ``batch, stages, nodes, states``."""
+    batch, stages, nodes, states = row
+    return BatchStates(batch, _stages(stages), _nodes(nodes), states)
 
 
 def read_calls(row: tuple[Any, ...]) -> BatchCalls:
-    """A batch from its row: as for :func:`read_states`, then start, worker and times."""
-    batch, stages, nodes, states, attempts, *rest = row
-    return BatchCalls(batch, _stages(stages), _nodes(nodes), states, attempts, *rest)
+    """A batch from its row: as for :func:`read_states`, then attempts, start, worker and times."""
+    batch, stages, nodes, states, *rest = row
+    return BatchCalls(batch, _stages(stages), _nodes(nodes), states, *rest)
 
 
 def _stages(packed: bytes | None) -> tuple[int, ...] | None:

@@ -90,14 +90,12 @@ class DatabaseFacts:
 
     Attributes:
         kind: its name and version.
-        place: where it is, without a password.
         schema: the version of the schema.
         size_bytes: what it takes on the disk.
         free_bytes: what of that is unused, if that is known: ``vacuum`` gives it back.
     """
 
     kind: str
-    place: str
     schema: int
     size_bytes: int
     free_bytes: int | None
@@ -108,9 +106,11 @@ class Database(Protocol):
 
     Attributes:
         takes_nul: whether text may have the character NUL.
+        shown: where it is, without a password.
     """
 
     takes_nul: bool
+    shown: str
 
     def write(self, action: Action[T]) -> T:
         """Carry out ``action`` in one transaction: all of it is there afterwards, or nothing.

@@ -107,7 +107,8 @@ class DatabaseStore:
         """See :meth:`RunStore.run`."""
         from dataflow.store import run_queries
 
-        return self._database.read(lambda view: run_queries.find_run(view, wanted))
+        where = self._database.shown
+        return self._database.read(lambda view: run_queries.find_run(view, wanted, where))
 
     def run_states(self, run_id: str) -> list[State[Any]]:
         """See :meth:`RunStore.run_states`."""
@@ -134,6 +135,14 @@ class DatabaseStore:
         from dataflow.store import node_queries
 
         return self._database.read(lambda view: node_queries.failures(view, run_id, node, limit))
+
+    def elements_in(self, run_id: str, codes: Collection[int]) -> list[tuple[int, int]]:
+        """See :meth:`RunStore.elements_in`."""
+        from dataflow.store import node_queries
+
+        return self._database.read(
+            lambda view: node_queries.elements_in_states(view, run_id, codes)
+        )
 
     def logs(
         self,

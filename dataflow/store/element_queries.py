@@ -5,7 +5,7 @@ Columns of a batch are read only where the counts beside them do not say enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -61,22 +61,23 @@ def count_elements(view: Transaction, key: int) -> dict[int, Mapping[StateCode, 
     return counts
 
 
-def failing_elements(
-    view: Transaction, key: int, node: int | None = None
+def elements_in(
+    view: Transaction, key: int, codes: Collection[int], node: int | None = None
 ) -> Iterator[tuple[int, int]]:
-    """Node and index of each element that ended in failure, in no special order."""
+    """Node and index of each element that is in one of some states, in no special order."""
+    wanted = frozenset(codes)
     calls = _single_calls(view, key)
     in_groups = set()
     for number, group in _groups(view, key, node):
         mixed = number in calls.codes and group[0].start == 0
         if mixed:
             in_groups.add(number)
-        elif len(group) == 1 and FAILING.isdisjoint(unpack_counts(group[0].counts)):
+        elif len(group) == 1 and wanted.isdisjoint(unpack_counts(group[0].counts)):
             continue
         first, states = _settled(view, group, calls.piece(number) if mixed else None)
-        yield from ((number, first + at) for at, code in enumerate(states) if code in FAILING)
+        yield from ((number, first + at) for at, code in enumerate(states) if code in wanted)
     for number, code in calls.codes.items():
-        if code in FAILING and number not in in_groups and node in (None, number):
+        if code in wanted and number not in in_groups and node in (None, number):
             yield number, 0
 
 
@@ -85,16 +86,20 @@ def attempts_at(
 ) -> tuple[State[Any] | None, tuple[AttemptDetail, ...]]:
     """The state that an element is in (None: nothing recorded) and its attempts, in order."""
     found: dict[int, AttemptDetail] = {}
-    codes: dict[int, StateCode] = {}
+    told: AttemptDetail | None = None
     for batch, position in _calls_at(view, key, node, index):
-        detail = _call_detail(batch, position)
-        found[detail.attempt] = detail
-        codes[detail.attempt] = _CODES[batch.states[position]]
+        told = _call_detail(batch, position)
+        # higher ones are of before the run went on
+        found = {number: each for number, each in found.items() if number < told.attempt}
+        found[told.attempt] = told
+    codes = {number: each.state.code for number, each in found.items()}
     for row in view.rows("attempts", (key, node, index)):
         detail = _recorded_detail(*row)
-        told = codes.get(detail.attempt)
+        if told and detail.attempt > told.attempt and detail.ended_ns <= told.ended_ns:
+            continue
+        code = codes.get(detail.attempt)
         # a call that was lost and run again has a record of its first end: the batch knows better
-        if told is None or told == row[1] or told.type is not StateType.COMPLETED:
+        if code is None or code == row[1] or code.type is not StateType.COMPLETED:
             found[detail.attempt] = detail
     if not found:
         return None, ()
@@ -102,9 +107,9 @@ def attempts_at(
     for earlier, later in pairwise(order):  # tried again in place: a batch has one start a call
         if found[later].started_ns < found[earlier].ended_ns <= found[later].ended_ns:
             found[later] = replace(found[later], started_ns=found[earlier].ended_ns)
-    last = found[order[-1]]
-    state, code = last.state, codes.get(last.attempt)
-    if code is not None and code is not state.code:  # failed, and now waits for its next attempt
+    state = found[order[-1]].state
+    if told is not None and told.state.code is not state.code:  # failed, waits for its next attempt
+        code = told.state.code
         state = State.of_code(code, message=state.message, timestamp=state.timestamp)
     return state, tuple(found[attempt] for attempt in order)
 
@@ -164,7 +169,7 @@ def _settled(
     pieces = [] if more is None else [more]
     for span in group:
         batch = read_states(*view.rows("batch_states", (span.batch,)))
-        pieces.append(Piece(span.start, span.batch, *batch.of_node(span.node)))
+        pieces.append(Piece(span.start, span.batch, batch.states_of(span.node)))
     return settle(pieces)
 
 

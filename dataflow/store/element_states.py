@@ -1,9 +1,9 @@
 """What state each element is in, told from batches that may speak of the same elements.
 
-An element is spoken of twice when it was retried, or lost and run again: the highest attempt
-counts, and among equal attempts the batch that was written last. Most spans overlap with no other;
-for those the counts that were stored with them are exact and no columns are read. Pure functions:
-whoever calls them reads the columns.
+An element is spoken of twice when it was retried, lost and run again, or rolled back, or when its
+run went on: the batch that was written last counts (attempts begin at 1 again when a run goes on).
+Most spans overlap with no other; for those the counts that were stored with them are exact and no
+columns are read. Pure functions: whoever calls them reads the columns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ class Piece(NamedTuple):
     start: int
     batch: int
     states: bytes
-    attempts: bytes | None
 
 
 def overlapping(spans: Iterable[Span]) -> Iterator[list[Span]]:
@@ -45,55 +44,28 @@ def settle(pieces: Sequence[Piece]) -> tuple[int, bytearray]:
     first = min(piece.start for piece in pieces)
     size = max(piece.start + len(piece.states) for piece in pieces) - first
     states = bytearray([UNRECORDED]) * size
-    attempts = bytearray(size)
-    retried = False
     for piece in sorted(pieces, key=lambda each: each.batch):
         offset = piece.start - first
-        if piece.attempts is None and not retried:
-            stop = offset + len(piece.states)
-            states[offset:stop] = piece.states
-            attempts[offset:stop] = b"\x01" * len(piece.states)
-            continue
-        retried = True
-        for position, code in enumerate(piece.states, offset):
-            attempt = 1 if piece.attempts is None else piece.attempts[position - offset]
-            if attempt >= attempts[position]:
-                attempts[position] = attempt
-                states[position] = code
+        states[offset : offset + len(piece.states)] = piece.states
     return first, states
 
 
 class SettledCalls(NamedTuple):
-    """The states of single calls by node, and the batch that told each.
-
-    ``attempts`` has only those that are not the first.
-    """
+    """The states of single calls by node, and the batch that told each."""
 
     codes: dict[int, int]
     batches: dict[int, int]
-    attempts: dict[int, int]
 
     def piece(self, node: int) -> Piece:
         """What counts for one node."""
-        attempts = bytes([self.attempts.get(node, 1)])
-        return Piece(0, self.batches[node], bytes([self.codes[node]]), attempts)
+        return Piece(0, self.batches[node], bytes([self.codes[node]]))
 
 
 def settle_calls(batches: Iterable[BatchStates]) -> SettledCalls:
     """The states of single calls; ``batches`` in the order of writing."""
-    settled = SettledCalls({}, {}, {})
-    codes, told_by, attempts = settled
+    settled = SettledCalls({}, {})
     for batch in batches:
         assert batch.nodes is not None
-        if batch.attempts is None and not attempts:
-            codes.update(zip(batch.nodes, batch.states, strict=True))
-            told_by.update(dict.fromkeys(batch.nodes, batch.batch))
-            continue
-        numbers = batch.attempts or b"\x01" * len(batch.states)
-        for node, code, attempt in zip(batch.nodes, batch.states, numbers, strict=True):
-            if attempt >= attempts.get(node, 1):
-                codes[node] = code
-                told_by[node] = batch.batch
-                if attempt > 1:
-                    attempts[node] = attempt
+        settled.codes.update(zip(batch.nodes, batch.states, strict=True))
+        settled.batches.update(dict.fromkeys(batch.nodes, batch.batch))
     return settled

@@ -15,6 +15,7 @@ from typing import Any, Self
 import msgpack
 
 from dataflow.errors import StoreError
+from dataflow.store.cache_keys import drop_cache_keys
 from dataflow.store.database import Transaction
 from dataflow.store.row_counts import count_rows_of
 from dataflow.store.run_keys import run_key
@@ -95,11 +96,13 @@ class ImportedRuns:
             return 0
         keys = [key for key, _ in self.runs]
         transaction.hold(keys)
-        there = {
-            key: sum(counts.values()) for key, counts in count_rows_of(transaction, keys).items()
-        }
+        found = count_rows_of(transaction, keys)
+        there = {key: sum(counts.values()) for key, counts in found.items()}
         taken = {at for at, (key, rows) in enumerate(self.runs) if there.get(key, 0) < rows}
-        remove_runs(transaction, [keys[at] for at in taken if keys[at] in there])
+        replaced = [keys[at] for at in taken if keys[at] in there]
+        remove_runs(transaction, replaced)
+        if any("results" in found[key] for key in replaced):  # their rows get other numbers
+            drop_cache_keys(transaction, replaced)
         rows_to_put = _RowsToPut(transaction)
         for at, name, rows in self._read():
             if at in taken:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from dataflow.errors import StoreError
 from dataflow.model.states import State, StateCode
 from dataflow.store.database import Transaction
 from dataflow.store.element_queries import (
+    FAILING,
     attempts_at,
     batch_times,
     count_elements,
-    failing_elements,
+    elements_in,
 )
 from dataflow.store.node_chunks import NodeFields, apply_chunks
 from dataflow.store.run_keys import run_key
@@ -61,7 +62,7 @@ def failures(
 ) -> list[FailureSummary]:
     """Elements that ended Failed, TimedOut or Crashed, by node and index."""
     key = run_key(run_id)
-    places = sorted(failing_elements(view, key, node))[: None if limit is None else limit]
+    places = sorted(elements_in(view, key, FAILING, node))[: None if limit is None else limit]
     owners: dict[int, NodeSummary] = {}
     found = []
     for number, index in places:
@@ -72,6 +73,13 @@ def failures(
         name = owner.element_name(index)
         found.append(FailureSummary(number, index, name, owner.task_name, attempts[-1]))
     return found
+
+
+def elements_in_states(
+    view: Transaction, run_id: str, codes: Collection[int]
+) -> list[tuple[int, int]]:
+    """Node and index of each element of a run that is in one of some states."""
+    return list(elements_in(view, run_key(run_id), codes))
 
 
 def timing(view: Transaction, run_id: str) -> list[NodeTiming]:

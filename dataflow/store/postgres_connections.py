@@ -70,6 +70,7 @@ class Connections:
 
     def __init__(self, place: PostgresUrl, patience_seconds: float) -> None:
         self.place = place
+        self.shown = place.shown
         self._patience = patience_seconds
         self._reset()
         _all.add(self)
@@ -77,7 +78,7 @@ class Connections:
             try:
                 self._open_writer()
             except psycopg.Error as error:
-                raise explain(error, self.place.shown) from error
+                raise explain(error, self.shown) from error
 
     def _reset(self) -> None:
         self._writing = threading.Lock()
@@ -123,7 +124,7 @@ class Connections:
         if is_about_text(error):
             raise UnicodeError(str(error)) from error
         pause = next(pauses, None) if is_passing(error) else None
-        told = explain(error, self.place.shown)
+        told = explain(error, self.shown)
         if pause is None:
             self._is_given_up = is_passing(error)
             raise told from error
@@ -145,7 +146,7 @@ class Connections:
             connection, _ = self._take_reader()
             return self._look(connection, action)
         except psycopg.Error as error:
-            raise explain(error, self.place.shown) from error
+            raise explain(error, self.shown) from error
 
     def _look(self, connection: Connection, action: Action[T]) -> T:
         try:
@@ -165,7 +166,7 @@ class Connections:
             ((version,),) = view.execute("SHOW server_version")
             ((schema,),) = view.rows("schema_version")
             ((size,),) = view.rows("schema_bytes")
-            return DatabaseFacts(f"PostgreSQL {version}", self.place.shown, schema, size, None)
+            return DatabaseFacts(f"PostgreSQL {version}", schema, size, None)
 
         return self.read(ask)
 
@@ -177,7 +178,7 @@ class Connections:
                 connection.execute(f"VACUUM (ANALYZE) {', '.join(TABLES)}".encode())
             except psycopg.Error as error:
                 self._undo()
-                raise explain(error, self.place.shown) from error
+                raise explain(error, self.shown) from error
 
     def backup(self, path: Path) -> None:
         """See :meth:`dataflow.store.database.Database.backup`."""
@@ -185,7 +186,7 @@ class Connections:
             f"The store {self.place} is no file, and cannot be copied to {path}.",
             hint="`dataflow store export FILE` writes all runs to a file; pg_dump copies all that "
             "there is.",
-            url=self.place.shown,
+            url=self.shown,
         )
 
     def close(self) -> None:
@@ -202,11 +203,11 @@ class Connections:
         connection = self._connect()
         try:
             if connection.info.server_version < _OLDEST_SERVER:
-                raise too_old(self.place.shown, connection.info.server_version)
+                raise too_old(self.shown, connection.info.server_version)
             if not is_current(connection, self.place):
                 migrate(connection, self.place)
             connection.execute(_END_WHEN_STUCK)
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: no connection stays open
             connection.close()
             raise
         self._writer = connection
@@ -216,7 +217,7 @@ class Connections:
         connection = psycopg.connect(**self.place.options, autocommit=True)
         try:
             connection.execute(_USE_SCHEMA, (self.place.schema,))
-        except BaseException:
+        except BaseException:  # as above
             connection.close()
             raise
         return connection
@@ -253,7 +254,7 @@ class Connections:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreError(f"The store {self.place} has been closed.", url=self.place.shown)
+            raise StoreError(f"The store {self.place} has been closed.", url=self.shown)
 
     def after_fork_in_child(self) -> None:
         """Begin anew: the parent's connections are not this process's to use, nor to close."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from dataflow.errors import InvalidTransition
@@ -17,6 +19,7 @@ from dataflow.model.records import (
     ArtifactUpdateRecord,
     AttemptRecord,
     BatchRecord,
+    DroppedKeysRecord,
     LogRecord,
     NodeLengthRecord,
     NodeRecord,
@@ -34,7 +37,7 @@ from dataflow.store.database import Row, Transaction
 from dataflow.store.node_chunks import chunk_nodes
 from dataflow.store.run_keys import run_key
 from dataflow.store.store_clock import store_now_ns
-from dataflow.store.stored_results import key_rows, result_row
+from dataflow.store.stored_results import key_rows, keys_in, result_row
 
 Batch = tuple[int, Row, list[tuple[int, int, int, bytes]]]
 """The key of the run, the columns, the spans."""
@@ -53,6 +56,7 @@ class Rows:
     attempts: list[Row]
     logs: list[Row]
     results: list[ResultRecord]
+    dropped_keys: set[tuple[bytes, int]]
     run_timings: list[Row]
     task_timings: list[Row]
     artifacts: list[ArtifactRecord]
@@ -68,6 +72,7 @@ def pack(records: Sequence[Record]) -> Rows:
     attempts: list[AttemptRecord] = []
     logs: list[LogRecord] = []
     results: list[ResultRecord] = []
+    dropped: list[DroppedKeysRecord] = []
     timings: list[RunTimingRecord] = []
     artifacts: list[ArtifactRecord] = []
     artifact_updates: list[ArtifactUpdateRecord] = []
@@ -80,6 +85,7 @@ def pack(records: Sequence[Record]) -> Rows:
         AttemptRecord: attempts.append,
         LogRecord: logs.append,
         ResultRecord: results.append,
+        DroppedKeysRecord: dropped.append,
         RunTimingRecord: timings.append,
         ArtifactRecord: artifacts.append,
         ArtifactUpdateRecord: artifact_updates.append,
@@ -100,6 +106,9 @@ def pack(records: Sequence[Record]) -> Rows:
         attempts=[_attempt_row(each) for each in attempts],
         logs=[_log_row(each) for each in logs],
         results=results,
+        dropped_keys={
+            (key, run_key(each.run_id)) for each in dropped for key in keys_in(each.cache_keys)
+        },
         run_timings=[_timing_row(each) for each in timings],
         task_timings=[row for each in timings for row in _task_timing_rows(each)],
         artifacts=artifacts,
@@ -130,8 +139,9 @@ def put(rows: Rows, transaction: Transaction) -> None:
     for table in ("node_chunks", "attempts", "logs"):
         if added := getattr(rows, table):
             transaction.add(table, added)
-    if rows.results:
-        _put_results(rows.results, transaction)
+    keys = _put_results(rows.results, transaction) if rows.results else {}
+    if keys or rows.dropped_keys:
+        _change_keys(keys, rows.dropped_keys, transaction)
     if rows.run_timings:
         transaction.change("put_run_timing", rows.run_timings)
         transaction.change("put_task_timing", rows.task_timings)
@@ -171,25 +181,36 @@ def _put_batches(batches: list[Batch], transaction: Transaction) -> None:
     transaction.add("spans", spans)
 
 
-def _put_results(records: list[ResultRecord], transaction: Transaction) -> None:
+def _put_results(records: list[ResultRecord], transaction: Transaction) -> dict[bytes, Row]:
+    """Put results into their table; the rows of the cache keys that are to lead to them."""
     numbers = transaction.rows("new_results", (len(records),))
     numbered = [(number, each) for (number,), each in zip(numbers, records, strict=True)]
     transaction.add(
         "results",
         [(number, run_key(each.run_id), *result_row(each)) for number, each in numbered],
     )
-    keys = {
+    return {
         row[0]: row
         for number, each in numbered
         if each.cache_keys
         for row in key_rows(each, number, run_key(each.run_id))
     }
-    if not keys:
-        return
-    order = sorted(keys)  # neighbours in the table are written together; nobody waits in a circle
-    if transaction.row("any_lease") is not None:
-        transaction.change("drop_lease", [(key,) for key in order])
-    transaction.change("put_cache_key", [keys[key] for key in order])
+
+
+def _change_keys(
+    keys: dict[bytes, Row], dropped: set[tuple[bytes, int]], transaction: Transaction
+) -> None:
+    """Let cache keys lead to results, and others (by their run) to none, whatever came first."""
+    if keys and transaction.row("any_lease") is not None:
+        transaction.change("drop_lease", [(key,) for key in sorted(keys)])
+    changes: list[tuple[bytes, str, Row]]
+    changes = [(key, "drop_cache_key", (key, run)) for key, run in dropped]
+    changes += [
+        (key, "put_cache_key", row) for key, row in keys.items() if (key, row[1]) not in dropped
+    ]
+    # neighbours in the table are written together, and nobody waits in a circle
+    for statement, group in groupby(sorted(changes), key=itemgetter(1)):
+        transaction.change(statement, [row for *_, row in group])
 
 
 def _put_run_state(record: RunStateRecord, transaction: Transaction) -> None:

@@ -40,15 +40,15 @@ def cached_results(
     view: Transaction, keys: Sequence[bytes], now_ns: int
 ) -> dict[bytes, ResultPlace]:
     """What cache keys lead to; those that lead nowhere are not in it."""
-    places: dict[bytes, tuple[int, int]] = {}
+    places: dict[bytes, tuple[tuple[int, int], int]] = {}
     for at in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[at : at + _KEYS_AT_ONCE]
         among = f"AND key IN ({','.join('?' * len(some))})"
-        for key, result, number in view.rows("cached_results", (now_ns, *some), among):
-            places[bytes(key)] = result, number
-    objects: dict[int, ResultObject] = {}
+        for key, run, result, number in view.rows("cached_results", (now_ns, *some), among):
+            places[bytes(key)] = (result, run), number
+    objects: dict[tuple[int, int], ResultObject] = {}
     for result in {result for result, _ in places.values()}:
-        row = view.row("result_object", (result,))
+        row = view.row("result_object", result)
         if row is not None:
             objects[result] = ResultObject(*row)
     return {

@@ -93,16 +93,19 @@ def after_prefix(prefix: str) -> str:
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
-def not_found(wanted: str, known: Collection[str]) -> RunNotFound:
-    """No run goes by that; ``known`` are names that may have been meant."""
+def not_found(wanted: str, known: Collection[str], store: str) -> RunNotFound:
+    """No run of a store goes by that; ``known`` are names that may have been meant."""
     from difflib import get_close_matches
 
     close = get_close_matches(wanted, set(known), n=3)
-    hint = "`dataflow runs ls` lists the runs."
+    hint = (
+        "`dataflow runs ls` lists the runs there; DATAFLOW_STORE_URL or DATAFLOW_HOME names "
+        "another store."
+    )
     if close:
         hint = f"Did you mean {' or '.join(map(repr, close))}? {hint}"
-    text = f"There is no run with the id or name {wanted!r}."
-    return RunNotFound(text, hint=hint, wanted=wanted, candidates=close)
+    text = f"There is no run with the id or name {wanted!r} in the store {store}."
+    return RunNotFound(text, hint=hint, wanted=wanted, candidates=close, store=store)
 
 
 def ambiguous(wanted: str, found: Sequence[tuple[str, str, str]]) -> RunNotFound:

@@ -25,11 +25,11 @@ def find_runs(
     return [_run_summary(row) for row in rows]
 
 
-def find_run(view: Transaction, wanted: str) -> RunSummary:
+def find_run(view: Transaction, wanted: str, store: str) -> RunSummary:
     """The one run with that id, else that name, else whose id begins so.
 
     Raises:
-        RunNotFound: there is none, or more than one.
+        RunNotFound: there is none, or more than one; ``store`` is what is said to have none.
     """
     ways: list[Conditions] = [[("run_id = ?", (wanted,))], [("name = ?", (wanted,))]]
     if wanted and wanted.isascii():
@@ -43,7 +43,7 @@ def find_run(view: Transaction, wanted: str) -> RunSummary:
         if found:
             return find_runs(view, [("run_id = ?", (found[0][0],))], 1, 0)[0]
     names = view.rows("recent_run_names")
-    raise not_found(wanted, [name for pair in names for name in pair])
+    raise not_found(wanted, [name for pair in names for name in pair], store)
 
 
 def run_states(view: Transaction, run_id: str) -> list[State[Any]]:

@@ -53,9 +53,9 @@ class RunStore(ArtifactStore, VariableStore, Protocol):
     def write(self, records: Sequence[Record]) -> None:
         """Store records, all of them or none; when this returns, whoever asks sees them.
 
-        A node that is sent again replaces the earlier one; of two attempts with the same number at
-        the same element the later one counts. States of elements come from batch records alone;
-        attempt records add messages, exceptions and earlier attempts to them.
+        A node that is sent again replaces the earlier one; of what batch records say of the same
+        element, the last counts. States of elements come from batch records alone; attempt records
+        add messages, exceptions and earlier attempts to them.
 
         Raises:
             InvalidTransition: a run cannot enter a state from the one that it is in (another
@@ -124,6 +124,9 @@ class RunStore(ArtifactStore, VariableStore, Protocol):
 
         An element that failed first and then succeeded is none of them.
         """
+
+    def elements_in(self, run_id: str, codes: Collection[int]) -> list[tuple[int, int]]:
+        """Node and index of each element that is in one of some states, in no special order."""
 
     def logs(
         self,

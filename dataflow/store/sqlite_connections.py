@@ -56,6 +56,7 @@ class Connections:
 
     def __init__(self, path: Path, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         self.path = path
+        self.shown = str(path)
         self._patience = patience_seconds
         self._reset()
         _all.add(self)
@@ -127,7 +128,7 @@ class Connections:
         beside = [self.path.with_name(f"{self.path.name}-{end}") for end in ("wal", "shm")]
         size = pages * page_bytes + sum(file.stat().st_size for file in beside if file.exists())
         kind = f"SQLite {sqlite3.sqlite_version}"
-        return DatabaseFacts(kind, str(self.path), version, size, free * page_bytes)
+        return DatabaseFacts(kind, version, size, free * page_bytes)
 
     def vacuum(self) -> None:
         """See :meth:`dataflow.store.database.Database.vacuum`."""

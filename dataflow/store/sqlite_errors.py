@@ -16,7 +16,7 @@ _UNWRITABLE = {
     sqlite3.SQLITE_IOERR: "reading or writing the disk failed",
     sqlite3.SQLITE_FULL: "the disk is full",
 }
-_ELSEWHERE = "Set DATAFLOW_HOME to a folder that can be written"
+_ELSEWHERE = "Set DATAFLOW_HOME, or DATAFLOW_STORE_URL, to a place that can be written"
 
 
 def primary_code(error: sqlite3.Error) -> int:

@@ -66,6 +66,8 @@ def _file_at(path: str) -> StorePlace:
 def _place_named(text: str) -> StorePlace:
     scheme, separator, rest = text.partition("://")
     if not separator:
+        if scheme.partition(":")[0] in (*POSTGRES, "sqlite") and ":" in scheme:
+            raise cannot_be_used(f"{scheme.partition(':')[0]}:***")
         return _file(Path(text))
     if scheme in POSTGRES:
         return StorePlace(without_secrets(text), url=text)

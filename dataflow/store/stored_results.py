@@ -82,11 +82,15 @@ def key_rows(
     record: ResultRecord, result: int, run: int
 ) -> Iterator[tuple[bytes, int, int, int, int | None]]:
     """The rows of a record's cache keys; those that are zeros lead nowhere."""
-    keys = record.cache_keys
-    for at, number in enumerate(record.numbers):
-        key = keys[DIGEST_BYTES * at : DIGEST_BYTES * (at + 1)]
+    for key, number in zip(keys_in(record.cache_keys), record.numbers, strict=True):
         if any(key):
             yield key, run, result, number, record.expires_ns
+
+
+def keys_in(joined: bytes) -> Iterator[bytes]:
+    """The keys that stand one after the other."""
+    for at in range(0, len(joined), DIGEST_BYTES):
+        yield joined[at : at + DIGEST_BYTES]
 
 
 def read_results(row: tuple[Any, ...]) -> ResultsSummary:

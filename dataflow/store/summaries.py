@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from dataflow.clock import datetime_of
+from dataflow.model.parameter_text import shown_parameters
 from dataflow.model.states import State, StateCode
 
 
@@ -44,8 +45,7 @@ class RunSummary:
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters as they were recorded (what JSON knows not is there as text)."""
-        parameters: dict[str, Any] = json.loads(self.parameters_json)
-        return parameters
+        return shown_parameters(self.parameters_json)
 
     @property
     def created(self) -> datetime:

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import partial
 
 from dataflow.clock import datetime_of, ns_of
+from dataflow.store.cache_keys import sweep_cache_keys
 from dataflow.store.database import Database, FoundRow, Transaction
 from dataflow.store.dropped_results import drop_results
 from dataflow.store.tables import TABLES, delete_rows
@@ -59,7 +60,7 @@ def store_info(database: Database) -> StoreInfo:
     first, last = (None if ns is None else datetime_of(ns) for ns in moments)
     return StoreInfo(
         kind=facts.kind,
-        place=facts.place,
+        place=database.shown,
         schema=facts.schema,
         size_bytes=facts.size_bytes,
         free_bytes=facts.free_bytes,
@@ -94,12 +95,17 @@ def prune(database: Database, before: datetime) -> int:
     moment = ns_of(before)
     keys = [key for key, _ in find_old_runs(database, before)]
     removed, start, size = 0, 0, _FIRST_AT_ONCE
+    may_have_keys = False
     while some := keys[start : start + size]:
         begun = time.monotonic()
-        removed += database.write(partial(_remove, some, moment))
+        count, had_results = database.write(partial(_remove, some, moment))
+        removed += count
+        may_have_keys = may_have_keys or had_results
         seconds = max(time.monotonic() - begun, 0.001)
         start += size
         size = max(1, min(_MOST_AT_ONCE, round(size * _WRITE_SECONDS / seconds)))
+    if may_have_keys:
+        sweep_cache_keys(database)
     return removed
 
 
@@ -107,22 +113,23 @@ def _old(view: Transaction, moment: int) -> list[tuple[int, str]]:
     return [(key, run_id) for key, run_id in view.rows("old_runs", (moment, moment))]
 
 
-def _remove(keys: list[int], moment: int, transaction: Transaction) -> int:
+def _remove(keys: list[int], moment: int, transaction: Transaction) -> tuple[int, bool]:
+    """Remove those of some runs that are still old: how many, and whether any had results."""
     transaction.hold(keys)
     condition, value = transaction.among("key", keys)
     ended = transaction.rows("runs_ended", (value,), f"AND {condition}")
     still_old = [key for key, ended_ns in ended if ended_ns < moment]
     drop_results(transaction, still_old)
+    condition, value = transaction.among("run", still_old)
+    had_results = bool(transaction.rows("any_results", (value,), f"WHERE {condition}"))
     remove_runs(transaction, still_old)
-    return len(still_old)
+    return len(still_old), had_results
 
 
 def remove_runs(transaction: Transaction, keys: Collection[int]) -> None:
-    """Remove all rows of some runs; cache keys lead to their results no more."""
+    """Remove all rows of some runs; cache keys that are left of them lead nowhere."""
     if not keys:
         return
-    condition, value = transaction.among("run", keys)
-    transaction.execute(transaction.text("drop_cache_keys", f"WHERE {condition}"), (value,))
     for table in reversed(TABLES.values()):
         if table.run is not None:
             condition, value = transaction.among(table.run, keys)

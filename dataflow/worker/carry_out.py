@@ -87,7 +87,7 @@ class BatchCarrier(Outcomes):
         """Make calls until the stream ends or the budget is spent."""
         board, context = self.board, self.context
         keep, ended, read_clock = self.values.append, self.ended.append, clock
-        deadline = self.deadline
+        until = min(self.deadline, self.early)
         position = 0
         try:
             for function, args, kwargs in calls:
@@ -103,8 +103,10 @@ class BatchCarrier(Outcomes):
                 now = read_clock()
                 ended(now)
                 position += 1
-                if now > deadline and self.may_stop(position):
-                    return
+                if now > until:
+                    if now > self.deadline and self.may_stop(position):
+                        return
+                    until = self.pause(now)
         except Exception as error:  # the stream itself: arguments that cannot be unpickled
             self.fail_rest(position, error)
 

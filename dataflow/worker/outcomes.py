@@ -13,7 +13,7 @@ import time
 from array import array
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,7 +31,7 @@ from dataflow.model.batches import (
 )
 from dataflow.model.states import StateCode
 from dataflow.worker import failures as failing
-from dataflow.worker.board import Board
+from dataflow.worker.board import NEVER, Board
 from dataflow.worker.call_context import CallContext, place_of, task_at
 from dataflow.worker.columns import as_objects
 from dataflow.worker.lending import opened
@@ -98,6 +98,8 @@ class Outcomes:
         self.clock_offset = time.time_ns() - clock()
         self.begun = clock()
         self.deadline = self.begun + int(batch.budget_seconds * 1e9)
+        self.early: float = NEVER  # when what has ended is told of between two calls
+        self._tell_early: Callable[[], None] | None = None
         self.context = CallContext(
             batch, self.values, self.attempts, self.names, log_line or self.logs.append
         )
@@ -138,6 +140,23 @@ class Outcomes:
                 report = self._report(calls[:0], pack or self.pack, final=False)
             report.reaches = reaches
             deliver(report)
+
+    def report_early(self, deliver: Deliver, pack: Pack | None = None) -> None:
+        """Report between two calls, too, if others wait for them (``Batch.early_seconds``).
+
+        Args:
+            deliver, pack: see :meth:`report_part`.
+        """
+        if self.batch.early_seconds < self.batch.budget_seconds:
+            self._tell_early = partial(self.report_part, deliver, pack)
+            self.early = self.begun + self.batch.early_seconds * 1e9
+
+    def pause(self, now: int) -> float:
+        """Report what has ended if it is time; until when the next calls need not ask again."""
+        if self._tell_early is not None and now > self.early:
+            self._tell_early()
+            self.early = clock() + self.batch.early_seconds * 1e9
+        return min(self.deadline, self.early)
 
     def _without_passing(self, calls: Sequence[int]) -> Sequence[int]:
         """The first of these calls, without those from which a large value is on its way.

@@ -50,6 +50,12 @@ def test_a_suite_has_its_own_number_of_workers(asked):
     assert [options.workers for options in asked] == [2, 1, 3]
 
 
+def test_a_suite_has_its_own_number_of_rounds(asked):
+    for arguments in (["simulate"], ["simulate", "--rounds", "2"], ["uneven"]):
+        assert main([*arguments, "--quick"]) == 0
+    assert [options.rounds for options in asked] == [1, 2, 3]
+
+
 def test_quoting_in_a_document_without_marks_is_told(asked, tmp_path, capsys):
     document = tmp_path / "README.md"
     document.write_text("nothing\n")

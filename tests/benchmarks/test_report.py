@@ -51,6 +51,12 @@ def test_machine_and_versions_are_stated(session):
     assert "| pool, chunksize 500 | python 3.11.7 |" in text
 
 
+def test_a_suite_without_workers_says_nothing_of_them(session):
+    options = replace(session.options, workers=0, rounds=1)
+    text = as_markdown(replace(session, options=options))
+    assert "commit abc1234. Medians of 1 fresh process, all peers in one session." in text
+
+
 def test_a_peer_that_was_not_found_is_a_row(session):
     assert "| Ray |  | not found; `--make-environments` installs it |" in as_markdown(session)
     assert "Ray" not in _lines(session, "|  | target")[0]

@@ -81,8 +81,11 @@ def test_a_file_that_does_not_load_is_told_with_its_own_lines(command, folder, s
 
 
 def test_the_code_under_main_is_not_run(command, folder):
-    (folder / "plain.py").write_text(SOURCE + "\nif __name__ == '__main__':\n    raise Exception\n")
-    command("run", "plain.py")
+    main = "\nif __name__ == '__main__':\n    open('main', 'w').close()\n"
+    (folder / "plain.py").write_text(SOURCE + main)
+    done = command("run", "plain.py", "--json")
+    assert done.json["state"]["type"] == "COMPLETED"
+    assert not (folder / "main").exists()
 
 
 # --- which flow ----------------------------------------------------------------------------------

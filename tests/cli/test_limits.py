@@ -25,7 +25,8 @@ def test_limits_are_made_listed_changed_and_removed(command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["create", "db", "--limit", "-1"], "must be 0 or more"),
+        (["create", "db", "--limit", "-1"], "must be a whole number, 0 or more, not -1"),
+        (["create", "db", "--limit", str(10**20)], "must be a whole number, 0 or more"),
         (["create", "", "--limit", "1"], "needs a name"),
         (["create", "db"], "--limit"),
         (["create", "db", "--limit", "x"], "x"),

@@ -48,7 +48,8 @@ def test_what_has_completed_does_not_go_on(command, failed):
 
 
 def test_a_run_that_nobody_knows(command):
-    assert "no-such-run" in command("runs", "resume", "no-such-run", status=2).err
+    said = command("runs", "resume", "no-such-run", status=2).err
+    assert "'no-such-run' in the store" in said and str(command.folder) in said
 
 
 def test_a_flow_whose_file_is_gone(command, failed):
@@ -63,9 +64,33 @@ def test_a_flow_whose_file_is_gone(command, failed):
 
 def test_a_flow_that_was_renamed(command, failed):
     (command.folder / "counting.py").write_text(FLOW.replace("def counting", "def renamed"))
+    for more in [(), ("--flow", "counting.py")]:
+        done = command("runs", "resume", failed, *more, status=2)
+        assert "There is no flow 'counting' in" in done.err
+        assert "There are: renamed." in done.err
+        assert "@flow(name='counting')" in done.err
+
+
+def test_a_flow_that_is_none_any_more(command, failed):
+    (command.folder / "counting.py").write_text("def counting(): pass")
     done = command("runs", "resume", failed, status=2)
-    assert "not in" in done.err
-    assert "@flow(name='counting')" in done.err
+    assert "The flow 'counting' of run" in done.err
+    assert "is no flow, but function" in done.err
+
+
+def test_a_flow_that_takes_other_parameters(command, failed):
+    (command.folder / "counting.py").write_text(FLOW.replace("n: int", "m: int"))
+    done = command("runs", "resume", failed, status=1)
+    assert "cannot go on with its parameters, {'n': 5}" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_flow_with_a_colon_in_its_name(command):
+    text = FLOW.replace("@flow(", "@flow(name='etl: daily', ")
+    (command.folder / "counting.py").write_text(text)
+    run = command("run", "counting.py:etl: daily", "--json", status=1).json["id"]
+    (command.folder / "ready").touch()
+    assert command("runs", "resume", run, "--json").json["result"] == 6
 
 
 def test_code_that_changed(command, failed):

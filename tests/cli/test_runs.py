@@ -182,7 +182,7 @@ def test_a_graph_is_mermaid_text_with_one_box_a_map(seen, etl_name):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["show", "nosuch"], "There is no run with the id or name 'nosuch'."),
+        (["show", "nosuch"], "There is no run with the id or name 'nosuch' in the store"),
         (["logs", "nosuch"], "There is no run"),
         (["graph", "nosuch"], "There is no run"),
         (["ls", "--state", "sleepy"], "There is no state 'sleepy'."),
@@ -218,3 +218,15 @@ def test_a_pipe_that_is_closed_early_is_no_error(seen, tmp_path):
         check=False,
     )
     assert done.stderr == ""
+
+
+def test_text_that_is_no_unicode_is_printed(command):
+    """A file name may be so, and is a parameter as any other."""
+    (command.folder / "named.py").write_text(
+        "from dataflow import flow\n@flow\ndef named(path: str):\n    return path\n"
+    )
+    name = command("run", "named.py", "-p", "path=a\udcffb", "--json").json
+    assert name["result"] == name["parameters"]["path"] == "a\udcffb"
+    assert "a\\udcffb" in command("runs", "show", name["name"]).out
+    (listed,) = command("runs", "ls", "--flow", "named", "--json").json
+    assert listed["parameters"] == {"path": "a\udcffb"}

@@ -70,6 +70,7 @@ def started(home: Path) -> Iterator[Callable[..., StandingRecord]]:
 
 
 def eventually(is_so: Callable[[], Any], seconds: float = 30) -> Any:
+    """Wait until it is so; fails if that takes too long."""
     deadline = time.monotonic() + seconds
     while not (found := is_so()):
         assert time.monotonic() < deadline

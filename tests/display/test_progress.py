@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflow import events
+from dataflow import events, flow
 from dataflow.display import progress
 from dataflow.execution import displays
 from dataflow.model.states import Completed
@@ -247,9 +247,17 @@ def test_off_starts_nothing(fake):
 
 
 def test_a_missing_display_harms_no_run(monkeypatch):
-    def fail(*_names):
+    asked = []
+
+    def fail(*names):
+        asked.append(names)
         raise LookupError("not installed")
+
+    @flow(task_runner="inline")
+    def unshown():
+        return 5
 
     monkeypatch.setenv("DATAFLOW_PROGRESS", "bars")
     monkeypatch.setattr(displays, "load_plugin", fail)
-    displays.offer_display()
+    assert unshown() == 5
+    assert len(asked) == 1

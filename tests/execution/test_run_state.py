@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -326,3 +327,18 @@ def test_a_part_tells_of_concurrent_calls_that_have_ended_between_others() -> No
         if code == DONE:
             assert results.value_of(node, element) == value
     assert follower.announced_count == 30
+
+
+@pytest.mark.parametrize("is_waited_for", [True, False])
+def test_a_batch_tells_early_what_calls_elsewhere_wait_for(is_waited_for: bool) -> None:
+    run = SimulatedRun()
+    nodes = [trace_submit(run.graph, combine, (1,), {}, None)]
+    for _ in range(5):
+        nodes.append(trace_submit(run.graph, combine, (TaskFuture(nodes[-1]),), {}, None))
+    if is_waited_for:
+        trace_submit(run.graph, apart, (TaskFuture(nodes[2]),), {}, None)
+    run.trace()
+    (flight,) = run.under_way
+    assert flight.calls == nodes
+    dispatch = run.runner.costs.dispatch_seconds
+    assert flight.batch.early_seconds == (10 * dispatch if is_waited_for else math.inf)

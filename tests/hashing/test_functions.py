@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import functools
+import gc
 import json
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -140,3 +145,35 @@ def recursive(x):
 
 def test_a_function_that_calls_itself():
     assert source_of(recursive) == source_of(recursive)
+
+
+def test_sources_are_parsed_while_another_thread_parses(written):
+    """Python 3.11.7 and before get it wrong when threads take turns amid the making of a tree."""
+    others = "\n".join(f"def other_{n}(a, b): return [a, b, {n}]" for n in range(200))
+    functions = [written(variant("x + N[0]", before=f"N = [{n}]\n{others}")) for n in range(150)]
+    is_over = threading.Event()
+
+    def parse_on() -> None:
+        while not is_over.is_set():
+            with contextlib.suppress(SystemError):
+                ast.parse(others)
+            time.sleep(0.005)
+
+    def take_turns(phase: str, info: object) -> None:
+        sum(range(100))
+
+    other = threading.Thread(target=parse_on)
+    interval, threshold = sys.getswitchinterval(), gc.get_threshold()
+    gc.callbacks.append(take_turns)
+    gc.set_threshold(20)
+    sys.setswitchinterval(1e-6)
+    other.start()
+    try:
+        digests = {source_of(each) for each in functions}
+    finally:
+        is_over.set()
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(take_turns)
+        other.join()
+    assert len(digests) == len(functions)

@@ -30,14 +30,21 @@ from typing_extensions import TypedDict
 from dataflow.errors import DefinitionError, ParameterBindError, ParameterTypeError
 from dataflow.model import parameter_types
 from dataflow.model.parameter_schema import docstring_parameters, parameters_schema
+from dataflow.model.parameter_text import CONVERTED as CHANGED
+from dataflow.model.parameter_text import (
+    CUT,
+    NOT_AS_GIVEN,
+    not_as_given,
+    parameters_to_json,
+    parse_parameter,
+    short_text,
+    shown_parameters,
+)
 from dataflow.model.parameter_types import validate_parameters
 from dataflow.model.parameters import (
     Parameter,
     bind_parameters,
     call_arguments,
-    parameters_to_json,
-    parse_parameter,
-    short_text,
 )
 
 QUICK = settings(max_examples=50, deadline=None)
@@ -627,7 +634,8 @@ import inspect, sys
 from datetime import date
 from typing import Annotated, Any, Literal, Optional
 from dataflow.model.parameter_types import validate_parameters
-from dataflow.model.parameters import Parameter, bind_parameters, parameters_to_json
+from dataflow.model.parameter_text import parameters_to_json
+from dataflow.model.parameters import Parameter, bind_parameters
 
 class Client: pass
 
@@ -761,7 +769,11 @@ def test_docstrings(text):
 @QUICK
 @given(st.lists(st.sampled_from([*NUMPY.splitlines(), *SPHINX.splitlines(), *GOOGLE.splitlines()])))
 def test_any_docstring_can_be_read(lines):
-    docstring_parameters("\n".join(lines))
+    docstring = "\n".join(lines)
+    found = docstring_parameters(docstring)
+    assert all(name and name in docstring for name in found)
+    words = set(docstring.replace(":", " : ").split())
+    assert all(set(text.replace(":", " : ").split()) <= words for text in found.values())
 
 
 # --- text ----------------------------------------------------------------------------------------
@@ -778,7 +790,9 @@ class Rude:
 
 
 def as_json(**parameters: Any) -> Any:
-    return json.loads(parameters_to_json(parameters), parse_constant=pytest.fail)
+    text = parameters_to_json(parameters)
+    json.loads(text, parse_constant=pytest.fail)
+    return shown_parameters(text)
 
 
 def test_parameters_as_json():
@@ -843,7 +857,7 @@ def test_of_large_parameters_no_more_is_looked_at_than_is_shown():
     assert "item" in parameters_to_json({"items": [Item() for _ in range(100_000)]})
     assert 0 < len(looked_at) <= 2_000
     assert len(text) < 66_000
-    assert json.loads(text).keys() == {"many", "long", "texts", "array", "table"}
+    assert shown_parameters(text).keys() == {"many", "long", "texts", "array", "table"}
     assert as_json(many=list(range(5000)))["many"][-1] == "… 4,001 more"
 
 
@@ -860,12 +874,48 @@ def test_of_large_parameters_no_more_is_looked_at_than_is_shown():
 )
 def test_json_is_always_valid(parameters):
     found = json.loads(parameters_to_json(parameters), parse_constant=pytest.fail)
-    assert found.keys() == parameters.keys()
+    assert found.keys() - {NOT_AS_GIVEN} == parameters.keys()
 
 
 def test_thousands_of_parameters_are_cut_too():
     text = parameters_to_json({f"name{number}": "é" * 300 for number in range(2_000)})
     assert len(text) < 70_000
+
+
+@pytest.mark.parametrize(
+    ("value", "how"),
+    [
+        (1, None),
+        (0.1, None),
+        ("x" * 4000, None),
+        ([{"a": [None, True, 2**4000]}, []], None),
+        (date(2024, 1, 1), CHANGED),
+        (Path("a"), CHANGED),
+        (Colour.RED, CHANGED),
+        ((1, 2), CHANGED),
+        ([(1, 2)], CHANGED),
+        ({1: "a"}, CHANGED),
+        (Config(), CHANGED),
+        (np.float64(1.5), CHANGED),
+        ("x" * 4001, CUT),
+        ([["x" * 4001]], CUT),
+        (list(range(1000)), CUT),
+        ({"a": {str(number): 1 for number in range(2000)}}, CUT),
+        (float("nan"), CUT),
+        pytest.param(10**5000, CUT, id="huge"),
+        (b"x", CUT),
+        (SecretStr("hidden"), CUT),
+        (Rude(), CUT),
+        (["y" * 4000] * 20, CUT),
+    ],
+)
+def test_what_is_not_as_it_was_given_is_marked(value, how):
+    text = parameters_to_json({"before": 1, "value": value, "after": "x"})
+    marked = not_as_given(text)
+    assert marked.pop("value", None) == how
+    assert not marked or "y" * 4000 in str(value)  # all of them are cut then
+    if how is None:
+        assert shown_parameters(text)["value"] == value
 
 
 def test_short_text_is_one_line():

@@ -88,11 +88,51 @@ def test_the_more_threads_the_longer_their_batches(dispatch: float, one: int, tw
     assert fewer.part_seconds <= more.part_seconds
 
 
-@given(DISPATCH, st.integers(FEW_SLOTS + 1, 20_000), st.floats(1e-6, 0.01))
+MANY_SLOTS = st.integers(FEW_SLOTS + 1, 20_000)
+SHORT = st.floats(1e-6, 0.01)
+
+
+@given(DISPATCH, MANY_SLOTS, SHORT)
 def test_one_process_keeps_up_with_many_threads(dispatch: float, slots: int, mean: float) -> None:
     """Also at the end of a map, when an equal share of what is left is little."""
     costs = cluster_costs(dispatch, slots)
+    left = 10_000_000_000
     assert slots / costs.target_seconds <= CLUSTER_BATCHES_A_SECOND * 1.001
-    seconds = batch_size(100_000_000, slots, mean, costs, free=1) * mean
-    assert seconds >= min(slots * CLUSTER_BATCH_SECONDS, costs.target_seconds) - mean
+    seconds = batch_size(left, slots, mean, costs, free=1) * mean
+    least = min(slots * CLUSTER_BATCH_SECONDS, costs.target_seconds)
+    assert seconds >= min(least, left * mean / slots) - mean
     assert budget_seconds(None, costs) >= costs.least_seconds
+
+
+@given(DISPATCH, MANY_SLOTS, SHORT, st.data())
+def test_batches_of_many_threads_that_begin_together_end_one_after_the_other(
+    dispatch: float, slots: int, mean: float, data: st.DataObject
+) -> None:
+    costs = cluster_costs(dispatch, slots)
+    left = int(100 * costs.target_seconds * slots / mean)
+    fewer, more = sorted(data.draw(st.lists(st.integers(1, slots), min_size=2, max_size=2)))
+    early, late = (batch_size(left, slots, mean, costs, free) for free in (more, fewer))
+    assert early <= late
+    first = batch_size(left, slots, mean, costs, slots) * mean
+    last = batch_size(left, slots, mean, costs, 1) * mean
+    assert first <= max(0.51 * last, 10 * dispatch, costs.least_seconds) + 2 * mean
+    assert budget_seconds(None, costs, 0.0) <= budget_seconds(None, costs, 0.5)
+
+
+@given(DISPATCH, MANY_SLOTS, SHORT, LEFT, st.data())
+def test_many_free_threads_share_what_is_left(
+    dispatch: float, slots: int, mean: float, left: int, data: st.DataObject
+) -> None:
+    """Whatever is thought of how long it takes: the last elements may be the longest."""
+    free = data.draw(st.integers(1, slots))
+    size = batch_size(left, slots, mean, cluster_costs(dispatch, slots), free)
+    assert (size - 1) * free < left
+
+
+@given(DISPATCH, MANY_SLOTS, SHORT, LEFT)
+def test_what_waits_for_many_busy_threads_is_not_tiny(
+    dispatch: float, slots: int, mean: float, left: int
+) -> None:
+    costs = cluster_costs(dispatch, slots)
+    size = batch_size(left, slots, mean, costs, slots, under_way=slots)
+    assert size == left or size * mean >= min(costs.least_seconds / 2, costs.target_seconds) - mean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -298,11 +300,38 @@ def test_a_limit_without_a_rate_is_no_rate_limit(home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "limit", "decay", "said"),
-    [("db", -1, 0, "0 or more"), ("db", 1, -2, "0 or more"), (" ", 1, 0, "name")],
+    [
+        ("db", -1, 0, "0 or more"),
+        ("db", 1.5, 0, "whole number"),
+        ("db", 10**20, 0, "whole number"),
+        ("db", 1, -2, "0 or more"),
+        ("db", 1, float("inf"), "finite"),
+        ("db", 1, float("nan"), "finite"),
+        (" ", 1, 0, "name"),
+    ],
 )
 def test_limits_that_cannot_be(home: Path, name: str, limit: int, decay: float, said: str) -> None:
     with pytest.raises(LimitError, match=said):
         create_limit(name, limit, slot_decay_per_second=decay)
+
+
+@pytest.mark.parametrize("asks", [concurrency, rate_limit])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"occupy": 0},
+        {"occupy": -1},
+        {"occupy": 1.5},
+        {"timeout_seconds": -1},
+        {"timeout_seconds": float("nan")},
+        {"timeout_seconds": "5"},
+    ],
+)
+def test_numbers_that_cannot_be_asked_for(home: Path, asks: Any, numbers: dict) -> None:
+    create_limit("db", 1, slot_decay_per_second=1)
+    with pytest.raises(LimitError, match=r"must be a .*number"), contextlib.ExitStack() as stack:
+        stack.enter_context(asks("db", **numbers))
+    assert limits()[0].held == 0
 
 
 def test_limits_that_are_there_already_or_are_not(home: Path) -> None:

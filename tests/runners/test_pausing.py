@@ -13,11 +13,19 @@ from dataflow import (
     cancel_flow_run,
     flow,
     pause_flow_run,
+    records,
     resume_flow_run,
+    suspend_flow_run,
     task,
 )
 from dataflow.cli import main
-from dataflow.errors import FlowPauseTimeout, MissingContextError, NotPausedError, ResumeError
+from dataflow.errors import (
+    DefinitionError,
+    FlowPauseTimeout,
+    MissingContextError,
+    NotPausedError,
+    ResumeError,
+)
 from tests.runners.programs import wait_until
 from tests.runners.stored import run_of
 
@@ -177,3 +185,25 @@ def test_only_the_body_of_a_flow_can_be_paused(tmp_path: Path) -> None:
         pause_flow_run()
     with pytest.raises(MissingContextError, match="a task cannot"):
         whole()
+
+
+@pytest.mark.parametrize("of", [pause_flow_run, suspend_flow_run])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"timeout": -5}, "timeout must be"),
+        ({"timeout": float("nan")}, "timeout must be"),
+        ({"timeout": "an hour"}, "timeout must be"),
+        ({"wait_for_input": "brisk-otter"}, "wait_for_input must be a model"),
+        ({"wait_for_input": 5}, "wait_for_input must be a model"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_before_the_run_waits(of, given, said) -> None:
+    @flow(task_runner="inline", persist_result=True)
+    def asks():
+        of(**given)
+
+    with pytest.raises(DefinitionError, match=said):
+        asks()
+    (run,) = records.runs(flow_name="asks")
+    assert not any(state.is_paused() for state in run.states())

@@ -14,7 +14,15 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from dataflow import ProcessPoolTaskRunner, flow, runtime, task, unmapped
+from dataflow import (
+    DaskTaskRunner,
+    ProcessPoolTaskRunner,
+    ThreadPoolTaskRunner,
+    flow,
+    runtime,
+    task,
+    unmapped,
+)
 from dataflow.errors import RunnerUnavailable
 from runners.messages import load_report
 from tests.runners.programs import wait_until
@@ -177,9 +185,25 @@ def test_a_pool_that_was_closed_starts_again(pool: ProcessPoolTaskRunner) -> Non
     assert run() == first
 
 
-def test_no_workers_is_refused() -> None:
-    with pytest.raises(ValueError, match="max_workers"):
-        ProcessPoolTaskRunner(max_workers=0)
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
+@pytest.mark.parametrize("runner", [ProcessPoolTaskRunner, ThreadPoolTaskRunner])
+def test_no_workers_are_refused(runner: Any, workers: Any) -> None:
+    with pytest.raises(ValueError, match="max_workers must be a whole number, 1 or more"):
+        runner(max_workers=workers)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"cluster_kwargs": {"n_workers": 0}},
+        {"adapt_kwargs": {"minimum": 0, "maximum": 0}},
+        {"adapt_kwargs": {"minimum": 5, "maximum": 1}},
+        {"adapt_kwargs": {"minimum": -1}},
+    ],
+)
+def test_a_cluster_that_could_never_have_workers_is_refused(sizes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="or more, not"):
+        DaskTaskRunner(**sizes)
 
 
 @task

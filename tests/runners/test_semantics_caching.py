@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from datetime import timedelta
 
@@ -133,6 +134,25 @@ def test_calls_and_submits_and_maps_share_keys(runner, place):
 @flow
 def asynchronous(place):
     return double_async.map(range(4), unmapped(place)).result(), double_async(9, place)
+
+
+def test_what_a_bare_call_came_to_is_found_by_the_next_one(runner, place):
+    @flow
+    def in_turn():
+        for x in range(20):
+            double(x, place)
+            double(x, place)
+            double.submit(x, place).wait()
+
+    @flow
+    async def in_turn_async():
+        for x in range(20, 40):
+            await double_async(x, place)
+            await double_async(x, place)
+
+    in_turn()
+    asyncio.run(in_turn_async())
+    assert set(done(place).values()) == {1}
 
 
 def test_async_tasks(runner, place):

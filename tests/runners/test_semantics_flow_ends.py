@@ -21,7 +21,16 @@ from dataflow import (
     flow,
     task,
 )
-from dataflow.errors import FailedRun, ParameterTypeError, UnhandledTaskFailure, UpstreamTaskError
+from dataflow.errors import (
+    DefinitionError,
+    FailedRun,
+    MissingExtra,
+    ParameterTypeError,
+    ResultMissing,
+    StorageError,
+    UnhandledTaskFailure,
+    UpstreamTaskError,
+)
 from tests.runners.stored import counts_of, run_of
 
 pytestmark = pytest.mark.usefixtures("runner")
@@ -363,3 +372,47 @@ def test_what_is_no_exception(kind: type[BaseException]) -> None:
 def test_failed_without_an_exception_raises_failed_run() -> None:
     with pytest.raises(FailedRun, match="nothing there"):
         flow(lambda: Failed(message="nothing there"), name="nothing")()
+
+
+# --- its own result -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"result_storage": "/dev/null/results"}, StorageError),
+        ({"result_storage": "gs://bucket/results"}, MissingExtra),
+        ({"result_serializer": "jsn"}, DefinitionError),
+    ],
+)
+@pytest.mark.parametrize("depth", ["flow", "subflow"])
+def test_a_flow_whose_own_results_cannot_be_kept_does_not_begin(options, error, depth):
+    begun = []
+
+    @flow(persist_result=True, retries=2, **options)
+    def hopeless(x):
+        begun.append(x)
+
+    @flow
+    def outer():
+        hopeless(1)
+
+    with pytest.raises(error):
+        outer() if depth == "subflow" else hopeless(1)
+    assert begun == []
+    assert run_of(hopeless).state.name == "Failed"
+
+
+def test_a_result_of_a_flow_that_cannot_be_kept_any_more_harms_nothing_else(tmp_path):
+    @flow(persist_result=True, result_storage=tmp_path / "kept")
+    def outlives_its_storage():
+        (tmp_path / "kept").rmdir()
+        (tmp_path / "kept").write_text("in the way")
+        return 5
+
+    assert outlives_its_storage() == 5
+    run = run_of(outlives_its_storage)
+    assert run.state.name == "Completed"
+    assert any("was not persisted: StorageError" in line.message for line in run.logs())
+    with pytest.raises(ResultMissing):
+        run.state.result()

@@ -48,10 +48,12 @@ def length_errors():
     for nothing in (5, "text", b"bytes", {"a": 1}, unmapped([1]), None, quote([1])):
         with pytest.raises(MappingMissingIterable, match="unmapped"):
             double.map(nothing)
+    return "each was refused"
 
 
 def test_lengths_that_differ_and_nothing_to_map() -> None:
-    length_errors()
+    assert length_errors() == "each was refused"
+    assert counts_of(length_errors).keys() == {"double-0"}
 
 
 @flow

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -348,6 +349,31 @@ def test_what_failed_unseen_in_an_earlier_attempt_is_forgotten(runner, place):
     assert only_run(unseen).state.is_completed()
 
 
+@task(retries=2)
+def hesitant(x, place):
+    note(place, f"hesitant {x}")
+    if done(place)[f"hesitant {x}"] <= 3 * (x > 0):
+        raise Flaw
+    return x
+
+
+def test_what_needs_fewer_attempts_than_before_has_completed(runner, place):
+    @flow(persist_result=True)
+    def hesitates():
+        wait(found := [*hesitant.map(range(3), unmapped(place)), hesitant.submit(3, place)])
+        return [future.result() for future in found]
+
+    with pytest.raises(Flaw):
+        hesitates()
+    assert only_run(hesitates).nodes()[0].counts == {"Completed": 1, "Failed": 2}
+    assert hesitates.resume(only_run(hesitates).id) == [0, 1, 2, 3]
+    run = only_run(hesitates)
+    assert [node.counts for node in run.nodes()] == [{"Completed": 3}, {"Completed": 1}]
+    assert run.failures() == []
+    for element in (run.element("hesitant-0", 2), run.element("hesitant-1")):
+        assert [attempt.state.name for attempt in element.attempts] == ["Completed"]
+
+
 def test_a_resumed_run_may_be_tried_again_as_often_as_a_new_one(runner, place):
     attempts = []
 
@@ -397,6 +423,10 @@ def with_objects(settings, place: Path):
     return found
 
 
+def with_a_list(n: list):
+    return n
+
+
 def test_parameters_that_are_no_json_are_kept_as_well(runner, place):
     with pytest.raises(Flaw):
         with_objects(Settings(3), Path(place))
@@ -404,11 +434,67 @@ def test_parameters_that_are_no_json_are_kept_as_well(runner, place):
     assert set(done(place).values()) == {1}
 
 
+@flow
+def unkept(day: date, window: tuple[int, float], place: Path, other: object = None):
+    stage(1, str(place))
+    breaks(1, str(place))
+    return day, window, other
+
+
+def test_types_make_of_json_what_was_given(runner, place):
+    with pytest.raises(Flaw):
+        unkept(date(2013, 1, 31), (1, 0.5), Path(place))
+    found = unkept.resume(only_run(unkept).id)
+    assert found == (date(2013, 1, 31), (1, 0.5), None)
+
+
+@pytest.mark.parametrize("given", [(1, 2), date(2013, 1, 31), "x" * 5000, b"x", float("nan")])
+def test_a_run_goes_on_with_what_it_was_given_or_not_at_all(place, given):
+    with pytest.raises(Flaw):
+        unkept(date(2013, 1, 31), (1, 0.5), Path(place), given)
+    run = only_run(unkept)
+    with pytest.raises(ResumeError, match="'other' there is only what the store") as caught:
+        unkept.resume(run.id)
+    assert "persist_result=True" in str(caught.value.hint)
+    assert run.refresh().states() == run.states()
+    assert done(place)["stage 1"] == 1
+    kept = unkept.with_options(persist_result=True)
+    with pytest.raises(Flaw):
+        kept(date(2013, 1, 31), (1, 0.5), Path(f"{place}-kept"), given)
+    assert repr(kept.resume(records.runs()[0].id)[2]) == repr(given)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (lambda m=3: m, "has no parameter 'n'"),
+        (lambda: 3, "has no parameter 'n'"),
+        (lambda n, m: n, "needs 'm'"),
+        (with_a_list, "n: expected list"),
+    ],
+)
+def test_a_flow_whose_parameters_have_changed_is_told(changed, said):
+    @flow(name="changes", persist_result=True)
+    def before(n):
+        raise Flaw
+
+    with pytest.raises(Flaw):
+        before(7)
+    run = only_run(before)
+    with pytest.raises(ResumeError, match=said) as caught:
+        flow(changed, name="changes", persist_result=True).resume(run.id)
+    assert "{'n': 7}" in str(caught.value)
+    assert run.refresh().parameters == {"n": 7}
+    assert run.refresh().state == run.state
+    with_more = flow(lambda **more: more, name="changes", persist_result=True)
+    assert with_more.resume(run.id) == {"n": 7}
+
+
 # --- what cannot go on ----------------------------------------------------------------------------
 
 
 def test_what_cannot_be_resumed_is_refused(runner, place):
-    with pytest.raises(RunNotFound):
+    with pytest.raises(RunNotFound, match=r"in the store .*dataflow\.db"):
         pipeline.resume("no-such-run")
     tried_again(place)
     with pytest.raises(ResumeError, match="nothing to resume"):

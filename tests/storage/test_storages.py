@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import uuid
 
@@ -11,6 +12,7 @@ import pyarrow
 import pytest
 
 from dataflow.errors import DefinitionError, MissingExtra, ResultMissing, StorageError
+from dataflow.storage.remote_folder import without_password
 from dataflow.storage.result_storage import open_storage, storage_url
 from dataflow.storage.serializers import Serializer, find_serializer
 
@@ -92,9 +94,46 @@ def test_a_place_that_cannot_be_written(tmp_path):
             act()
 
 
+def closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_what_a_url_names_cannot_be_reached(tmp_path):
+    urls = [f"ftp://user:secret@127.0.0.1:{closed_port()}/kept", f"zip://{tmp_path}"]
+    for url in urls:  # these connect when they are made
+        with pytest.raises(StorageError, match="cannot be used") as caught:
+            open_storage(url)
+        assert "secret" not in f"{caught.value} {caught.value.fields}"
+        assert "result_storage=" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("s3://bucket/folder", "s3://bucket/folder"),
+        ("sftp://user@host/folder", "sftp://user@host/folder"),
+        ("sftp://user:secret@host/a@b", "sftp://user:***@b"),  # who knows where it ends
+        ("sftp://user:sec/r@et@host:22/folder", "sftp://user:***@host:22/folder"),
+        ("memory://a:b/c", "memory://a:b/c"),
+    ],
+)
+def test_what_is_shown_of_a_url(url, shown):
+    assert without_password(url) == shown
+
+
 def test_urls_that_are_none():
     with pytest.raises(StorageError, match="cannot be used"):
         open_storage("nonsense://place")
+    with pytest.raises(StorageError, match="names no bucket"):
+        open_storage("s3://")
+    for url in ("s3:bucket", "file:folder", "memory:x"):
+        with pytest.raises(StorageError, match="is no URL") as caught:
+            storage_url(url)
+        assert "s3://bucket/folder" in str(caught.value.hint)
+    assert storage_url("/a:b/s3:c") == "/a:b/s3:c"
     with pytest.raises(StorageError, match="not int"):
         storage_url(3)
 

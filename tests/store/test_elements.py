@@ -135,13 +135,25 @@ def test_single_calls_are_counted_by_node(store, run_id):
     assert store.element(run_id, 4).state.is_pending()
 
 
-def test_the_highest_attempt_counts(store, run_id):
+def test_of_several_attempts_the_last_written_counts(store, run_id):
     store.write([node_record(run_id, 1), map_batch(run_id, 1, 0, [OK, WAITING, OK])])
     assert counts(store, run_id) == {"Completed": 2, "AwaitingRetry": 1}
     store.write([map_batch(run_id, 1, 1, [OK], attempts=[2])])
     assert counts(store, run_id) == {"Completed": 3}
-    store.write([map_batch(run_id, 1, 0, [CRASHED, CRASHED, CRASHED])])
-    assert counts(store, run_id) == {"Completed": 1, "Crashed": 2}
+
+
+def test_what_took_more_attempts_before_its_run_went_on(store, run_id):
+    tried = [attempt_record(run_id, 1, 0, attempt=n, message=f"no {n}") for n in (1, 2, 3)]
+    store.write([node_record(run_id, 1), map_batch(run_id, 1, 0, [FAILED], attempts=[3]), *tried])
+    again = attempt_record(run_id, 1, 0, attempt=1, message="again", ended_ns=T0 + 10**9)
+    done = map_batch(run_id, 1, 0, [OK], attempts=[2], clock_offset_ns=OFFSET + 2 * 10**9)
+    store.write([again, done])
+    assert counts(store, run_id) == {"Completed": 1}
+    element = store.element(run_id, 1, 0)
+    shown = [(each.attempt, each.state.name, each.message) for each in element.attempts]
+    assert shown == [(1, "Failed", "again"), (2, "Completed", None)]
+    assert element.state.is_completed()
+    assert store.failures(run_id) == []
 
 
 def test_of_equal_attempts_the_last_written_counts(store, run_id):
@@ -155,8 +167,8 @@ def test_of_equal_attempts_the_last_written_counts(store, run_id):
 def test_retries_of_single_calls(store, run_id):
     store.write([node_record(run_id, node, kind="task", length=1) for node in (1, 2)])
     store.write([call_batch(run_id, [1, 2], [WAITING, OK])])
-    store.write([call_batch(run_id, [1], [OK], attempts=[3])])
     store.write([call_batch(run_id, [1], [FAILED], attempts=[2])])
+    store.write([call_batch(run_id, [1], [OK], attempts=[3])])
     assert counts(store, run_id, 1) == {"Completed": 1}
     element = store.element(run_id, 1)
     assert [attempt.attempt for attempt in element.attempts] == [1, 2, 3]
@@ -235,6 +247,15 @@ def test_a_failed_attempt_that_waits_for_the_next(store, run_id):
     assert (element.state.name, element.state.message) == ("AwaitingRetry", "boom")
     assert element.attempts[0].state.name == "Failed"
     assert store.failures(run_id) == []
+
+
+def test_a_lost_attempt_that_waits_for_the_next(store, run_id):
+    store.write([node_record(run_id, 1), map_batch(run_id, 1, 0, [WAITING])])
+    lost = attempt_record(run_id, 1, 0, attempt=2, code=CRASHED, message="gone", ended_ns=T0 + 900)
+    store.write([attempt_record(run_id, 1, 0, message="boom"), lost])
+    element = store.element(run_id, 1, 0)
+    assert (element.state.name, element.state.message) == ("AwaitingRetry", "gone")
+    assert [each.state.name for each in element.attempts] == ["Failed", "Crashed"]
 
 
 def test_a_lost_call_that_was_run_again(store, run_id):

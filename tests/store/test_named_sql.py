@@ -53,10 +53,13 @@ def test_a_number_means_the_same_migration_in_every_dialect():
 
 
 def test_every_statement_parses(store, dialect):
+    explained = set()
+
     def explain(view: Transaction) -> None:
         for name in load_statements(dialect).keys() - FRAGMENTS:
             text = view.text(name)
-            list(view.execute(f"EXPLAIN {text}", (None,) * text.count("?")))
+            assert list(view.execute(f"EXPLAIN {text}", (None,) * text.count("?"))), name
+            explained.add(name)
         for table in TABLES.values():
             text = select_rows(table)
             list(view.execute(f"EXPLAIN {text}", (1,) * text.count("?")))
@@ -65,9 +68,11 @@ def test_every_statement_parses(store, dialect):
                 for make in (count_rows, delete_rows):
                     list(view.execute(f"EXPLAIN {make(table, condition)}", (value,)))
             list(view.execute(f"EXPLAIN {insert_new_row(table)}", (None,) * len(table.columns)))
+            explained.add(table.name)
 
     with contextlib.suppress(_Enough):
         store._database.write(lambda transaction: _undone(explain, transaction))
+    assert explained == (load_statements(dialect).keys() - FRAGMENTS) | {*TABLES}
 
 
 class _Enough(Exception):

@@ -12,6 +12,7 @@ import pytest
 
 from dataflow.errors import (
     DataflowError,
+    RunNotFound,
     StoreError,
     StoreNotADatabase,
     StoreTooNew,
@@ -133,6 +134,9 @@ def test_a_user_with_a_password_and_the_rights_that_are_needed(postgres):
     with contextlib.closing(open_store(url)) as store:
         store.write([run_record("1" * 32)])
         assert len(store.find_runs()) == 1
+        with pytest.raises(RunNotFound, match=rf"in the store postgresql://{ROLE}:\*\*\*@") as lost:
+            store.run("another")
+        assert SECRET not in str(lost.value) and PASSWORD not in str(lost.value)
         assert PASSWORD not in repr(store) and SECRET not in repr(store)
 
 
@@ -189,6 +193,7 @@ def test_a_flow_does_not_begin_without_its_store(tmp_path):
     assert done.returncode == 1
     assert "it began" not in done.stdout
     assert "cannot be reached" in done.stderr
+    assert "dataflow/store" not in done.stderr  # it is no mistake of ours
     assert SECRET not in done.stderr and PASSWORD not in done.stderr
 
 

@@ -63,22 +63,19 @@ def call_batches(draw):
 
 
 def outcome(batches) -> dict[tuple[int, int], int]:
-    """The rule itself, call by call: the highest attempt, then the last written."""
-    best: dict[tuple[int, int], tuple[int, int]] = {}
+    """The rule itself, call by call: the last written."""
+    last: dict[tuple[int, int], int] = {}
     for batch in batches:
         if len(batch) == 3:
-            nodes, states, attempts = batch
+            nodes, states, _ = batch
             places = [(node, 0) for node in nodes]
         else:
-            stages, start, states, attempts = batch
+            stages, start, states, _ = batch
             places = [
                 (stages[p % len(stages)], start + p // len(stages)) for p in range(len(states))
             ]
-        for position, place in enumerate(places):
-            attempt = 1 if attempts is None else attempts[position]
-            if attempt >= best.get(place, (0, 0))[0]:
-                best[place] = (attempt, states[position])
-    return {place: code for place, (_, code) in best.items()}
+        last.update(zip(places, states, strict=True))
+    return last
 
 
 def record_of(run_id: str, batch) -> BatchRecord:
@@ -93,6 +90,9 @@ def check(store: RunStore, run_id: str, expected: dict[tuple[int, int], int]) ->
         assert dict(each.codes) == by_node.get(each.node, {})
     for (node, index), code in expected.items():
         assert store.element(run_id, node, index).state.code == code
+    for code in StateCode:
+        among = sorted(place for place, found in expected.items() if found == code)
+        assert sorted(store.elements_in(run_id, (code,))) == among
     failing = sorted(place for place, code in expected.items() if code in FAILING)
     assert [(failure.node, failure.index) for failure in store.failures(run_id)] == failing
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dataflow.model.records import SINGLE_CALLS, ResultRecord
+from dataflow.model.records import SINGLE_CALLS, DroppedKeysRecord, ResultRecord
 from dataflow.model.states import StateCode
 from dataflow.process_ids import this_process
+from dataflow.store import cache_keys, upkeep
 from dataflow.store.run_store import open_store
 from dataflow.store.stored_results import ResultObject
 from tests.store.samples import fresh_run_id, run_record, run_state
@@ -72,6 +73,31 @@ def test_hashes_come_back(store):
     (row,) = store.results(RUN)
     assert row.digest(1) == bytes((2,)) * 16
     assert row.source == b"s" * 16
+
+
+def test_keys_that_are_dropped_lead_nowhere(store):
+    other = fresh_run_id()
+    store.write([run_record(RUN), run_record(other)])
+    store.write([record(cache_keys=keys(1, 2, 3))])
+    store.write([record(name="other's", cache_keys=keys(3, 4, 5), run_id=other)])
+    made = record(name="both at once", cache_keys=keys(6, 1, 7), run_id=other)
+    store.write([record(name="too", cache_keys=keys(8, 9, 2)), dropped(1, 0, 3, 8, 99), made])
+    found = store.cached_results([bytes((n,)) * 16 for n in range(10)], 0)
+    names = {key[0]: place[0].name for key, place in found.items()}
+    assert names == {
+        1: "both at once",
+        2: "too",
+        3: "other's",
+        4: "other's",
+        5: "other's",
+        6: "both at once",
+        7: "both at once",
+        9: "too",
+    }
+
+
+def dropped(*numbers):
+    return DroppedKeysRecord(RUN, keys(*numbers))
 
 
 def test_cache_keys_lead_to_results_until_they_expire(store):
@@ -162,3 +188,31 @@ def test_results_are_exported_and_imported(store, tmp_path):
             other.import_from(file)
         assert other.result_at(RUN, 0, 2) == (where(), 2)
         assert other.result_at("e" * 32, 0, 2) == (where(run_id="e" * 32), 2)
+
+
+def test_keys_of_removed_runs_go_and_those_of_others_stay(store, monkeypatch):
+    monkeypatch.setattr(cache_keys, "_AT_ONCE", 7)
+    runs = [fresh_run_id() for _ in range(3)]
+    every = [bytes((number,)) * 16 for number in range(1, 100)]
+    for at, run_id in enumerate(runs):
+        joined = b"".join(every[at::3])
+        kept = record(elements=range(33), cache_keys=joined, run_id=run_id)
+        store.write([run_record(run_id, created_ns=1), kept])
+        store.write([run_state(run_id, StateCode.FAILED, at + 1)])
+    assert store.prune(datetime.fromtimestamp(2e-6, UTC), only_count=True) == 3
+    store.write([run_state(runs[1], StateCode.RESUMING, 3)])
+    assert store.prune(datetime.fromtimestamp(2e-6, UTC)) == 2
+    assert sorted(store.cached_results(every, 0)) == every[1::3]
+    left = store._database.read(lambda view: view.execute("SELECT count(*) FROM cache_keys"))
+    assert [tuple(row) for row in left] == [(33,)]
+
+
+def test_a_key_of_a_removed_run_does_not_lead_to_another_that_has_its_number(store, monkeypatch):
+    key = bytes((1,)) * 16
+    store.write([run_record(RUN, created_ns=1), record(cache_keys=keys(1, 2, 3))])
+    store.write([run_state(RUN, StateCode.COMPLETED, 2)])
+    monkeypatch.setattr(upkeep, "sweep_cache_keys", lambda _: None)  # killed before that
+    assert store.prune(datetime.now(UTC)) == 1
+    other = fresh_run_id()
+    store.write([run_record(other), record(run_id=other, name="other's")])
+    assert store.cached_results([key], 0) == {}

@@ -12,6 +12,7 @@ from dataflow.model.states import StateCode, StateType
 from dataflow.store.database import Transaction
 from dataflow.store.run_filters import run_conditions, where
 from dataflow.store.run_store import RunStore
+from dataflow.store.store_places import find_place
 from dataflow.store.summaries import PhaseSeconds
 from tests.store.samples import (
     T0,
@@ -221,10 +222,11 @@ def test_an_ambiguous_name_names_the_candidates(store):
     assert caught.value.fields["candidates"] == ids[::-1]
 
 
-def test_a_name_that_is_not_there_brings_up_close_ones(store):
+def test_a_name_that_is_not_there_brings_up_close_ones_and_the_store(store, place):
     fill(store, {"name": "brisk-otter"}, {"name": "calm-newt"})
     with pytest.raises(RunNotFound, match=r"no run.*'brisk-oter'") as caught:
         store.run("brisk-oter")
+    assert f"in the store {find_place(place)}" in str(caught.value)
     assert "brisk-otter" in str(caught.value.hint)
     assert "calm-newt" not in str(caught.value.hint)
 

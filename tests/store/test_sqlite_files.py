@@ -243,7 +243,21 @@ def test_the_place_that_settings_name(monkeypatch, tmp_path):
     assert find_place().path == tmp_path / "x.db"
 
 
-@pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://x.db", "sqlite:///", "http://a/b"])
-def test_a_url_that_is_not_known(url):
-    with pytest.raises(StoreError, match="cannot be used"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://host/db",
+        "sqlite://x.db",
+        "sqlite:///",
+        "http://a/b",
+        "sqlite:x.db",
+        "postgresql:user:secret@host/db",
+        "postgres:/db",
+    ],
+)
+def test_a_url_that_is_not_known(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="cannot be used") as caught:
         open_store(url)
+    assert "secret" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []  # nothing that is called so

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from typing import Any
@@ -75,3 +76,46 @@ def test_a_large_value_on_its_way_to_the_next_call_is_not_packed(is_passed_on: b
     assert (final.first, final.stop) == (part.stop, 3)
     assert final.values is not None
     assert final.values.load_all()[-1] == LARGE
+
+
+@task
+def next_of(number: int) -> int:
+    return number + 1
+
+
+def chain_of(length: int, early_seconds: float) -> BatchCarrier:
+    body = CallBody(
+        [0] * length,
+        list(range(length)),
+        [0] * length,
+        [((0,), {}), *[((None,), {})] * (length - 1)],
+        [None, *(((0, at),) for at in range(length - 1))],
+    )
+    batch = Batch(1, RunInfo("", "", ""), [next_of], body, early_seconds=early_seconds)
+    return BatchCarrier(batch, pack)
+
+
+def test_what_others_wait_for_is_told_between_calls() -> None:
+    parts: list[BatchReport] = []
+    carrier = chain_of(4, early_seconds=0.0)
+    carrier.report_early(parts.append)
+    final = carrier.carry_out()
+    told = [(part.first, part.stop) for part in [*parts, final]]
+    assert told == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 4)]
+    values = [part.values.load_all() for part in parts if part.values is not None]
+    assert values == [[1], [2], [3], [4]]
+    assert not any(part.final for part in parts) and final.final
+
+
+def test_nothing_is_told_between_calls_before_its_time() -> None:
+    parts: list[BatchReport] = []
+    carrier = chain_of(4, early_seconds=60.0)
+    carrier.report_early(parts.append)
+    final = carrier.carry_out()
+    assert (parts, final.first, final.stop) == ([], 0, 4)
+
+
+def test_what_nobody_waits_for_is_not_told_between_calls() -> None:
+    carrier = chain_of(4, early_seconds=math.inf)
+    carrier.report_early(lambda report: pytest.fail(f"told {report}"))
+    assert carrier.carry_out().stop == 4

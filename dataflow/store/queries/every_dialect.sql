@@ -104,11 +104,11 @@ SELECT batch FROM spans WHERE run = ? AND node = ? AND start <= ? AND stop > ?;
 
 -- name: batch_states
 -- The states in one batch, without its times.
-SELECT id, stages, nodes, states, attempts FROM batches WHERE id = ?;
+SELECT id, stages, nodes, states FROM batches WHERE id = ?;
 
 -- name: single_calls
 -- The states of all single calls of a run, in the order of writing.
-SELECT id, stages, nodes, states, attempts
+SELECT id, stages, nodes, states
 FROM spans JOIN batches ON batches.id = spans.batch
 WHERE spans.run = ? AND spans.node = -1 ORDER BY id;
 
@@ -151,15 +151,38 @@ ON CONFLICT (key) DO UPDATE SET
     run = excluded.run, result = excluded.result, number = excluded.number,
     expires_ns = excluded.expires_ns;
 
+-- name: drop_cache_key
+-- A key leads to a result of a run no more.
+DELETE FROM cache_keys WHERE key = ? AND run = ?;
+
 -- name: drop_cache_keys
 -- No key leads to the results of some runs any more; which, is put in.
 DELETE FROM cache_keys /*conditions*/;
+
+-- name: cache_key_ahead
+-- The key so many places after another one.
+SELECT key FROM cache_keys WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?;
+
+-- name: gone_cache_key
+-- Whether any key after another one is of a run that is gone; up to where, is put in.
+SELECT 1 FROM cache_keys
+WHERE key > ? AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.key = cache_keys.run) /*conditions*/
+LIMIT 1;
+
+-- name: sweep_cache_keys
+-- The keys of runs that are gone go too; up to where, is put in.
+DELETE FROM cache_keys
+WHERE key > ? AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.key = cache_keys.run) /*conditions*/;
 
 -- name: results
 -- Where the results of a run are, in the order of writing.
 SELECT node, start, stop, first, storage, object, serializer, made_by, source, elements, numbers,
     digests
 FROM results WHERE run = ? ORDER BY id;
+
+-- name: any_results
+-- Whether some runs have results; which, is put in.
+SELECT 1 FROM results /*conditions*/ LIMIT 1;
 
 -- name: results_around
 -- The rows that may have one element (or, under node -1, one single call), the newest first.
@@ -169,13 +192,14 @@ FROM results WHERE run = ? AND node = ? AND start <= ? AND stop > ? ORDER BY id 
 
 -- name: cached_results
 -- Which results cache keys lead to, as far as they may still be taken; the keys are put in.
-SELECT key, result, number FROM cache_keys
+SELECT key, run, result, number FROM cache_keys
 WHERE (expires_ns IS NULL OR expires_ns > ?) /*conditions*/;
 
 -- name: result_object
--- The object that a row of results is about, and the run that made it.
+-- The object that a row of results of a run is about, and the run that made it; nothing if that run
+-- was removed (its rows may have their numbers from another one by now).
 SELECT storage, object, serializer, coalesce(made_by, run_id)
-FROM results JOIN runs ON runs.key = results.run WHERE id = ?;
+FROM results JOIN runs ON runs.key = results.run WHERE id = ? AND results.run = ?;
 
 -- name: take_lease
 -- A run begins to compute what a key leads to, if nobody else does.
