@@ -94,19 +94,24 @@ def write_files(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
-def start_program(
-    folder: Path, *arguments: str, python: str = sys.executable, **environment: str
-) -> subprocess.Popen[str]:
-    """Start Python in a folder, with a home of its own beside it."""
-    return subprocess.Popen(
+@contextmanager
+def program_in(
+    folder: Path, *arguments: str, python: str = sys.executable
+) -> Iterator[subprocess.Popen[str]]:
+    """Python that runs in a folder, with a home of its own beside it; it does not outlive this."""
+    with subprocess.Popen(
         [python, *arguments],
         cwd=folder,
-        env={**os.environ, "DATAFLOW_HOME": str(folder.parent / "home"), **environment},
+        env={**os.environ, "DATAFLOW_HOME": str(folder.parent / "home")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
 
 
 def result_of(program: subprocess.Popen[str], told: str = "") -> Any:
@@ -118,4 +123,5 @@ def result_of(program: subprocess.Popen[str], told: str = "") -> Any:
 
 def run_program(folder: Path, *arguments: str, **options: Any) -> Any:
     """Run Python in a folder; what it printed last, as JSON."""
-    return result_of(start_program(folder, *arguments, **options))
+    with program_in(folder, *arguments, **options) as program:
+        return result_of(program)

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,9 +20,9 @@ from tests.runners.dask_pool import client_of
 from tests.runners.far_cluster import (
     FarCluster,
     far_cluster,
+    program_in,
     result_of,
     run_program,
-    start_program,
     write_files,
 )
 from tests.runners.programs import wait_until
@@ -144,7 +145,8 @@ def test_the_command_line(
 ) -> None:
     folder = write_files(tmp_path / "project", {**PROJECT, **FLOW_OF_A_PACKAGE})
     command = ["-m", "dataflow", "run", target, "--json", "--runner", f"dask:{far.address}"]
-    out, err = start_program(folder, *command).communicate(timeout=60)
+    with program_in(folder, *command) as program:
+        out, err = program.communicate(timeout=60)
     assert json.loads(out or "{}").get("result") == expected, err
 
 
@@ -447,14 +449,17 @@ def test_two_versions_at_the_same_time(
     place: FarCluster = request.getfixturevalue(cluster)
     meeting = tmp_path / "meeting"
     meeting.mkdir()
-    programs = [
-        start_program(
-            version(tmp_path / f"v{mine}", mine),
-            *("program.py", place.address, str(meeting), str(mine), str(other)),
-        )
-        for mine, other in ((1, 2), (2, 1))
-    ]
-    (first, seen_by_first), (second, seen_by_second) = map(result_of, programs)
+    with ExitStack() as stack:
+        programs = [
+            stack.enter_context(
+                program_in(
+                    version(tmp_path / f"v{mine}", mine),
+                    *("program.py", place.address, str(meeting), str(mine), str(other)),
+                )
+            )
+            for mine, other in ((1, 2), (2, 1))
+        ]
+        (first, seen_by_first), (second, seen_by_second) = map(result_of, programs)
     assert set(seen_by_first) == {1}
     assert set(seen_by_second) == {2}
     assert (first == second) == (cluster == "one")
@@ -492,8 +497,11 @@ def test_a_worker_that_comes_later(tmp_path: Path) -> None:
         "found = whole", "whole.with_options(task_runner=runner)(); input(); found = whole"
     )
     write_files(folder, {"program.py": source})
-    with far_cluster(tmp_path / "cluster", 1) as cluster, cluster.client() as client:
-        program = start_program(folder, "program.py", cluster.address)
+    with (
+        far_cluster(tmp_path / "cluster", 1) as cluster,
+        cluster.client() as client,
+        program_in(folder, "program.py", cluster.address) as program,
+    ):
         wait_until(lambda: client.nthreads(), "no worker came")
         (first,) = client.nthreads()
         wait_until(lambda: 1 in client.run(count_worlds).values(), "no version came")
@@ -507,8 +515,11 @@ def test_a_worker_that_comes_later(tmp_path: Path) -> None:
 def test_the_first_worker_comes_later(tmp_path: Path) -> None:
     """Batches wait for it, and for what is sent ahead of them."""
     folder = write_files(tmp_path / "project", PROJECT)
-    with far_cluster(tmp_path / "cluster") as cluster, cluster.client() as client:
-        program = start_program(folder, "program.py", cluster.address)
+    with (
+        far_cluster(tmp_path / "cluster") as cluster,
+        cluster.client() as client,
+        program_in(folder, "program.py", cluster.address) as program,
+    ):
         wanted = lambda dask_scheduler: len(dask_scheduler.tasks)  # noqa: E731
         wait_until(lambda: client.run_on_scheduler(wanted) >= 2, "no batch was sent")
         cluster.start_worker()
