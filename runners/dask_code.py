@@ -156,6 +156,6 @@ def _unpack(archive: bytes, parent: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="dataflow-code-", dir=parent))
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as files:
         if hasattr(tarfile, "data_filter"):  # Python 3.11.4
-            files.extraction_filter = staticmethod(tarfile.data_filter)
+            files.extraction_filter = tarfile.data_filter
         files.extractall(folder)
     return folder
