@@ -21,25 +21,25 @@ import atexit
 import contextlib
 import logging
 import os
-import select
+import selectors
 import signal
 import socket
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from dataflow.execution.interruptions import RunCancelled, Terminated, message_of_interruption
 from dataflow.execution.open_runs import mark_cancelled, open_runs
-from dataflow.execution.scope import RunScope, end_run, state_record
+from dataflow.execution.scope import RunScope, state_record
 from dataflow.model.states import State, StateCode
 from dataflow.worker.interruptible import interrupting
 
-SAME_SECONDS = 0.1
+_SAME_SECONDS = 0.1
 """Two signals this close are one: what starts programs may pass on what the terminal sent us."""
 _HINT_SECONDS = 1.0
 _LAST_SECONDS = 3.0
@@ -51,81 +51,90 @@ class _Signals:
     """The signals of this process, as long as flows run in its main thread."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.flows = 0
-        self.is_interactive = False
-        self.first_at: float | None = None
-        self.error: BaseException | None = None
-        self.cancelled: list[RunScope] = []
+        self._flows: set[object] = set()
+        self._is_interactive = False
+        self._first_at: float | None = None
+        self._error: BaseException | None = None  # what the first is
+        self._cancelled: list[RunScope] = []
         self._before: dict[int, Any] = {}
-        self._wakeup = -1
         self._interrupts: deque[Callable[[], None]] = deque()
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         self._theirs.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._ours, selectors.EVENT_READ)
         threading.Thread(target=self._watch, name="dataflow signals", daemon=True).start()
 
     # --- in the main thread ----------------------------------------------------------------------
 
-    def enter(self, handlers: dict[int, Handler]) -> None:
-        """A flow begins."""
-        self.flows += 1
-        if self.flows > 1:
+    def enter(self, flow: object, numbers: Iterable[int]) -> None:
+        """A flow begins, anything that stands for it."""
+        self._flows.add(flow)
+        if len(self._flows) > 1:
             return
         with contextlib.suppress(BlockingIOError):  # what came after the flow before this one
             self._ours.recv(1000)
-        self.first_at, self.error, self.cancelled = None, None, []
-        self.is_interactive = _is_interactive()
-        for number, handler in handlers.items():
+        self._first_at, self._error, self._cancelled = None, None, []
+        self._is_interactive = _is_interactive()
+        for number in numbers:
             before = signal.getsignal(number)
             if _may_be_replaced(number, before):
                 self._before[number] = before
-                signal.signal(number, handler)
+                signal.signal(number, _HANDLERS[number])
         if signal.SIGINT in self._before:
-            self._wakeup = signal.set_wakeup_fd(self._theirs.fileno(), warn_on_full_buffer=False)
-            if self._wakeup != -1:  # an event loop's; ours does without
-                signal.set_wakeup_fd(self._wakeup)
+            ours = self._theirs.fileno()
+            woken = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+            if woken != -1:  # an event loop, for one
+                signal.set_wakeup_fd(woken)
 
-    def leave(self, handlers: dict[int, Handler]) -> None:
-        """It has ended: all is as it was, but for what the user has changed meanwhile."""
-        self.flows -= 1
-        if self.flows > 0:
-            return
+    def leave(self, flow: object) -> None:
+        """It has ended."""
+        self._flows.discard(flow)
+        if not self._flows:
+            self.give_back()
+            self._cancelled = []
+
+    def give_back(self) -> None:
+        """All is as it was before, but for what the user has changed meanwhile."""
         for number, before in self._before.items():
-            if signal.getsignal(number) is handlers[number]:
+            if signal.getsignal(number) is _HANDLERS[number]:
                 signal.signal(number, before)
         if signal.SIGINT in self._before and self._wakes_us():
             signal.set_wakeup_fd(-1)
         self._before.clear()
-        self.cancelled = []
 
     def arrived(self, number: int, frame: FrameType | None) -> None:
         """A signal has arrived: raise what it is here, or leave it to the thread."""
+        if not self._flows:  # the one before was raised just as all this was given back
+            self.give_back()
+            signal.raise_signal(number)
+            return
         if number == signal.SIGTERM:
             self._tell(_SIGTERM)
         elif not self._wakes_us():
             self._tell(bytes([number]))
-        before = self._before.get(number)
-        is_first = self.error is None
+        before: Any = self._before.get(number)
+        is_first = self._error is None
         if is_first:
-            self.error = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
-            self._cancel(self.error)
+            self._error = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+            self._cancel(self._error)
             self._tell(_LOOK)
-        if _is_of_event_loop(before) and (is_first or self.is_interactive):
+        if _is_of_event_loop(before) and (is_first or self._is_interactive):
             before(number, frame)
         elif is_first:
-            assert self.error is not None
-            raise self.error
-        elif self.is_interactive:
+            assert self._error is not None
+            raise self._error
+        elif self._is_interactive:
             raise KeyboardInterrupt
 
     def _cancel(self, error: BaseException) -> None:
         """End what goes on in the runs of this thread and below them; the bodies are next."""
         cancellation = RunCancelled(message=message_of_interruption("Flow run", error))
-        for scope in [scope for scope in open_runs.values() if scope.body.is_in_main_thread]:
-            self.cancelled += mark_cancelled(scope.info.run_id, cancellation)
+        for scope in list(open_runs.values()):
+            if scope.body.is_in_main_thread:
+                self._cancelled += mark_cancelled(scope.info.run_id, cancellation)
         cancelling = State.of_code(StateCode.CANCELLING, message=cancellation.message)
-        for scope in self.cancelled:
+        for scope in self._cancelled:
             body = scope.body
             if not body.is_in_main_thread:
                 self._interrupts.append(partial(body.interrupt, cancellation))
@@ -150,35 +159,34 @@ class _Signals:
 
     def _watch(self) -> None:
         while True:
-            is_hinted = not self.cancelled or self.is_interactive
-            wait = None if is_hinted else _HINT_SECONDS
-            select.select([self._ours], [], [], wait)
-            try:
+            if not self._selector.select(_HINT_SECONDS if self._cancelled else None):
+                self._hint()
+            told = b""
+            with contextlib.suppress(BlockingIOError):
                 told = self._ours.recv(1000)
-            except BlockingIOError:
-                told = b""
             while self._interrupts:
                 self._interrupts.popleft()()
             for each in told:
                 if each == signal.SIGINT:
-                    self._pressed(signal.SIGINT)
+                    self._take(signal.SIGINT)
                 elif each == _SIGTERM[0]:
-                    self._pressed(signal.SIGTERM)
-            if not told:
-                self._hint()
+                    self._take(signal.SIGTERM)
 
-    def _pressed(self, number: int) -> None:
+    def _take(self, number: int) -> None:
+        if not self._flows or signal.getsignal(number) is not _HANDLERS[number]:
+            return  # it is not for us: the user has installed a handler meanwhile
         now = time.monotonic()
-        if self.first_at is None:
-            self.first_at = now
-        elif now - self.first_at > SAME_SECONDS and not self.is_interactive and self.flows:
+        if self._first_at is None:
+            self._first_at = now
+        elif now - self._first_at > _SAME_SECONDS and not self._is_interactive:
             _end_now(number)
 
     def _hint(self) -> None:
         """It takes its time to be cancelled: say what can be done about that."""
-        cancelled, self.cancelled = self.cancelled, []
+        cancelled, self._cancelled = self._cancelled, []
+        is_of_use = isinstance(self._error, KeyboardInterrupt) and not self._is_interactive
         for scope in cancelled[:1]:
-            if not scope.graph.closed:
+            if is_of_use and not scope.graph.closed:
                 name = scope.info.name
                 hint = "Ctrl-C again ends it now, whatever it is at."
                 scope.say(logging.WARNING, f"Flow run {name!r} is being cancelled. {hint}")
@@ -209,13 +217,13 @@ def _is_interactive() -> bool:
 
 def _end_now(number: int) -> None:
     """End this process, with its runs recorded if that can be done in time."""
-    roots = [scope.info.name for scope in open_runs.values() if scope.parent is None]
+    flows = [scope for scope in list(open_runs.values()) if scope.flow_run is not None]
     recorded = threading.Event()
     ending = threading.Thread(target=_end_all, args=(number, recorded), daemon=True)
     ending.start()
     ending.join(_LAST_SECONDS)
     by = "SIGTERM" if number == signal.SIGTERM else "Ctrl-C"
-    seen = f"dataflow runs show {roots[0]}" if roots else "dataflow runs ls"
+    seen = f"dataflow runs show {flows[0].info.name}" if flows else "dataflow runs ls"
     done = "What was done" if recorded.is_set() else "That could not be recorded in time; see"
     with contextlib.suppress(OSError):
         os.write(2, f"Cancelled by {by}, at once. {done}: {seen}\n".encode())
@@ -225,23 +233,17 @@ def _end_now(number: int) -> None:
 def _end_all(number: int, recorded: threading.Event) -> None:
     error = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
     said = message_of_interruption("Flow run", error)
-    state: State[Any] = State.of_code(
-        StateCode.CANCELLED, message=f"{said} It was not waited for."
-    )
-    scopes = list(reversed(open_runs.values()))  # those below others first
+    state: State[Any] = State.of_code(StateCode.CANCELLED, message=f"{said} It was not waited for.")
+    scopes = list(open_runs.values())
     for scope in scopes:
         scope.loop.cancel(scope.graph)
     for loop in {scope.loop for scope in scopes}:
         loop.settle()
-    flow_runs = []
-    for scope in scopes:
-        if scope.flow_run is None:
-            end_run(scope, state)
-        elif scope.flow_run.record_end(state):
-            flow_runs.append(scope.flow_run)
+    flow_runs = [scope.flow_run for scope in reversed(scopes) if scope.flow_run is not None]
+    ended = [each for each in flow_runs if each.record_end(state)]  # those below others first
     recorded.set()
-    for flow_run in flow_runs:
-        flow_run.announce_end(state)
+    for each in ended:
+        each.announce_end(state)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
@@ -253,15 +255,27 @@ def _end_all(number: int, recorded: threading.Event) -> None:
 _signals: _Signals | None = None
 
 
-def _on_sigint(number: int, frame: FrameType | None) -> None:
-    assert _signals is not None
-    _signals.arrived(number, frame)
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    if _signals is not None:
+        _signals.arrived(number, frame)
 
 
 _HANDLERS: dict[int, Handler] = {
-    signal.SIGINT: _on_sigint,
-    signal.SIGTERM: interrupting(_on_sigint),
+    signal.SIGINT: _on_signal,
+    signal.SIGTERM: interrupting(_on_signal),
 }
+
+
+def _in_forked_child() -> None:
+    """A fork has nothing of this: what it is sent does to it what it would have done before."""
+    global _signals
+    forked, _signals = _signals, None
+    if forked is not None:
+        forked.give_back()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_child)
 
 
 @contextlib.contextmanager
@@ -271,11 +285,11 @@ def signals_end_runs(*numbers: int) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    if _signals is None or _signals.pid != os.getpid():
+    if _signals is None:
         _signals = _Signals()
-    owner = _signals
-    owner.enter({number: _HANDLERS[number] for number in numbers})
+    signals, flow = _signals, object()
     try:
+        signals.enter(flow, numbers)
         yield
     finally:
-        owner.leave(_HANDLERS)
+        signals.leave(flow)
