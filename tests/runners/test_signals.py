@@ -117,15 +117,14 @@ from dataflow import flow, task
 FOLDER = Path(os.environ["DATAFLOW_HOME"]).parent
 
 def catches_everything(said=""):
-    if said:
-        print(said, flush=True)
     while True:
         try:
+            if said:
+                print(said, flush=True)
             while True:
                 time.sleep(0.01)
         except BaseException:
-            if said:
-                print("caught", flush=True)
+            said = said and "caught"
 
 def never_leaves_c():
     mutex = ctypes.create_string_buffer(64)
