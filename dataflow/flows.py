@@ -96,7 +96,7 @@ class Flow(Declared, Generic[P, R]):
             return run_flow_async(self, args, kwargs, wait_for, return_state, going_on)
         try:
             state = run_flow(self, args, kwargs, wait_for, going_on)
-        except DataflowError as error:  # nothing ran, or nothing can be recorded any more
+        except (DataflowError, KeyboardInterrupt) as error:  # no line of ours says anything
             raise shortened(error)  # noqa: B904
         if return_state or state.is_completed():
             return state if return_state else state.data

@@ -8,6 +8,7 @@ display's own thread, and only for a run that lasts.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import contextvars
 import os
@@ -190,8 +191,10 @@ def show_progress(mode: str | None = None, *, for_command: bool = False) -> Iter
             display = None
         else:
             display = _active = Display(kind, ends_itself=False)
+            atexit.register(display.stop)  # where the process is ended in here, by Ctrl-C
     try:
         yield
     finally:
         if display is not None:
             display.stop()
+            atexit.unregister(display.stop)

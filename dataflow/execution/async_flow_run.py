@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from dataflow.execution.flow_ending import state_of_exception
 from dataflow.execution.flow_run import FlowRun, failure_of, shortened
 from dataflow.execution.interruptions import RunSuspended
 from dataflow.execution.resuming import Resumption
+from dataflow.execution.signals import signals_end_runs
 from dataflow.model.states import State
 
 
@@ -24,19 +26,27 @@ async def run_flow_async(
     resumption: Resumption | None = None,
 ) -> Any:
     """Run an ``async`` flow on the running event loop: its value, or its state if wanted."""
-    run = FlowRun(flow, args, kwargs, wait_for, resumption)
+    with signals_end_runs(signal.SIGINT):
+        run = FlowRun(flow, args, kwargs, wait_for, resumption)
+        state = await _run_body_async(run)
+    if return_state or state.is_completed():
+        return state if return_state else state.data
+    raise failure_of(state)
+
+
+async def _run_body_async(run: FlowRun) -> State[Any]:
     state = None
     try:
         run.begin()
         if run.found is not None:
-            return run.found if return_state else run.found.data
+            return run.found
         run.scope.body.enter(is_coroutine=True)
         while True:
             state = await _attempt_async(run)
             delay = run.retry_delay(state)
             if delay is None:
                 run.scope.body.leave()
-                break
+                return state
             await asyncio.sleep(delay)
             run.begin_again()
     except BaseException as error:
@@ -48,12 +58,10 @@ async def run_flow_async(
         is_suspended = isinstance(error, RunSuspended)
         if not (is_suspended or (is_alone and _take_back_cancellation())):
             raise
+        return state
     finally:
         if state is not None:
             run.end(state)
-    if return_state or state.is_completed():
-        return state if return_state else state.data
-    raise failure_of(state)
 
 
 async def _attempt_async(run: FlowRun) -> State[Any]:

@@ -32,6 +32,7 @@ from dataflow.execution.flow_run_info import FlowRunInfo
 from dataflow.execution.hooks import call_hooks, hooks_for
 from dataflow.execution.interruptions import (
     RunSuspended,
+    Terminated,
     code_of_interruption,
     is_cancellation,
     message_of_interruption,
@@ -58,6 +59,7 @@ from dataflow.execution.scope import (
     record_state,
     submitted_call,
 )
+from dataflow.execution.signals import signals_end_runs
 from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.tags import current_tags
 from dataflow.graph.trace import find_refs, trace_call
@@ -71,7 +73,6 @@ from dataflow.settings import get_settings
 from dataflow.storage.packs import CannotSerialize
 from dataflow.worker.call_context import current_call, current_scope
 from dataflow.worker.failures import leave_out_our_lines, text_of
-from dataflow.worker.interruptible import Terminated, on_sigterm
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 from dataflow.worker.timeouts import call_with_timeout
 
@@ -110,6 +111,7 @@ class FlowRun:
         self.found: State[Any] | None = None
         self._earlier: EarlierRun | None = None if resumption is None else resumption.earlier
         self._scope: RunScope | None = None
+        self._end = threading.Lock()  # held once somebody records it
 
     @property
     def scope(self) -> RunScope:
@@ -133,6 +135,7 @@ class FlowRun:
         if self.found is not None:
             return
         self._scope = self._open()
+        self._scope.flow_run = self
         results = self.scope.graph.results
         if results.persists_by_itself and self.error is None:
             self._prepare_results(results)
@@ -380,9 +383,16 @@ class FlowRun:
             if not state.is_cancelled():
                 raise
         finally:  # also when Ctrl-C ends the wait
-            self._record_end(state)
-        self._announce_end(state)
-        self._hooks(state)
+            is_first = self.record_end(state)
+        if is_first:
+            self.announce_end(state)
+
+    def record_end(self, state: State[Any]) -> bool:
+        """Record how it ended; False if somebody else does, from outside or in its own thread."""
+        if not self._end.acquire(blocking=False):
+            return False
+        self._record_end(state)
+        return True
 
     def _record_end(self, state: State[Any]) -> None:
         is_well = state.is_completed() or state.is_paused()
@@ -439,12 +449,14 @@ class FlowRun:
     def _parameters_digest(self) -> bytes:
         return CallHasher(self.flow).digest_or_none((), self.parameters)
 
-    def _announce_end(self, state: State[Any]) -> None:
+    def announce_end(self, state: State[Any]) -> None:
+        """Tell those who listen how it ended, and call the hooks."""
         from dataflow import events
 
         if events.has_subscribers():
             info = self.scope.info
             events.publish(events.RunStateChanged(info.run_id, info.name, state))
+        self._hooks(state)
 
     def _hooks(self, state: State[Any]) -> None:
         hooks = hooks_for(self.flow, state.code)
@@ -470,23 +482,6 @@ def _as_json(parameters: dict[str, Any]) -> str:
     return parameters_to_json(parameters)
 
 
-@contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """While a flow runs in the main thread, SIGTERM ends it in an orderly way."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    if before not in (signal.SIG_DFL, None):
-        yield
-        return
-    signal.signal(signal.SIGTERM, on_sigterm)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def run_flow(
     flow: Any,
     args: tuple[Any, ...],
@@ -500,7 +495,7 @@ def run_flow(
         StoreError: nothing can be recorded.
         BaseException: what is no ``Exception``, such as Ctrl-C.
     """
-    with _sigterm_raises():
+    with signals_end_runs(signal.SIGINT, signal.SIGTERM):
         try:
             run = FlowRun(flow, args, kwargs, wait_for, resumption)
             return _run_body(run)

@@ -6,7 +6,10 @@ import sys
 import threading
 
 from dataflow.model.states import StateCode
-from dataflow.worker.interruptible import Terminated
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived while a flow ran."""
 
 
 class RunCancelled(BaseException):

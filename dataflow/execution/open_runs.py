@@ -33,11 +33,23 @@ def cancel_run(run_id: str, message: str | None) -> None:
     Does nothing for what is not open here, or is being cancelled.
     """
     cancellation = RunCancelled(run_id, message or "Flow run was cancelled.")
+    for scope in mark_cancelled(run_id, cancellation):
+        scope.body.interrupt(cancellation)
+
+
+def mark_cancelled(run_id: str, cancellation: RunCancelled) -> list[Any]:
+    """The same without the bodies: end the tasks. Takes no lock, as a signal's handler must not.
+
+    Returns:
+        Those runs among them that were not being cancelled: their bodies are to be interrupted.
+    """
+    marked = []
     for scope in runs_under(run_id):
         if scope.cancellation is None:
             scope.cancellation = cancellation
             scope.loop.cancel(scope.graph, int(StateCode.CANCELLED))
-            scope.body.interrupt(cancellation)
+            marked.append(scope)
+    return marked
 
 
 def resume_run(run_id: str, put_in: str | None) -> None:

@@ -237,6 +237,11 @@ class RunLoop:
         done.wait()
         return outcome[0] if outcome else None
 
+    def settle(self) -> None:
+        """Wait until the writer has what comes of all that was posted before."""
+        self.call(_nothing)
+        self.call(_nothing)  # in the next turn: what a turn records it hands over at its end
+
     def close(self) -> None:
         """Write what is left and end."""
         if self.closed or not self._thread.is_alive():

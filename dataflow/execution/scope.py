@@ -65,6 +65,7 @@ class RunScope:
         resumed: set when somebody resumes it; None: it was never paused.
         put_in: what was put in then, as JSON.
         suspensions: the calls that suspend it (``execution.suspending``); None: there was none.
+        flow_run: the call of the flow (``execution.flow_run``); None: it is no flow's.
     """
 
     info: RunInfo
@@ -83,6 +84,7 @@ class RunScope:
     resumed: threading.Event | None = None
     put_in: str | None = None
     suspensions: Any = None
+    flow_run: Any = None
 
     @property
     def log_level(self) -> int:

@@ -26,14 +26,19 @@ _LATE_SECONDS = 1.0
 _MOST_CONTEXTS = 100  # of an exception; a user can make them a ring
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived while a flow ran."""
+Handler = Callable[[int, Any], Any]
 
 
 class Interruptible:
-    """Code that runs once: entered and left by whoever runs it, interrupted by anyone."""
+    """Code that runs once: entered and left by whoever runs it, interrupted by anyone.
+
+    Attributes:
+        is_in_main_thread: whether it is under way there.
+        is_coroutine: whether it is one.
+    """
 
     def __init__(self) -> None:
+        self.is_in_main_thread = self.is_coroutine = False
         self._thread: int | None = None
         self._cancel_task: Callable[[], object] | None = None
         self._error: BaseException | None = None
@@ -69,6 +74,8 @@ class Interruptible:
         with _lock:
             if self._error is not None:
                 raise self._error
+            self.is_in_main_thread = threading.current_thread() is threading.main_thread()
+            self.is_coroutine = is_coroutine
             if is_coroutine:
                 self._cancel_task = _task_canceller()
                 return
@@ -83,6 +90,7 @@ class Interruptible:
         """
         with _lock:  # what is raised in here does no harm: it is done again from the beginning
             self._has_ended, self._cancel_task = True, None
+            self.is_in_main_thread = False
             thread = self._thread
             if thread is None:
                 return
@@ -98,12 +106,19 @@ class Interruptible:
                 _entered.pop(thread, None)
             self._thread = None
 
-    def interrupt(self, error: BaseException, late: Callable[[], object] | None = None) -> None:
+    def interrupt(
+        self,
+        error: BaseException,
+        late: Callable[[], object] | None = None,
+        *,
+        is_raised: bool = False,
+    ) -> None:
         """Raise an error in it, or when it begins; does nothing if it has ended.
 
         Args:
             error: what is raised.
             late: called once if it has not ended a second later, as when it does not leave C.
+            is_raised: it has been raised already, by whoever calls this.
         """
         with _lock:
             if self._has_ended or self._error is not None:
@@ -115,7 +130,10 @@ class Interruptible:
                 now = time.monotonic()
                 self._late, self._late_at = late, now + _LATE_SECONDS
                 _interrupted.append(self)
-                self._raise(now)
+                if is_raised:
+                    self._next_at = now + self._pause
+                else:
+                    self._raise(now)
                 _insist()
 
     def _raise(self, now: float) -> None:
@@ -211,23 +229,34 @@ def is_handled(error: BaseException, thread: int | None = None) -> bool:
     return found is error
 
 
-def on_sigterm(_number: int, _frame: Any) -> None:
-    """The handler of SIGTERM while a flow runs in the main thread."""
-    found = _pending.pop(threading.get_ident(), None)
-    if found is not None:
-        _sent.clear()
-        raise found[1]
-    if _sent.is_set():  # the code was left meanwhile
-        _sent.clear()
-        return
-    raise Terminated
+_interrupting: Handler | None = None
+
+
+def interrupting(handler: Handler) -> Handler:
+    """A handler of SIGTERM that what interrupts the main thread is raised by.
+
+    ``handler`` is called for signals that are not of ours.
+    """
+    global _interrupting
+
+    def raise_or_handle(number: int, frame: Any) -> None:
+        found = _pending.pop(threading.get_ident(), None)
+        if found is not None:
+            _sent.clear()
+            raise found[1]
+        if _sent.is_set():  # the code was left meanwhile
+            _sent.clear()
+            return
+        handler(number, frame)
+
+    _interrupting = raise_or_handle
+    return raise_or_handle
 
 
 def _signal_main(thread: int) -> bool:
-    if (
-        thread != threading.main_thread().ident
-        or signal.getsignal(signal.SIGTERM) is not on_sigterm
-    ):
+    if thread != threading.main_thread().ident or _interrupting is None:
+        return False
+    if signal.getsignal(signal.SIGTERM) is not _interrupting:
         return False
     _sent.set()
     signal.pthread_kill(thread, signal.SIGTERM)

@@ -158,6 +158,54 @@ def test_ctrl_c_ends_the_run_as_cancelled(command):
     assert run["state"]["type"] == "CANCELLED"
 
 
+STUBBORN = """
+import time
+from dataflow import flow
+
+@flow
+def stubborn():
+    while True:
+        try:
+            while True:
+                print("in the body", flush=True)
+                time.sleep(0.05)
+        except BaseException:
+            print("caught", flush=True)
+"""
+
+
+def test_ctrl_c_twice_ends_a_body_that_catches_everything(command):
+    (command.folder / "stubborn.py").write_text(STUBBORN)
+    wanted = iter(["in the body", *["caught"] * 3, None])
+    awaited = next(wanted)
+    with subprocess.Popen(
+        [sys.executable, "-m", "dataflow", "run", "stubborn.py"],
+        cwd=command.folder,
+        env=command.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        killer = threading.Timer(30, process.kill)
+        killer.start()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stdout:
+            if line.strip() == awaited:
+                if awaited == "in the body":
+                    os.kill(process.pid, signal.SIGINT)
+                awaited = next(wanted)
+                if awaited is None:  # it was raised again and again
+                    os.kill(process.pid, signal.SIGINT)
+        killer.cancel()
+        lines = process.stderr.readlines()
+    assert process.returncode == 130
+    assert lines[-1].startswith("Cancelled by Ctrl-C, at once. What was done: dataflow runs show ")
+    assert "Traceback" not in "".join(lines)
+    (run,) = command("runs", "ls", "--json").json
+    assert run["state"]["type"] == "CANCELLED"
+
+
 # --- misuse: nothing has run ---------------------------------------------------------------------
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
 CELLS = [
@@ -68,3 +71,55 @@ def test_a_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert printed[3] == "Point(x=11) True\n"
     assert printed[4] == "[10, 11]\n"
     assert printed[5] == "([1, 2], 3)\n"
+
+
+STUBBORN = """
+import time
+from pathlib import Path
+from dataflow import flow
+
+@flow(task_runner="inline")
+def stubborn():
+    while True:
+        try:
+            print("ready", flush=True)
+            while not Path("enough").exists():
+                time.sleep(0.01)
+            return
+        except BaseException:
+            pass
+
+stubborn()
+"""
+
+
+def test_a_kernel_goes_on_however_often_it_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATAFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    manager, client = start_new_kernel(cwd=str(tmp_path))
+    said: list[str] = []
+    begun = float("inf")
+
+    def interrupt(message: dict[str, Any]) -> None:
+        nonlocal begun
+        text = message["content"].get("text", "")
+        said.append(text)
+        if "ready" not in text:
+            return
+        begun = min(begun, time.monotonic())
+        if time.monotonic() > begun + 0.5:  # well beyond what counts as one
+            (tmp_path / "enough").touch()
+        else:
+            manager.interrupt_kernel()
+
+    try:
+        client.execute_interactive(STUBBORN, timeout=60, output_hook=interrupt)
+        assert sum(text.count("ready") for text in said) > 2
+        client.execute_interactive("print(6 * 7)", timeout=60, output_hook=interrupt)
+        assert "42\n" in said
+        assert manager.is_alive()
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -41,9 +41,14 @@ class Program:
 
     def wait_ready(self) -> None:
         """Wait for the line ``ready``."""
+        self.wait_said("ready")
+
+    def wait_said(self, text: str, times: int = 1) -> None:
+        """Wait until it has printed this line, so many times from now on."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if line.strip() == "ready":
+            times -= line.strip() == text
+            if not times:
                 return
         raise AssertionError(f"it ended first: {self.end()}")
 

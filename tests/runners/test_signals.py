@@ -106,6 +106,313 @@ def test_a_signal_cancels_an_inline_run(start: Start, number: int) -> None:
     assert run.node("quick-0").counts == {"Completed": 10}
 
 
+STUBBORN = """
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+from dataflow import flow, task
+
+FOLDER = Path(os.environ["DATAFLOW_HOME"]).parent
+
+def catches_everything(said=""):
+    while True:
+        try:
+            if said:
+                print(said, flush=True)
+            while True:
+                time.sleep(0.01)
+        except BaseException:
+            said = said and "caught"
+
+def never_leaves_c():
+    mutex = ctypes.create_string_buffer(64)
+    lock = ctypes.CDLL(None).pthread_mutex_lock
+    lock(mutex)
+    print("ready", flush=True)
+    lock(mutex)
+
+@task
+def works(x):
+    (FOLDER / f"begun-{{x}}").touch()
+    catches_everything()
+
+@task
+def works_here():
+    catches_everything("ready")
+
+@task
+def quick(x):
+    return x
+
+def begun(x):
+    while not (FOLDER / f"begun-{{x}}").exists():
+        time.sleep(0.01)
+
+def left(flow, run, state):
+    print("hook", state.name, flush=True)
+
+@flow(on_cancellation=[left])
+def inner():
+    catches_everything("ready")
+
+@flow(on_cancellation=[left])
+def sleeper():
+    quick.map(range(10)).wait()
+    {body}
+
+if __name__ == "__main__":
+    sleeper()
+"""
+
+
+def test_one_signal_ends_tasks_that_catch_everything(start: Start, pooled: str) -> None:
+    body = 'found = works.map(range(2)); begun(0); print("ready", flush=True); found.wait()'
+    program = start(STUBBORN.format(body=body), pooled)
+    program.wait_ready()
+    program.signal(signal.SIGINT, whole_group=True)
+    status, out, err = program.end()
+    assert status in (130, -signal.SIGINT), err
+    run = _run()
+    assert [each.name for each in run.states()][-2:] == ["Cancelling", "Cancelled"]
+    assert run.node("works-0").counts == {"Cancelled": 2}
+    assert out.count("hook Cancelled") == 1
+    assert "dataflow/execution" not in err
+    wait_until(lambda: not program.processes(), "processes are left over")
+
+
+FOR_EVER = {
+    "body": 'catches_everything("ready")',
+    "call": "works_here()",
+    "subflow": "inner()",
+    "beside tasks": 'works.map(range(2)); begun(0); catches_everything("ready")',
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [(name, where) for name in ("threads", "processes", "dask") for where in FOR_EVER]
+    + [("inline", where) for where in ("body", "call", "subflow")],
+)
+def test_the_second_ctrl_c_ends_what_catches_everything(
+    start: Start, name: str, where: str
+) -> None:
+    program = start(STUBBORN.format(body=FOR_EVER[where]), name)
+    program.wait_ready()
+    program.signal(signal.SIGINT, whole_group=True)
+    program.wait_said("caught", times=3)  # it is not raised once only
+    wait_until(lambda: _run().state.name == "Cancelling", "it is not being cancelled")
+    if where == "beside tasks":
+        wait_until(lambda: _run().node("works-0").counts == {"Cancelled": 2}, "its tasks go on")
+    program.signal(signal.SIGINT, whole_group=True)
+    status, out, err = program.end()
+    assert status == 130, err
+    run = _run()
+    assert run.state.name == "Cancelled"
+    assert run.state.message == "Flow run was cancelled by Ctrl-C. It was not waited for."
+    assert run.node("quick-0").counts == {"Completed": 10}
+    assert out.count("hook Cancelled") == (2 if where == "subflow" else 1)
+    ended = f"Cancelled by Ctrl-C, at once. What was done: dataflow runs show {run.name}"
+    assert err.splitlines()[-1] == ended
+    assert "Traceback" not in err
+    wait_until(lambda: not program.processes(), "processes are left over")
+    for below in records.runs(flow_name="inner"):
+        assert below.state.name == "Cancelled"
+
+
+def test_a_task_inline_that_catches_everything_is_ended_as_well(start: Start) -> None:
+    source = STUBBORN.replace("    catches_everything()", '    catches_everything("ready")')
+    program = start(source.format(body="works.map(range(2)).wait()"), "inline")
+    program.wait_ready()
+    program.signal(signal.SIGINT)
+    program.wait_said("caught", times=3)
+    program.signal(signal.SIGINT)
+    status, _, err = program.end()
+    assert status == 130, err
+    assert _run().state.name == "Cancelled"
+    assert _run().node("works-0").counts == {"Cancelled": 2}
+
+
+def test_the_second_ctrl_c_ends_what_never_comes_back_from_c(start: Start) -> None:
+    program = start(STUBBORN.format(body="never_leaves_c()"), "processes")
+    program.wait_ready()
+    program.signal(signal.SIGINT)
+
+    def is_over() -> bool:
+        program.signal(signal.SIGINT)  # as somebody does who gets impatient
+        return program.process.poll() is not None
+
+    wait_until(is_over, "it goes on")
+    status, out, err = program.end()
+    assert status == 130, err
+    assert _run().state.name == "Cancelled"
+    assert "hook Cancelled" in out
+
+
+def test_the_second_sigterm_ends_it_too(start: Start) -> None:
+    program = start(STUBBORN.format(body=FOR_EVER["body"]), "threads")
+    program.wait_ready()
+    program.signal(signal.SIGTERM)
+    program.wait_said("caught", times=3)
+    program.signal(signal.SIGTERM)
+    status, _, err = program.end()
+    assert status == 143, err
+    assert _run().state.message == "Flow run was cancelled by SIGTERM. It was not waited for."
+
+
+ASYNC = """
+import asyncio
+from dataflow import flow
+
+@flow
+async def sleeper():
+    print("ready", flush=True)
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except BaseException as error:
+            print("caught", flush=True)
+            {then}
+
+asyncio.run(sleeper())
+"""
+
+
+def test_a_signal_cancels_an_async_run(start: Start) -> None:
+    program = start(ASYNC.format(then="raise"), "threads")
+    program.wait_ready()
+    program.signal(signal.SIGINT)
+    status, _, err = program.end()
+    assert status in (130, -signal.SIGINT), err
+    assert _run().state.name == "Cancelled"
+    assert _run().state.message == "Flow run was cancelled by Ctrl-C."
+
+
+def test_the_second_ctrl_c_ends_an_async_run(start: Start) -> None:
+    program = start(ASYNC.format(then="pass"), "threads")
+    program.wait_ready()
+    program.signal(signal.SIGINT)
+    program.wait_said("caught")
+
+    def is_over() -> bool:
+        program.signal(signal.SIGINT)
+        return program.process.poll() is not None
+
+    wait_until(is_over, "it goes on")
+    status, _, err = program.end()
+    assert status == 130, err
+    assert _run().state.name == "Cancelled"
+    assert "Traceback" not in err
+
+
+CLEANS_UP = """
+import time
+from dataflow import flow
+
+@flow
+def sleeper():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        time.sleep(0.5)
+        print("cleaned up", flush=True)
+
+sleeper()
+"""
+
+
+def test_a_signal_that_is_passed_on_as_well_counts_once(start: Start) -> None:
+    program = start(CLEANS_UP, "threads")
+    program.wait_ready()
+    program.signal(signal.SIGINT)
+    program.signal(signal.SIGINT, whole_group=True)
+    status, out, err = program.end()
+    assert status in (130, -signal.SIGINT), err
+    assert "cleaned up" in out
+    assert _run().state.message == "Flow run was cancelled by Ctrl-C."
+
+
+OWN_HANDLER = """
+import signal
+import time
+from dataflow import flow
+
+heard = []
+
+def mine(number, frame):
+    heard.append(number)
+    print("mine", flush=True)
+
+{outside}
+
+@flow
+def sleeper():
+    {inside}
+    print("ready", flush=True)
+    while len(heard) < 2:
+        time.sleep(0.01)
+    return "done"
+
+assert sleeper() == "done"
+assert signal.getsignal(signal.SIGINT) is mine
+"""
+
+
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_a_handler_of_the_users_stays(start: Start, where: str) -> None:
+    places = {"outside": "", "inside": "", where: "signal.signal(signal.SIGINT, mine)"}
+    program = start(OWN_HANDLER.format(**places), "threads")
+    program.wait_ready()
+    for _ in range(2):
+        program.signal(signal.SIGINT)
+        program.wait_said("mine")
+    status, _, err = program.end()
+    assert status == 0, err
+    assert _run().state.name == "Completed"
+
+
+HANDLERS = """
+import multiprocessing
+import signal
+from dataflow import flow
+
+def handlers():
+    return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+def in_fork(before):
+    assert handlers() == before
+    assert signal.set_wakeup_fd(-1) == -1
+
+@flow
+def inner(before):
+    assert handlers() != before
+
+@flow
+def sleeper(before):
+    assert handlers() != before
+    inner(before)
+    assert handlers() != before
+    child = multiprocessing.get_context("fork").Process(target=in_fork, args=(before,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert handlers() != before
+
+before = handlers()
+sleeper(before)
+assert handlers() == before
+assert signal.set_wakeup_fd(-1) == -1
+"""
+
+
+def test_handlers_are_there_while_a_flow_runs_and_in_no_fork_of_it(start: Start) -> None:
+    status, _, err = start(HANDLERS, "threads").end()
+    assert status == 0, err
+    assert _run().state.name == "Completed"
+
+
 def test_no_worker_survives_a_killed_script(start: Start, pooled: str) -> None:
     program = start(SLEEPS.format(wait="time.sleep(60)"), pooled)
     program.wait_ready()

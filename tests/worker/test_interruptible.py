@@ -56,6 +56,30 @@ def turn_around(running: Running) -> None:
         time.sleep(0.001)
 
 
+def test_what_is_raised_already_is_raised_again_only_if_it_is_lost() -> None:
+    caught: list[BaseException] = []
+    error = Stop()
+
+    def handles_then_goes_on(running: Running) -> str:
+        try:
+            raise error
+        except Stop:
+            running.begun.set()
+            assert running.go_on.wait(30)
+        try:
+            while True:
+                time.sleep(0.001)
+        except Stop as again:
+            caught.append(again)
+        return "ended"
+
+    running = Running(handles_then_goes_on)
+    running.body.interrupt(error, is_raised=True)
+    running.go_on.set()
+    assert running.end() == "ended"
+    assert caught == [error]
+
+
 def test_code_that_catches_everything_is_interrupted_in_the_end() -> None:
     caught: list[BaseException] = []
 
