@@ -1,18 +1,12 @@
 """Ctrl-C and SIGTERM while a flow runs in the main thread: once cancels it, twice ends it now.
 
-The first is raised in the body, as ``KeyboardInterrupt`` or :class:`Terminated`, and as any
-cancellation again and again until the body has ended. The second ends the process, whatever the
-user's code does about exceptions: that the runs were cancelled is recorded, what is registered for
-the end of the process is done (worker processes end, clusters are closed), and nothing of it takes
-longer than a few seconds. Where somebody goes on working in the process, at a prompt or in a
-notebook, it only raises ``KeyboardInterrupt`` once more.
+The first is raised in the body, and as any cancellation again until the body has ended. The second
+ends the process, whatever the user's code does about exceptions, but in an orderly way and within
+seconds; where somebody works at a prompt or in a notebook, it is only raised once more.
 
-A handler runs in the main thread between any two lines of Python, and must take no lock there. So
-it does what takes none; a thread does the rest. That thread is woken by the signal itself, so that
-the second Ctrl-C counts also where the main thread never comes back from C.
-
-A handler that the user has installed is left alone: it is theirs to decide. That of an event loop
-is called by ours.
+A handler runs between any two lines of Python and takes no lock: a thread does what needs one. The
+signal itself wakes that thread, so that the second counts also where the main thread never leaves
+C. What the user has installed is left alone; the handler of an event loop is called by ours.
 """
 
 from __future__ import annotations
