@@ -35,7 +35,7 @@ async def run_flow_async(
 
 
 async def _run_body_async(run: FlowRun) -> State[Any]:
-    state = None
+    state: State[Any] | None = None
     try:
         run.begin()
         if run.found is not None:
