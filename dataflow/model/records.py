@@ -169,6 +169,10 @@ class DueHooksRecord:
         """The element whose hook is the next one; None: the node as a whole."""
         return None if self.start == AS_A_WHOLE else self.start
 
+    def until(self, stop: int) -> DueHooksRecord:
+        """The same for more elements."""
+        return replace(self, stop=stop)
+
     def after_next(self, hooks: int) -> DueHooksRecord | None:
         """What is left when the next hook, of so many for each element, has been called."""
         if self.called + 1 < hooks:

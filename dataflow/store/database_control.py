@@ -100,11 +100,10 @@ class DatabaseControl:
 
     def claim_task_hook(self, due: DueHooksRecord, rest: DueHooksRecord | None) -> bool:
         """See :meth:`RunControl.claim_task_hook`."""
-        row = (run_key(due.run_id), due.number, due.start, due.called)
-        name = "claim_last_task_hook"
-        if rest is not None:
-            name, row = "claim_task_hook", (rest.start, rest.called, *row)
-        return self._database.write(lambda transaction: transaction.row(name, row) is not None)
+        which = (run_key(due.run_id), due.number, due.start, due.called)
+        name = "claim_last_task_hook" if rest is None else "claim_task_hook"
+        values = which if rest is None else (rest.start, rest.called, *which)
+        return self._database.write(lambda transaction: transaction.row(name, values) is not None)
 
 
 def _claim_hooks(transaction: Transaction, key: int) -> bool:

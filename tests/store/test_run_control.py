@@ -251,7 +251,7 @@ def test_each_hook_of_a_task_is_claimed_once(store: RunStore, place: str) -> Non
         each.close()
     places = itertools.product(range(4), range(3), range(2))
     assert sorted(claimed) == list(places)
-    assert store.control.due_task_hooks("run") == store.control.due_hooks() == []
+    assert not store.control.due_task_hooks("run") and not store.control.due_hooks()
 
 
 def test_a_hook_that_was_claimed_is_not_due_when_its_claimer_dies(store: RunStore) -> None:
