@@ -31,7 +31,7 @@ NOTES: tuple[str, ...] = (
     "tasks × length ÷ workers is half of the wall time. Slaughter et al., Task Bench: A "
     "Parameterized Benchmark for Evaluating Parallel Runtime Performance, SC 2020.",
     "A task is a loop of pure Python; seconds a turn are measured in the same process, best of 5. "
-    "Lengths go down by factors of 1.5, best of 2 runs at each (one, if it takes more than 2 s), "
+    "Lengths go down by factors of 1.5, best of 3 runs at each (one, if it takes more than 2 s), "
     "until the efficiency is below 50 %; the last two are interpolated logarithmically.",
     f"The grids are {WIDTH} wide and have {_STEPS} steps; `nearest` and `spread` have radix 5, "
     "`random_nearest` takes each of the 5 neighbours with probability 1/2, the same in every run.",

@@ -154,8 +154,10 @@ class Outcomes:
     def pause(self, now: int) -> float:
         """Report what has ended if it is time; until when the next calls need not ask again."""
         if self._tell_early is not None and now > self.early:
-            self._tell_early()
-            self.early = clock() + self.batch.early_seconds * 1e9
+            pause, done = self.batch.early_seconds * 1e9, len(self.ended)
+            if (self.batch.body.calls - done) * (now - self.begun) / done > pause:
+                self._tell_early()
+            self.early = clock() + pause  # else the report is there as soon
         return min(self.deadline, self.early)
 
     def _without_passing(self, calls: Sequence[int]) -> Sequence[int]:
