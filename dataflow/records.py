@@ -16,7 +16,7 @@ import logging
 import re
 import weakref
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import EllipsisType
@@ -24,9 +24,14 @@ from typing import Any
 
 from dataflow.errors import ArtifactNotFound, StoreError
 from dataflow.model.records import FLOW_RESULT, SINGLE_CALLS, RunStateRecord
-from dataflow.model.states import State, cached_message
+from dataflow.model.states import State
 from dataflow.process_ids import ProcessId
-from dataflow.storage.stored_result import ResultNotKept, StoredResult, stored_result
+from dataflow.storage.stored_result import (
+    ResultNotKept,
+    StoredResult,
+    stored_result,
+    with_result,
+)
 from dataflow.store.run_store import RunStore, open_store
 from dataflow.store.store_places import StorePlace, find_place
 from dataflow.store.summaries import (
@@ -407,22 +412,6 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.name!r} of {self.flow_name!r}: {self.state.name}, id {self.id}>"
-
-
-def with_result(element: ElementDetail, store: RunStore) -> ElementDetail:
-    """An element whose state reads its result from where it was persisted."""
-    state = element.state
-    if not state.is_completed():
-        return element
-    place = store.result_at(element.run_id, element.node, element.index)
-    message = state.message
-    kept: Any = ResultNotKept(f"task run {element.name!r}")
-    if place is not None:
-        kept = stored_result(place)
-        if state.name == "Cached":
-            message = message or cached_message(kept.run_id)
-    with_data: State[Any] = State(state.type, state.name, message, kept, state.timestamp)
-    return replace(element, state=with_data)
 
 
 def _store(place: str | Path | None) -> RunStore:

@@ -8,12 +8,13 @@ for each element, which cost microseconds each.
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from dataflow.errors import ParameterBindError, ReservedArgumentError
-from dataflow.model.declared import Declared
+from dataflow.model.declared import Declared, is_global, known_tasks
 from dataflow.model.functions import name_of_function
 from dataflow.model.options import TaskOptions, TransactionHook
 from dataflow.model.retry_policy import exponential_backoff
@@ -56,6 +57,8 @@ class Task(Declared, Generic[P, R]):
         self.run_name = self.compiled_run_name(options.get("task_run_name"))
         self.rebound()
         functools.update_wrapper(self, fn, updated=())
+        if is_global(fn):
+            known_tasks.setdefault(self.name, weakref.WeakSet()).add(self)
 
     def _refuse_reserved(self) -> None:
         for name in _RESERVED:

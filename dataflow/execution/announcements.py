@@ -49,6 +49,14 @@ class LengthKnown(NamedTuple):
     node: MapNode
 
 
+class Beginning(NamedTuple):
+    """A call has begun its so-and-so-many-th attempt; only hooks are told."""
+
+    node: TaskNode | MapNode
+    element: int | None
+    attempt: int
+
+
 class CallEnded(NamedTuple):
     """A call in place has ended."""
 
@@ -56,7 +64,7 @@ class CallEnded(NamedTuple):
     code: int
 
 
-Announcement = CallsEnded | ElementsEnded | MapFailed | LengthKnown | CallEnded
+Announcement = CallsEnded | ElementsEnded | MapFailed | LengthKnown | CallEnded | Beginning
 Callback = Callable[[], None]
 
 
@@ -78,7 +86,7 @@ def _apply(announcement: Announcement) -> list[Callback]:
     node: Any = announcement.node
     if isinstance(announcement, ElementsEnded):
         return _apply_elements(node, announcement)
-    if isinstance(announcement, CallEnded):
+    if isinstance(announcement, (CallEnded, Beginning)):
         return []
     woken = list(node.length_callbacks)
     node.length_callbacks.clear()
@@ -183,6 +191,8 @@ def _publish(announcements: list[Announcement]) -> None:
         if isinstance(announcement, CallsEnded):
             for each, code in zip(announcement.nodes, announcement.codes, strict=True):
                 _count(calls, each, code)
+            continue
+        if isinstance(announcement, Beginning):
             continue
         node = announcement.node
         run_id = node.graph.run_id

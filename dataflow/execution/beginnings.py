@@ -8,22 +8,14 @@ ended, and a part of a report which call its worker is at now.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
+from dataflow.execution.announcements import Beginning
 from dataflow.execution.queues import Flight
 from dataflow.graph.nodes import GOOD_CODES, MapNode, TaskNode
 from dataflow.model.batches import BatchReport
 from dataflow.model.states import StateCode
 
 _NEVER_BEGAN = (int(StateCode.PENDING), int(StateCode.NOT_READY))
-
-
-class Beginning(NamedTuple):
-    """A call has begun its so-and-so-many-th attempt."""
-
-    node: TaskNode | MapNode
-    element: int | None
-    attempt: int
 
 
 def has_hooks(flight: Flight) -> bool:

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from dataflow.clock import now_ns
-from dataflow.errors import CancelledRun, CrashedRun, UpstreamTaskError
+from dataflow.errors import CancelledRun, CrashedRun, StoreError, UpstreamTaskError
 from dataflow.execution.announcements import CallEnded
 from dataflow.execution.found_results import records_of_answer
-from dataflow.execution.hooks import run_task_hooks
+from dataflow.execution.hooks import hooks_for, run_task_hooks, task_hook_arguments
 from dataflow.execution.interruptions import code_of_interruption, message_of_interruption
+from dataflow.execution.left_hooks import call_left_hooks
 from dataflow.execution.limited_tasks import limited
 from dataflow.execution.lookups import Answer, Question
 from dataflow.execution.queues import batch_ids, keeps_of
@@ -39,6 +40,7 @@ from dataflow.execution.results import (
 )
 from dataflow.execution.run_loop import HELD_SECONDS
 from dataflow.execution.scope import RunScope, active_scope
+from dataflow.execution.task_hooks import call_in_turn, due_for
 from dataflow.execution.transactions import current_transaction
 from dataflow.graph.dry_run import Placeholder
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode
@@ -111,6 +113,8 @@ class Call:
             args = tuple(map(resolver.resolve, args))
             kwargs = {name: resolver.resolve(value) for name, value in kwargs.items()}
         self.node = trace_call(scope.graph, "call", task, resolver.refs, order)
+        if scope.graph.left_hooks:
+            call_left_hooks([self.node])
         for ref in order:
             resolver.value(ref)
         body = CallBody([0], [self.node.id], [self.node.number], [(args, kwargs)], [None])
@@ -254,9 +258,19 @@ class Call:
     ) -> None:
         """Record how it ended, and call the hooks, unless its run had recorded that before."""
         self.is_over = True
-        self.scope.loop.writer.write(records, [CallEnded(self.node, code)])
-        if self.task.has_hooks and not is_own:
-            run_task_hooks(self.task, self.node, None, code, state or self.state(), self._attempt())
+        writer, ended = self.scope.loop.writer, CallEnded(self.node, code)
+        hooks = [] if is_own else hooks_for(self.task, code)
+        if not hooks:
+            writer.write(records, [ended])
+            return
+        due = due_for(self.node, None, code, self._attempt()).record
+        try:
+            writer.write_now(records if writer.store is None else [*records, due], [ended])
+        except StoreError:  # whoever has something to write is told
+            return
+        state = state or self.state()
+        given = task_hook_arguments(self.node, None, code, state, due.attempt)
+        call_in_turn(due, hooks, writer.store, lambda _: given, self.scope.graph.say)
 
     def log(self, line: LogLine) -> None:
         """Record a line that the call logged."""

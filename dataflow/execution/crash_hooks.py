@@ -1,4 +1,6 @@
-"""The ``on_crashed`` hooks of runs whose process is gone: called once, by a process with the flow.
+"""Hooks of runs whose process is gone: called once, by a process with the flow.
+
+They are those that its tasks are still owed, and then ``on_crashed`` of the flow.
 
 That is one that has the flow's code loaded and runs something itself: most often the same program,
 started again. Until there is one, the hooks wait in the store. It does not end before they have
@@ -9,12 +11,14 @@ from __future__ import annotations
 
 import atexit
 import logging
+from functools import partial
 from typing import Any
 
 from dataflow.clock import now_ns
 from dataflow.errors import StoreError
 from dataflow.execution.flow_run_info import FlowRunInfo
-from dataflow.execution.hooks import Say, call_hooks
+from dataflow.execution.hooks import call_hooks
+from dataflow.execution.left_hooks import call_left_hooks_of
 from dataflow.execution.task_hooks import hook_thread
 from dataflow.model.batches import RunInfo
 from dataflow.model.declared import known_flows
@@ -46,9 +50,13 @@ def _claim_and_call(store: RunStore, run_ids: list[str]) -> None:
         flow = known_flows.get(summary.flow_name)
         if flow is None or flow.code_path != summary.code_path:
             continue
+        run = FlowRunInfo(_info(summary), _crashed_state(store, summary))
+        say = partial(_log, store, run)
+        if store.control.driver(run_id) is None:
+            call_left_hooks_of(store, _info(summary), say)
         if store.control.claim_hooks(run_id):
-            run = FlowRunInfo(_info(summary), _crashed_state(store, summary))
-            call_hooks(flow.hooks["on_crashed"], (flow, run, run.state), _logger(store, run))
+            say(logging.INFO, "The run has crashed; its hooks are called.")
+            call_hooks(flow.hooks["on_crashed"], (flow, run, run.state), say)
 
 
 def _crashed_state(store: RunStore, summary: RunSummary) -> State[Any]:
@@ -69,12 +77,8 @@ def _info(summary: RunSummary) -> RunInfo:
     )
 
 
-def _logger(store: RunStore, run: FlowRunInfo) -> Say:
-    def say(level: int, text: str) -> None:
-        line = LogRecord(
-            run.id, None, None, run.run_count, now_ns(), level, FLOW_RUNS, text, run.name, 0
-        )
-        store.write([line])
-
-    say(logging.INFO, "The run has crashed; its hooks are called.")
-    return say
+def _log(store: RunStore, run: FlowRunInfo, level: int, text: str) -> None:
+    line = LogRecord(
+        run.id, None, None, run.run_count, now_ns(), level, FLOW_RUNS, text, run.name, 0
+    )
+    store.write([line])

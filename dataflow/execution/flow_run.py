@@ -37,6 +37,7 @@ from dataflow.execution.interruptions import (
     is_cancellation,
     message_of_interruption,
 )
+from dataflow.execution.left_hooks import find_left_hooks
 from dataflow.execution.open_runs import cancel_run
 from dataflow.execution.records_of import node_record, subflow_record
 from dataflow.execution.results import wait_for_all
@@ -247,6 +248,8 @@ class FlowRun:
                 also=self._records_in_parent(info.run_id),
             )
         scope.suspensions = suspensions
+        if goes_on:
+            find_left_hooks(scope.graph, goes_on.store)
         return scope
 
     def _records_in_parent(self, run_id: str) -> list[Record]:

@@ -53,9 +53,16 @@ def run_task_hooks(
         run_count: which attempt it is about.
     """
     hooks = hooks_for(task, code)
-    if not hooks:
-        return
-    info = node.graph.info
+    if hooks:
+        given = task_hook_arguments(node, element, code, state, run_count)
+        call_hooks(hooks, given, node.graph.say)
+
+
+def task_hook_arguments(
+    node: Any, element: int | None, code: int, state: State[Any] | None, run_count: int
+) -> tuple[Any, ...]:
+    """What the hooks of a task get; for the arguments see :func:`run_task_hooks`."""
+    info, task = node.graph.info, node.task
     run = TaskRun(
         id=task_run_id(info.run_id, node.id, element or 0),
         name=name_of(node, element),
@@ -66,7 +73,7 @@ def run_task_hooks(
         tags=info.tags,
     )
     run.state = state or State.of_code(StateCode(code))
-    call_hooks(hooks, (task, run, run.state), node.graph.say)
+    return task, run, run.state
 
 
 def call_hooks(hooks: Iterable[Callable[..., Any]], args: tuple[Any, ...], say: Say) -> None:

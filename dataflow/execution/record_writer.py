@@ -19,7 +19,7 @@ from dataflow.errors import InvalidTransition
 from dataflow.execution.announcements import Announcement, announce
 from dataflow.execution.gate import Gate
 from dataflow.execution.run_watch import RunWatch
-from dataflow.execution.task_hooks import call_hooks_of
+from dataflow.execution.task_hooks import DueHooks, call_due_hooks, due_hooks
 from dataflow.model.records import LogRecord, NodeRecord, Record, RunStateRecord
 from dataflow.model.states import State
 from dataflow.store.run_store import RunStore
@@ -64,22 +64,34 @@ class RecordWriter:
         self._thread = threading.Thread(target=self._work, name="dataflow records", daemon=True)
         self._thread.start()
 
+    @property
+    def store(self) -> RunStore | None:
+        """The store that records are written to; None: there is none yet, or this is a worker."""
+        return self._store if self._watch is not None else None
+
     def write(self, records: Sequence[Record], announcements: list[Announcement]) -> None:
         """Have records written and announcements made after that; returns at once."""
         self._queue.put(_Write(records, announcements))
 
-    def write_now(self, records: Sequence[Record], *, is_last: bool = False) -> None:
+    def write_now(
+        self,
+        records: Sequence[Record],
+        announcements: Sequence[Announcement] = (),
+        *,
+        is_last: bool = False,
+    ) -> None:
         """Write records, and everything that was handed over before; returns when it is done.
 
         Args:
             records: what to write.
+            announcements: what is announced then.
             is_last: it is how a run ended. If it cannot be written now, it is tried once more when
                 this writer is closed: the disk may have room then, the database may be back.
 
         Raises:
             StoreError: the store cannot be opened or written.
         """
-        item = _Write(records, [], Gate(), is_last=is_last)
+        item = _Write(records, list(announcements), Gate(), is_last=is_last)
         self._queue.put(item)
         assert item.done is not None
         item.done.wait()
@@ -136,10 +148,14 @@ class RecordWriter:
 
     def _write(self, items: list[_Write]) -> None:
         records = [record for item in items for record in item.records]
+        announcements = [one for item in items for one in item.announcements]
+        due = due_hooks(announcements)
+        if self._watch is not None:
+            records += [each.record for each in due]
         error = self._try(records)
         try:
             if error is None:
-                self._tell(records, [one for item in items for one in item.announcements])
+                self._tell(records, announcements, due)
             else:
                 self._owed += [item.records for item in items if item.is_last]
                 self._on_failure(error)
@@ -150,13 +166,15 @@ class RecordWriter:
                 if item.done is not None:
                     item.done.open()
 
-    def _tell(self, records: list[Record], announcements: list[Announcement]) -> None:
+    def _tell(
+        self, records: list[Record], announcements: list[Announcement], due: list[DueHooks]
+    ) -> None:
         """Everything is in the store: let everyone know."""
         if events.has_subscribers():
             _publish_nodes(records)
         if announcements:
             announce(announcements)
-            call_hooks_of(announcements)
+            call_due_hooks(due, self.store)
         logs = [record for record in records if isinstance(record, LogRecord)]
         if logs:
             self._show_logs(logs)

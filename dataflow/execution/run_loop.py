@@ -20,7 +20,7 @@ from typing import Any
 
 from dataflow.clock import ticks_ns
 from dataflow.errors import InternalError
-from dataflow.execution.announcements import wake_all
+from dataflow.execution.announcements import Announcement, Beginning, wake_all
 from dataflow.execution.beginnings import (
     begun_before_loss,
     begun_by,
@@ -29,6 +29,7 @@ from dataflow.execution.beginnings import (
 )
 from dataflow.execution.cancelling import is_stuck, is_wasted
 from dataflow.execution.gate import Gate
+from dataflow.execution.left_hooks import call_left_hooks
 from dataflow.execution.lookups import Answer, Lookups
 from dataflow.execution.questions import held_lookups, leased_calls, questions_of
 from dataflow.execution.queues import Flight, RunnerQueue
@@ -39,7 +40,7 @@ from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.runner_protocol import Runner
 from dataflow.execution.state.outbox import Lookup
 from dataflow.execution.state.run_state import RunState
-from dataflow.execution.task_hooks import call_running_hooks
+from dataflow.execution.task_hooks import untold
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import MapNode, Node, TaskNode
 from dataflow.logs import show_logs
@@ -285,11 +286,17 @@ class RunLoop:
         """
         for handed, flight in enumerate(_timed(found.next_flights()), start=1):
             if has_hooks(flight):
-                call_running_hooks(begun_when_handed_over(flight))
+                self._tell_begun(begun_when_handed_over(flight))
             _hand_over(flight, found.runner)
             if handed == HANDED_AT_ONCE:
                 self.post(_nothing)
                 return
+
+    def _tell_begun(self, beginnings: list[Beginning]) -> None:
+        """Have hooks told of calls that have begun, before those of how they end."""
+        told: list[Announcement] = [*untold(beginnings)]
+        if told:
+            self.writer.write([], told)
 
     def _ask(self, lookups: list[Lookup]) -> None:
         """Have the thread of lookups find out what need not be computed."""
@@ -353,6 +360,8 @@ class RunLoop:
     def _take(self, graph: FlowGraph) -> None:
         fresh, _held = graph.take_fresh()
         if fresh:
+            if graph.left_hooks:
+                call_left_hooks(fresh)
             begun = ticks_ns()
             self.state.traced(fresh)
             graph.times.planning_ns += ticks_ns() - begun
@@ -374,7 +383,7 @@ class RunLoop:
         if report.final:
             times.dispatch_ns += flight.batch.dispatch_ns
         if has_hooks(flight):
-            call_running_hooks(begun_by(flight, report))
+            self._tell_begun(begun_by(flight, report))
 
     def take_loss(
         self, found: RunnerQueue, batch_id: int, position: int | None, cause: str, timed_out: bool
@@ -382,7 +391,7 @@ class RunLoop:
         """The worker of a batch is gone."""
         flight = found.flights.get(batch_id)
         if flight is not None and has_hooks(flight):
-            call_running_hooks(begun_before_loss(flight, position))
+            self._tell_begun(begun_before_loss(flight, position))
         self.state.lost(found, batch_id, position, cause, timed_out)
 
     def record_logs(self, found: RunnerQueue, batch_id: int, lines: list[LogLine]) -> None:

@@ -180,6 +180,7 @@ def begin_attempt(scope: RunScope, earlier: EarlierRun) -> None:
     graph.info, graph.say, graph.times = scope.info, scope.say, before.times
     graph.tag_limits, graph.ends_as = before.tag_limits, before.ends_as
     graph.results = replace(before.results, earlier=earlier)
+    graph.left_hooks = before.left_hooks
     graph.line_up(earlier.ids)
     before.closed = True
     scope.loop.close_graph(before)

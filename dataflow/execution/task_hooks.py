@@ -3,6 +3,10 @@
 Each state of each attempt is told of once, also when its run goes on later or is tried again; of
 runs that are cancelled before they have begun, nothing. A map that could not begin as a whole is
 told of as one run, since it has no elements.
+
+That hooks are due is written with the state that they are about, and each is claimed right before
+it is called: if the process is killed, those that it had not begun are called by another one
+(``left_hooks``). Inside workers, where states are recorded with the batch, hooks are only called.
 """
 
 from __future__ import annotations
@@ -11,25 +15,36 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import count
+from typing import Any, NamedTuple
 
 from dataflow.errors import StoreError
 from dataflow.execution.announcements import (
     Announcement,
+    Beginning,
     CallsEnded,
     ElementsEnded,
     MapFailed,
 )
-from dataflow.execution.beginnings import Beginning
 from dataflow.execution.gate import Gate
-from dataflow.execution.hooks import hooks_for, run_task_hooks
+from dataflow.execution.hooks import Say, call_hooks, hooks_for, task_hook_arguments
 from dataflow.execution.results import state_of
 from dataflow.graph.flow_graph import FlowGraph
-from dataflow.graph.nodes import ENDED_CODES, MapNode
+from dataflow.graph.nodes import ENDED_CODES
+from dataflow.model.records import AS_A_WHOLE, DueHooksRecord
 from dataflow.model.states import State, StateCode
+from dataflow.store.run_store import RunStore
 
 Call = Callable[[], None]
+Entered = tuple[Any, int | None, int, int]
+"""A node, an element, the state that it is in, and the attempt."""
+_numbers = count(time.time_ns())  # those of a later process are higher
+_failed_stores: weakref.WeakSet[Any] = weakref.WeakSet()
+_logger = logging.getLogger("dataflow.control")
 
 
 class HookThread:
@@ -63,25 +78,76 @@ class HookThread:
 hook_thread = HookThread()
 
 
-def call_hooks_of(announcements: Iterable[Announcement]) -> None:
-    """Have the hooks called for states that task runs have entered.
+class DueHooks(NamedTuple):
+    """Hooks that are to be called for a state of some runs of a node."""
 
-    Those for Cancelled are called for runs that a worker had been given: of the others nobody has
-    heard that they begin.
-    """
+    record: DueHooksRecord
+    node: Any
+
+
+def due_hooks(announcements: Iterable[Announcement]) -> list[DueHooks]:
+    """The hooks that are to be called for what is about to be recorded and announced."""
+    due: list[DueHooks] = []
     for announcement in announcements:
-        if isinstance(announcement, (CallsEnded, ElementsEnded)) and announcement.is_own:
-            continue  # they were called when it was recorded
-        if isinstance(announcement, CallsEnded):
-            hooked = tasks_with_hooks(announcement.nodes)
-            for each, code in zip(announcement.nodes, announcement.codes, strict=True):
-                if hooked and each.task in hooked:
-                    _put(each, None, code)
-        elif isinstance(announcement, ElementsEnded) and announcement.node.task.has_hooks:
-            for at, code in enumerate(announcement.codes):
-                _put(announcement.node, announcement.start + at, code)
-        elif isinstance(announcement, MapFailed) and announcement.node.task.has_hooks:
-            _put(announcement.node, None, announcement.node.failed_code)
+        for node, element, code, attempt in _entered(announcement):
+            due.append(due_for(node, element, code, attempt))
+            if len(due) > 1:
+                due[-2:] = _together(*due[-2:])
+    return due
+
+
+def due_for(node: Any, element: int | None, code: int, attempt: int) -> DueHooks:
+    """The hooks that are to be called for the state of one run."""
+    start = AS_A_WHOLE if element is None else element
+    run_id, number = node.graph.run_id, next(_numbers)
+    record = DueHooksRecord(run_id, number, node.id, start, start + 1, int(code), attempt)
+    return DueHooks(record, node)
+
+
+def _together(one: DueHooks, other: DueHooks) -> list[DueHooks]:
+    """As one, if the other is of the next element."""
+    before, after = one.record, other.record
+    is_next = one.node is other.node and before.stop == after.start
+    if is_next and (before.code, before.attempt) == (after.code, after.attempt):
+        return [DueHooks(before.until(after.stop), one.node)]
+    return [one, other]
+
+
+def _entered(announcement: Announcement) -> Iterable[Entered]:
+    """The states that somebody's hooks are to be told of."""
+    if isinstance(announcement, CallsEnded):
+        return () if announcement.is_own else _calls_entered(announcement)
+    if isinstance(announcement, ElementsEnded):
+        is_hooked = announcement.node.task.has_hooks and not announcement.is_own
+        return _elements_entered(announcement) if is_hooked else ()
+    if isinstance(announcement, MapFailed):
+        node, code = announcement.node, announcement.node.failed_code
+        return [(node, None, code, 1)] if _is_told_of(node, None, code) else ()
+    if isinstance(announcement, Beginning):
+        code = StateCode.RUNNING if announcement.attempt == 1 else StateCode.RETRYING
+        return [(announcement.node, announcement.element, code, announcement.attempt)]
+    return ()
+
+
+def _calls_entered(announcement: CallsEnded) -> Iterator[Entered]:
+    hooked = tasks_with_hooks(announcement.nodes)
+    for each, code in zip(announcement.nodes, announcement.codes, strict=True) if hooked else ():
+        if each.task in hooked and _is_told_of(each, None, code):
+            yield each, None, code, each.attempt
+
+
+def _elements_entered(announcement: ElementsEnded) -> Iterator[Entered]:
+    node = announcement.node
+    for element, code in enumerate(announcement.codes, announcement.start):
+        if _is_told_of(node, element, code):
+            yield node, element, code, node.attempts.get(element, 1)
+
+
+def _is_told_of(node: Any, element: int | None, code: int) -> bool:
+    """Whether hooks are called: for Cancelled only if anybody has heard that it had begun."""
+    if not hooks_for(node.task, code):
+        return False
+    return code != StateCode.CANCELLED or (node.id, element) in node.graph.begun
 
 
 def tasks_with_hooks(nodes: Iterable[Any]) -> set[Any]:
@@ -89,19 +155,76 @@ def tasks_with_hooks(nodes: Iterable[Any]) -> set[Any]:
     return {task for task in {node.task for node in nodes} if task.has_hooks}
 
 
-def call_running_hooks(beginnings: Iterable[Beginning]) -> None:
-    """Have the hooks called for attempts that have begun, but for those that were told of before.
+def untold(beginnings: Iterable[Beginning]) -> list[Beginning]:
+    """The attempts that have begun and that hooks are to be told of, each once.
 
     It is called by the run loop's thread alone.
     """
+    found = []
     for node, element, attempt in beginnings:
         if not node.task.has_hooks:
             continue
         told, place = node.graph.begun, (node.id, element)
-        for number in range(told.get(place, 0) + 1, attempt + 1):
-            code = StateCode.RUNNING if number == 1 else StateCode.RETRYING
-            _put(node, element, int(code), number)
-            told[place] = number
+        if node.task.hooks["on_running"]:
+            numbers = range(told.get(place, 0) + 1, attempt + 1)
+            found += [Beginning(node, element, number) for number in numbers]
+        told[place] = max(told.get(place, 0), attempt)
+    return found
+
+
+def call_due_hooks(due: Iterable[DueHooks], store: RunStore | None) -> None:
+    """Have hooks called; what they are about has been recorded and announced."""
+    for each in due:
+        hook_thread.put(partial(_call, each, store))
+
+
+def _call(due: DueHooks, store: RunStore | None) -> None:
+    record, node = due
+
+    def arguments(element: int | None) -> tuple[Any, ...]:
+        state = _state_of(node, element, record.code) if record.code in ENDED_CODES else None
+        return task_hook_arguments(node, element, record.code, state, record.attempt)
+
+    call_in_turn(record, hooks_for(node.task, record.code), store, arguments, node.graph.say)
+
+
+def call_in_turn(
+    record: DueHooksRecord,
+    hooks: list[Callable[..., Any]],
+    store: RunStore | None,
+    arguments: Callable[[int | None], tuple[Any, ...]],
+    say: Say,
+) -> None:
+    """Call hooks that are due one after the other, but for those that somebody else calls.
+
+    Args:
+        record: for which runs.
+        hooks: those of the task for that state.
+        store: where each is claimed right before it is called; None: they are not recorded.
+        arguments: what the hooks for an element get.
+        say: logs what they raise.
+    """
+    rest: DueHooksRecord | None = record
+    given: tuple[Any, ...] = ()
+    told_of: int | None = None
+    while rest is not None:
+        due, rest = rest, rest.after_next(len(hooks))
+        if due.called < len(hooks) and told_of != due.start:
+            given, told_of = arguments(due.element), due.start
+        try:
+            is_mine = store is None or store.control.claim_task_hook(due, rest)
+        except StoreError as error:
+            _tell_of_failed(store, error)
+            return
+        if is_mine and due.called < len(hooks):  # there were more of them when it was recorded
+            call_hooks([hooks[due.called]], given, say)
+
+
+def _tell_of_failed(store: RunStore | None, error: StoreError) -> None:
+    """Say once that hooks are not called: as they were not claimed, somebody else will."""
+    if store not in _failed_stores:
+        _failed_stores.add(store)
+        _logger.warning("Hooks of tasks are left to be called later: %s", error)
 
 
 def wait_for_hooks(graph: FlowGraph) -> None:
@@ -112,20 +235,6 @@ def wait_for_hooks(graph: FlowGraph) -> None:
         hook_thread.drain()
 
 
-def _put(node: Any, element: int | None, code: int, attempt: int | None = None) -> None:
-    if not hooks_for(node.task, code):
-        return
-    if code == StateCode.CANCELLED and (node.id, element) not in node.graph.begun:
-        return  # nobody has heard of it, so there is nothing to clean up
-
-    def call() -> None:
-        state = _state_of(node, element, code) if code in ENDED_CODES else None
-        number = _attempt_of(node, element) if attempt is None else attempt
-        run_task_hooks(node.task, node, element, code, state, number)
-
-    hook_thread.put(call)
-
-
 def _state_of(node: Any, element: int | None, code: int) -> State[Any]:
     """The state with its data; without it where that cannot be had any more."""
     try:
@@ -133,10 +242,3 @@ def _state_of(node: Any, element: int | None, code: int) -> State[Any]:
     except Exception as error:
         node.graph.say(logging.WARNING, f"A hook gets a state without its value: {error}")
         return State.of_code(StateCode(code))
-
-
-def _attempt_of(node: Any, element: int | None) -> int:
-    if isinstance(node, MapNode):
-        return 1 if element is None else node.attempts.get(element, 1)
-    attempt: int = node.attempt
-    return attempt

@@ -49,6 +49,7 @@ class FlowGraph:
         self.say: Callable[[int, str], None] = lambda level, message: None  # logs for the run
         self.tag_limits: frozenset[str] = frozenset()  # that there were when the run began
         self.begun: dict[tuple[int, int | None], int] = {}  # attempts that hooks were told of
+        self.left_hooks: dict[int, list[Any]] = {}  # by an earlier process, for these nodes
         self.large = LargeValues()
         self.times = PhaseTimes()
         self.transaction_values: dict[tuple[int, int], dict[str, Any]] = {}  # set by task runs

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 known_flows: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 """The flows that this process has, by name; of several with one name the last that was written."""
+known_tasks: dict[str, weakref.WeakSet[Any]] = {}
+"""The tasks that this process has, by name, but for those that were made inside a function."""
+
+
+def is_global(fn: Any) -> bool:
+    """Whether a function is the same for everybody: it was not made inside another."""
+    return "<locals>" not in getattr(fn, "__qualname__", "<locals>")
 
 
 class Declared:

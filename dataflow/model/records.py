@@ -6,7 +6,7 @@ A map or a batch is one record, never a record an element.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from dataflow.process_ids import ProcessId
@@ -144,6 +144,48 @@ class LogRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class DueHooksRecord:
+    """Hooks of task runs are to be called for a state that these have entered.
+
+    Attributes:
+        number: later ones of a run have higher numbers.
+        node: the node.
+        start, stop: its elements; from AS_A_WHOLE on where it is not about elements.
+        code, attempt: the state, and the attempt that is in it.
+        called: how many of the hooks for ``start`` have been called.
+    """
+
+    run_id: str
+    number: int
+    node: int
+    start: int
+    stop: int
+    code: int
+    attempt: int
+    called: int = 0
+
+    @property
+    def element(self) -> int | None:
+        """The element whose hook is the next one; None: the node as a whole."""
+        return None if self.start == AS_A_WHOLE else self.start
+
+    def until(self, stop: int) -> DueHooksRecord:
+        """The same for more elements."""
+        return replace(self, stop=stop)
+
+    def after_next(self, hooks: int) -> DueHooksRecord | None:
+        """What is left when the next hook, of so many for each element, has been called."""
+        if self.called + 1 < hooks:
+            return replace(self, called=self.called + 1)
+        if self.start + 1 < self.stop:
+            return replace(self, start=self.start + 1, called=0)
+        return None
+
+
+AS_A_WHOLE = -1
+
+
+@dataclass(frozen=True, slots=True)
 class ResultRecord:
     """Where results are kept: what one object of a storage has of one node.
 
@@ -260,6 +302,7 @@ Record = (
     | BatchRecord
     | AttemptRecord
     | LogRecord
+    | DueHooksRecord
     | ResultRecord
     | DroppedKeysRecord
     | RunTimingRecord

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from dataflow.errors import ResultMissing
-from dataflow.model.states import Deferred
+from dataflow.model.states import Deferred, State, cached_message
 from dataflow.storage.stored_column import PackPlace, open_pack
+
+if TYPE_CHECKING:
+    from dataflow.store.run_store import RunStore
+    from dataflow.store.summaries import ElementDetail
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +62,19 @@ class ResultNotKept(Deferred):
             f"The result of {self.owner} was not persisted.",
             hint="persist_result=True, on the task or the flow, keeps results.",
         )
+
+
+def with_result(element: ElementDetail, store: RunStore) -> ElementDetail:
+    """An element whose state reads its result from where it was persisted."""
+    state = element.state
+    if not state.is_completed():
+        return element
+    place = store.result_at(element.run_id, element.node, element.index)
+    message = state.message
+    kept: Any = ResultNotKept(f"task run {element.name!r}")
+    if place is not None:
+        kept = stored_result(place)
+        if state.name == "Cached":
+            message = message or cached_message(kept.run_id)
+    with_data: State[Any] = State(state.type, state.name, message, kept, state.timestamp)
+    return replace(element, state=with_data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataflow.clock import now_ns
 from dataflow.errors import InvalidTransition
-from dataflow.model.records import RunStateRecord
+from dataflow.model.records import DueHooksRecord, RunStateRecord
 from dataflow.model.states import StateCode
 from dataflow.process_ids import ProcessId
 from dataflow.store.database import Database, Transaction
@@ -91,6 +91,19 @@ class DatabaseControl:
     def claim_hooks(self, run_id: str) -> bool:
         """See :meth:`RunControl.claim_hooks`."""
         return self._database.write(lambda transaction: _claim_hooks(transaction, run_key(run_id)))
+
+    def due_task_hooks(self, run_id: str) -> list[DueHooksRecord]:
+        """See :meth:`RunControl.due_task_hooks`."""
+        key = run_key(run_id)
+        rows = self._database.read(lambda view: view.rows("due_task_hooks", (key,)))
+        return [DueHooksRecord(run_id, *row) for row in rows]
+
+    def claim_task_hook(self, due: DueHooksRecord, rest: DueHooksRecord | None) -> bool:
+        """See :meth:`RunControl.claim_task_hook`."""
+        which = (run_key(due.run_id), due.number, due.start, due.called)
+        name = "claim_last_task_hook" if rest is None else "claim_task_hook"
+        values = which if rest is None else (rest.start, rest.called, *which)
+        return self._database.write(lambda transaction: transaction.row(name, values) is not None)
 
 
 def _claim_hooks(transaction: Transaction, key: int) -> bool:

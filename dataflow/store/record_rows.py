@@ -20,6 +20,7 @@ from dataflow.model.records import (
     AttemptRecord,
     BatchRecord,
     DroppedKeysRecord,
+    DueHooksRecord,
     LogRecord,
     NodeLengthRecord,
     NodeRecord,
@@ -55,6 +56,7 @@ class Rows:
     batches: list[Batch]
     attempts: list[Row]
     logs: list[Row]
+    due_task_hooks: list[Row]
     results: list[ResultRecord]
     dropped_keys: set[tuple[bytes, int]]
     run_timings: list[Row]
@@ -71,6 +73,7 @@ def pack(records: Sequence[Record]) -> Rows:
     batches: list[BatchRecord] = []
     attempts: list[AttemptRecord] = []
     logs: list[LogRecord] = []
+    due_hooks: list[DueHooksRecord] = []
     results: list[ResultRecord] = []
     dropped: list[DroppedKeysRecord] = []
     timings: list[RunTimingRecord] = []
@@ -84,6 +87,7 @@ def pack(records: Sequence[Record]) -> Rows:
         BatchRecord: batches.append,
         AttemptRecord: attempts.append,
         LogRecord: logs.append,
+        DueHooksRecord: due_hooks.append,
         ResultRecord: results.append,
         DroppedKeysRecord: dropped.append,
         RunTimingRecord: timings.append,
@@ -105,6 +109,7 @@ def pack(records: Sequence[Record]) -> Rows:
         batches=[_batch(each) for each in batches if each.states],
         attempts=[_attempt_row(each) for each in attempts],
         logs=[_log_row(each) for each in logs],
+        due_task_hooks=[_due_hooks_row(each) for each in due_hooks],
         results=results,
         dropped_keys={
             (key, run_key(each.run_id)) for each in dropped for key in keys_in(each.cache_keys)
@@ -136,7 +141,7 @@ def put(rows: Rows, transaction: Transaction) -> None:
         _put_drivers(rows.drivers, transaction)
     if rows.batches:
         _put_batches(rows.batches, transaction)
-    for table in ("node_chunks", "attempts", "logs"):
+    for table in ("node_chunks", "attempts", "logs", "due_task_hooks"):
         if added := getattr(rows, table):
             transaction.add(table, added)
     keys = _put_results(rows.results, transaction) if rows.results else {}
@@ -295,6 +300,19 @@ def _log_row(record: LogRecord) -> Row:
         record.message,
         record.task_run_name,
         record.sequence,
+    )
+
+
+def _due_hooks_row(record: DueHooksRecord) -> Row:
+    return (
+        run_key(record.run_id),
+        record.number,
+        record.node,
+        record.start,
+        record.stop,
+        record.code,
+        record.attempt,
+        record.called,
     )
 
 

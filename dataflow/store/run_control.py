@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from dataflow.model.records import DueHooksRecord
 from dataflow.process_ids import ProcessId, is_gone
 
 BEAT_SECONDS = 8.0
@@ -73,7 +74,19 @@ class RunControl(Protocol):
         """A transaction of this key was committed by a run."""
 
     def due_hooks(self) -> list[str]:
-        """The crashed runs whose hooks for that have not been called."""
+        """The runs of which hooks have not been called.
+
+        Those for their crash, or those of their tasks if nobody drives them any more.
+        """
 
     def claim_hooks(self, run_id: str) -> bool:
         """Whether the hooks of a crashed run are to be called by who asks: they are its own now."""
+
+    def due_task_hooks(self, run_id: str) -> list[DueHooksRecord]:
+        """The hooks of the tasks of a run that have not been called, in the order of their states.
+
+        Of a run that is driven, they are its driver's to call.
+        """
+
+    def claim_task_hook(self, due: DueHooksRecord, rest: DueHooksRecord | None) -> bool:
+        """Whether the next of these hooks is to be called by who asks; after it the rest is due."""

@@ -84,6 +84,12 @@ _IN_ORDER = (
     _table("variables", "name value_json tags created_ns updated_ns", run=None, order="name"),
     _table("run_drivers", "run place pid started beat_ns has_hooks", order="run", stays=True),
     _table("due_hooks", "run", order="run", stays=True),
+    _table(
+        "due_task_hooks",
+        "run number node start stop code attempt called",
+        order="number",
+        stays=True,
+    ),
     _table("limits", "name slots decay active created_ns free_ns", run=None, order="name"),
     _table(
         "slot_requests",

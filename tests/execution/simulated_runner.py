@@ -10,9 +10,8 @@ import asyncio
 import pickle
 from collections.abc import Callable, Collection, Iterable
 
-from dataflow.execution.announcements import announce
+from dataflow.execution.announcements import Beginning, announce
 from dataflow.execution.beginnings import (
-    Beginning,
     begun_before_loss,
     begun_by,
     begun_when_handed_over,

@@ -7,12 +7,13 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dataflow import Completed, Failed, flow, task
+from dataflow import Completed, Failed, flow, records, task
 from dataflow.cache_policies import INPUTS
 from dataflow.model.states import StateCode
 from tests.runners.conftest import BATCHES, RUNNERS
@@ -34,9 +35,12 @@ NOTES: dict[str, Any] = {kind: [_note(kind)] for kind in KINDS}
 
 
 @pytest.fixture(autouse=True)
-def called() -> list[tuple[str, str, int, Any]]:
+def called() -> Iterator[None]:
+    """Afterwards no hook is due any more: each was claimed when it was called."""
     _called.clear()
-    return _called
+    yield
+    for run in records.runs(limit=None):
+        assert run._store.control.due_task_hooks(run.id) == []
 
 
 def of(name: str) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataflow.model.records import BatchRecord, NodeLengthRecord, NodeRecord
+from dataflow.model.records import BatchRecord, DueHooksRecord, NodeLengthRecord, NodeRecord
 from dataflow.model.states import StateCode
 from dataflow.store.batch_columns import BatchCalls, count_states
 from dataflow.store.named_sql import DIALECTS
@@ -196,6 +196,42 @@ def test_changes_of_nodes_are_applied_in_order(records):
     places = FIELDS.index("length"), FIELDS.index("child_run_id")
     found = apply_chunks(chunks)
     assert {node: (found[node][places[0]], found[node][places[1]]) for node in found} == expected
+
+
+def claims(store: RunStore, run_id: str, hooks: int):
+    """Calls all hooks that are due, one at a step: those that somebody else has not called."""
+    for left in store.control.due_task_hooks(run_id):
+        rest: DueHooksRecord | None = left
+        while rest is not None:
+            due, rest = rest, rest.after_next(hooks)
+            is_mine = store.control.claim_task_hook(due, rest)
+            yield (due.number, due.start, due.called) if is_mine else None
+
+
+@QUICK
+@given(
+    st.lists(st.tuples(st.integers(-1, 3), st.integers(1, 4)), max_size=4),
+    st.integers(1, 3),
+    st.lists(st.tuples(st.integers(0, 1), st.integers(1, 9)), max_size=12),
+)
+def test_due_hooks_are_claimed_once_whoever_is_killed_when(shared, ranges, hooks, turns):
+    run_id = fresh_run_id()
+    shared.write(
+        [
+            DueHooksRecord(run_id, number, 0, start, start + count, StateCode.COMPLETED, 1)
+            for number, (start, count) in enumerate(ranges)
+        ]
+    )
+    callers = [claims(shared, run_id, hooks) for _ in range(2)]
+    found = [each for at, steps in turns for each in itertools.islice(callers[at], steps)]
+    found += claims(shared, run_id, hooks)  # both were killed
+    assert sorted(each for each in found if each is not None) == [
+        (number, element, hook)
+        for number, (start, count) in enumerate(ranges)
+        for element in range(start, start + count)
+        for hook in range(hooks)
+    ]
+    assert shared.control.due_task_hooks(run_id) == []
 
 
 @given(st.binary(min_size=1, max_size=50))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflow.model.records import RunStateRecord
+from dataflow.model.records import AS_A_WHOLE, DueHooksRecord, RunStateRecord
 from dataflow.model.states import StateCode
 from dataflow.process_ids import ProcessId, is_gone, this_process
 from dataflow.store.run_control import MISSED_SECONDS
@@ -204,3 +205,62 @@ def test_a_transaction_is_known_once_it_was_committed(store: RunStore) -> None:
     store.control.note_committed("key", "a")
     store.control.note_committed("key", "b")
     assert store.control.has_committed("key")
+
+
+def due(run_id: str, number: int, start: int = 0, stop: int = 3) -> DueHooksRecord:
+    return DueHooksRecord(run_id, number, 7, start, stop, int(StateCode.COMPLETED), 1)
+
+
+def test_hooks_of_tasks_are_due_when_nobody_drives_their_run(store: RunStore) -> None:
+    add(store, "driven", this_process())
+    add(store, "gone", GONE)
+    add(store, "quiet", GONE)
+    store.write([due("driven", 1), due("gone", 2), due("gone", 1, AS_A_WHOLE, 0)])
+    assert store.control.due_hooks() == []
+    store.control.crash_vanished()
+    assert store.control.due_hooks() == ["gone"]
+    found = store.control.due_task_hooks("gone")
+    assert found == [due("gone", 1, AS_A_WHOLE, 0), due("gone", 2)]
+    assert [each.element for each in found] == [None, 0]
+    assert store.control.due_task_hooks("driven") == [due("driven", 1)]
+
+
+def test_each_hook_of_a_task_is_claimed_once(store: RunStore, place: str) -> None:
+    add(store, "run", None)
+    stores = [open_store(place) for _ in range(3)]
+    for number in range(4):
+        store.write([due("run", number)])
+    claimed: list[tuple[int, int, int]] = []
+    barrier = threading.Barrier(len(stores))
+
+    def call(each: RunStore) -> None:
+        barrier.wait()
+        for left in each.control.due_task_hooks("run"):
+            rest: DueHooksRecord | None = left
+            while rest is not None:
+                each_due, rest = rest, rest.after_next(hooks=2)
+                if each.control.claim_task_hook(each_due, rest):
+                    claimed.append((each_due.number, each_due.start, each_due.called))
+
+    threads = [threading.Thread(target=call, args=(each,)) for each in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for each in stores:
+        each.close()
+    places = itertools.product(range(4), range(3), range(2))
+    assert sorted(claimed) == list(places)
+    assert not store.control.due_task_hooks("run") and not store.control.due_hooks()
+
+
+def test_a_hook_that_was_claimed_is_not_due_when_its_claimer_dies(store: RunStore) -> None:
+    add(store, "run", None)
+    store.write([due("run", 1)])
+    (first,) = store.control.due_task_hooks("run")
+    second = first.after_next(hooks=1)
+    assert second is not None
+    assert store.control.claim_task_hook(first, second)
+    assert store.control.due_task_hooks("run") == [second]
+    assert not store.control.claim_task_hook(first, second)
+    assert second.start == 1

@@ -10,6 +10,7 @@ import msgpack
 import pytest
 
 from dataflow.errors import StoreError, StoreTooNew
+from dataflow.model.records import DueHooksRecord
 from dataflow.model.states import StateCode
 from dataflow.store import transfer, transfer_frames
 from dataflow.store.named_sql import DIALECTS
@@ -83,6 +84,16 @@ def test_what_is_imported_is_what_was_exported(open_fresh, source, target):
     assert contents(new, run_ids) == contents(old, run_ids)
     assert contents(new, theirs)[:-1] == before[:-1]
     assert len(new.find_runs()) == 4
+
+
+def test_hooks_that_nobody_has_called_stay_where_they_are(open_fresh):
+    """Else they would be called in both stores."""
+    old, new = open_fresh("sqlite"), open_fresh("sqlite")
+    (run_id,) = fill(old, runs=1)
+    old.write([DueHooksRecord(run_id, 1, 0, 0, 2, StateCode.COMPLETED, 1)])
+    new.import_from(io.BytesIO(exported(old)))
+    assert new.control.due_hooks() == []
+    assert old.control.due_hooks() == [run_id]
 
 
 @pytest.mark.parametrize("target", DIALECTS)

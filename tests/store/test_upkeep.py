@@ -10,7 +10,7 @@ import pytest
 
 from dataflow.clock import datetime_of
 from dataflow.errors import StoreError
-from dataflow.model.records import ResultRecord
+from dataflow.model.records import DueHooksRecord, ResultRecord
 from dataflow.model.states import StateCode
 from dataflow.store.database import Transaction
 from dataflow.store.run_store import RunStore, open_store
@@ -94,6 +94,14 @@ def test_old_runs_go_with_all_that_they_left(store):
     assert store.prune(on_day(2)) == 25
     assert rows_by_table(store) == dict.fromkeys(OF_RUNS, 0)
     assert store.prune(on_day(2)) == 0
+
+
+def test_hooks_that_nobody_has_called_go_with_their_run(store):
+    old, later = write_run(store, 1), write_run(store, 9)
+    store.write([DueHooksRecord(each, 1, 0, 0, 2, StateCode.COMPLETED, 1) for each in (old, later)])
+    assert store.prune(on_day(5)) == 1
+    assert store.control.due_task_hooks(old) == []
+    assert store.control.due_hooks() == [later]
 
 
 def test_later_runs_and_those_that_go_on_stay_whole(store):

@@ -337,8 +337,12 @@ INSERT INTO due_hooks (run) SELECT run FROM run_drivers WHERE run = ? AND has_ho
 ON CONFLICT (run) DO NOTHING;
 
 -- name: due_hooks
--- The runs whose hooks are to be called.
-SELECT runs.run_id FROM due_hooks JOIN runs ON runs.key = due_hooks.run;
+-- The runs whose hooks are to be called: their own, or of their tasks if nobody drives them.
+SELECT runs.run_id FROM (
+    SELECT run FROM due_hooks
+    UNION
+    SELECT run FROM due_task_hooks WHERE run NOT IN (SELECT run FROM run_drivers)
+) AS due JOIN runs ON runs.key = due.run;
 
 -- name: has_due_hooks
 -- Whether the hooks of a run are to be called.
@@ -347,6 +351,21 @@ SELECT 1 FROM due_hooks WHERE run = ?;
 -- name: drop_due_hooks
 -- One process calls the hooks of a run.
 DELETE FROM due_hooks WHERE run = ?;
+
+-- name: due_task_hooks
+-- The hooks of the tasks of a run that are to be called, in the order of their states.
+SELECT number, node, start, stop, code, attempt, called
+FROM due_task_hooks WHERE run = ? ORDER BY number;
+
+-- name: claim_task_hook
+-- One process calls one hook, if that is the next one; others remain.
+UPDATE due_task_hooks SET start = ?, called = ?
+WHERE run = ? AND number = ? AND start = ? AND called = ? RETURNING 1;
+
+-- name: claim_last_task_hook
+-- The same of the last one.
+DELETE FROM due_task_hooks
+WHERE run = ? AND number = ? AND start = ? AND called = ? RETURNING 1;
 
 -- name: has_committed
 -- Whether a transaction of this key was committed.
