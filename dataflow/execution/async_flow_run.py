@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from dataflow.errors import FlowRunTimeoutError
 from dataflow.execution.flow_ending import state_of_exception
@@ -15,6 +15,8 @@ from dataflow.execution.interruptions import RunSuspended
 from dataflow.execution.resuming import Resumption
 from dataflow.execution.signals import signals_end_runs
 from dataflow.model.states import State
+
+R = TypeVar("R")
 
 
 async def run_flow_async(
@@ -75,7 +77,7 @@ async def _attempt_async(run: FlowRun) -> State[Any]:
         return await asyncio.to_thread(run.state_after_error, error)
 
 
-async def _to_the_end(function: Callable[..., Any], *args: Any) -> Any:
+async def _to_the_end(function: Callable[..., R], *args: Any) -> R:
     """Have something done in a thread, and wait for it whatever is cancelled meanwhile."""
     done = asyncio.ensure_future(asyncio.to_thread(function, *args))
     while not done.done():
