@@ -46,6 +46,12 @@ def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 @pytest.fixture
+def place(tmp_path: Path) -> str:
+    """Where tasks note what they did, in whichever process (see ``effects``)."""
+    return str(tmp_path / "effects")
+
+
+@pytest.fixture
 def shares_objects(runner: str) -> bool:
     """Whether tasks get the very objects that they are given."""
     return runner in ("inline", "threads")

@@ -25,11 +25,6 @@ def _nothing_undone() -> None:
     undone.clear()
 
 
-@pytest.fixture
-def place(tmp_path):
-    return str(tmp_path / "effects")
-
-
 class Flaw(Exception):
     pass
 

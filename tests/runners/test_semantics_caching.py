@@ -26,11 +26,6 @@ from dataflow.errors import DefinitionError, UnhashableInputError
 from tests.runners.effects import done, note
 
 
-@pytest.fixture
-def place(tmp_path):
-    return str(tmp_path / "effects")
-
-
 @task(cache_policy=INPUTS)
 def double(x, place):
     note(place, x)

@@ -20,11 +20,6 @@ from tests.chaos.evidence import completions_of
 from tests.runners.effects import done, fails_once, note
 
 
-@pytest.fixture
-def place(tmp_path):
-    return str(tmp_path / "effects")
-
-
 class Flaw(Exception):
     pass
 

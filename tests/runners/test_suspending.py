@@ -42,11 +42,6 @@ class Answer(BaseModel):
     name: str = "x"
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> str:
-    return str(tmp_path / "effects")
-
-
 @task
 def double(x, place):
     note(place, f"double {x}")
