@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 import dataflow
+from dataflow.hashing.parsing import parse_again
 
 Stamp = tuple[int, int]
 SENT_MARK = "__dataflow_world__"
@@ -156,7 +157,7 @@ def imported_names(source: bytes) -> set[str]:
 def truly_imports(source: bytes, name: str) -> bool:
     """Whether a name that looks like it is imported: it may stand in a text, or a comment."""
     try:
-        nodes = list(ast.walk(ast.parse(source)))
+        nodes = list(ast.walk(parse_again(ast.parse, source)))
     except (SyntaxError, ValueError):  # a cell with a line for the shell
         return True
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]

@@ -8,23 +8,19 @@ is the environment's affair. Of other objects that they use (clients, loggers) o
 from __future__ import annotations
 
 import ast
-import contextlib
 import functools
 import inspect
 import site
 import sys
 import sysconfig
 import textwrap
-import time
 import types
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dataflow.hashing.encoding import Encoder, Unhashable
+from dataflow.hashing.parsing import parse_again
 
-T = TypeVar("T")
-_RACES = 10
 _VALUES = (int, float, complex, bool, str, bytes, type(None), list, tuple, dict, set, frozenset)
 
 
@@ -82,19 +78,7 @@ def _code_text(fn: Any) -> str:
 
 
 def _source(found: Any) -> str:
-    return textwrap.dedent(_again(inspect.getsource, found))
-
-
-def _again(parse: Callable[[Any], T], what: Any) -> T:
-    """What a function makes of source, though another thread parses some at the same time.
-
-    Python raises ``SystemError`` then before 3.11.8 (its issue 106905).
-    """
-    for race in range(_RACES):
-        with contextlib.suppress(SystemError):
-            return parse(what)
-        time.sleep(race / 1000)
-    return parse(what)
+    return textwrap.dedent(parse_again(inspect.getsource, found))
 
 
 def _bare_code(code: types.CodeType) -> str:
@@ -137,7 +121,7 @@ def _assignments(file: str) -> dict[str, str]:
     """The statements of a file that give its names their values."""
     try:
         text = Path(file).read_text(encoding="utf-8")
-        tree = _again(ast.parse, text)
+        tree = parse_again(ast.parse, text)
     except (OSError, ValueError, SyntaxError):
         return {}
     found: dict[str, str] = {}
