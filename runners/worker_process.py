@@ -78,6 +78,10 @@ class Order(NamedTuple):
     is_concurrent: bool
 
 
+_LOOK = Order(0, {}, [], None, 0, False)
+"""In the inbox: there is something among what was kept."""
+
+
 class _Worker:
     def __init__(self, connection: socket.socket, board: Board, folders: Folders) -> None:
         self.connection = connection
@@ -89,7 +93,7 @@ class _Worker:
         self.logs = _LogStream(self)
         self.inbox: queue.SimpleQueue[Order | None] | None = None
         self.reading = threading.Lock()
-        self.kept: deque[Order] = deque()  # orders that could not be handed back
+        self.kept: deque[Order | None] = deque()  # orders that could not be handed back
         self.cancels: dict[int, Callable[[], object]] = {}
         board[DEADLINE] = NEVER
 
@@ -105,13 +109,17 @@ class _Worker:
 
     def next_order(self) -> Order | None:
         """What to do next in the main thread; None: the flow's process hung up."""
-        with self.reading:
-            if self.kept:
-                return self.kept.popleft()
-            if self.inbox is None:
-                order: Order = receive(self.connection)
-                return order
-        return self.inbox.get()
+        while True:
+            with self.reading:
+                if self.kept:
+                    return self.kept.popleft()
+                if self.inbox is None:
+                    order: Order = receive(self.connection)
+                    return order
+            taken = self.inbox.get()
+            with self.reading:  # what could not be handed back meanwhile comes before it
+                if taken is not _LOOK:
+                    self.kept.append(taken)
 
     def hand_back(self) -> None:
         """Hand back what waits behind a batch that takes its time; another worker may be free."""
@@ -123,6 +131,8 @@ class _Worker:
                     self.kept.append(order)
                 else:
                     self.send(("back", order.batch_id))
+            if self.kept and self.inbox is not None:  # who would take them may wait there by now
+                self.inbox.put(_LOOK)
         finally:
             self.reading.release()
 
@@ -138,7 +148,8 @@ class _Worker:
             return
         with contextlib.suppress(queue.Empty):
             while (waiting := self.inbox.get_nowait()) is not None:
-                yield waiting
+                if waiting is not _LOOK:
+                    yield waiting
             self.inbox.put(None)
 
     def begin_reading(self, order: Order) -> None:
