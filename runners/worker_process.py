@@ -19,7 +19,6 @@ import queue
 import signal
 import socket
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count, groupby
@@ -78,14 +77,11 @@ class Order(NamedTuple):
     is_concurrent: bool
 
 
-_LOOK = Order(0, {}, [], None, 0, False)
-"""In the inbox: there is something among what was kept."""
-
-
 class _Worker:
     def __init__(self, connection: socket.socket, board: Board, folders: Folders) -> None:
         self.connection = connection
         self.board = board
+        self.payloads: dict[bytes, bytes] = {}  # of tasks, by digest
         self.tasks: dict[bytes, Any] = {}
         self.files = count(1)
         self.values = ValueFiles(folders)
@@ -93,7 +89,6 @@ class _Worker:
         self.logs = _LogStream(self)
         self.inbox: queue.SimpleQueue[Order | None] | None = None
         self.reading = threading.Lock()
-        self.kept: deque[Order | None] = deque()  # orders that could not be handed back
         self.cancels: dict[int, Callable[[], object]] = {}
         board[DEADLINE] = NEVER
 
@@ -109,17 +104,11 @@ class _Worker:
 
     def next_order(self) -> Order | None:
         """What to do next in the main thread; None: the flow's process hung up."""
-        while True:
-            with self.reading:
-                if self.kept:
-                    return self.kept.popleft()
-                if self.inbox is None:
-                    order: Order = receive(self.connection)
-                    return order
-            taken = self.inbox.get()
-            with self.reading:  # what could not be handed back meanwhile comes before it
-                if taken is not _LOOK:
-                    self.kept.append(taken)
+        with self.reading:
+            if self.inbox is None:
+                order: Order = receive(self.connection)
+                return order
+        return self.inbox.get()
 
     def hand_back(self) -> None:
         """Hand back what waits behind a batch that takes its time; another worker may be free."""
@@ -127,12 +116,8 @@ class _Worker:
             return  # it has ended meanwhile
         try:
             for order in self.waiting_orders():
-                if order.payloads:  # the flow's process counts on our having seen these tasks
-                    self.kept.append(order)
-                else:
-                    self.send(("back", order.batch_id))
-            if self.kept and self.inbox is not None:  # who would take them may wait there by now
-                self.inbox.put(_LOOK)
+                self.payloads.update(order.payloads)  # they are not sent again
+                self.send(("back", order.batch_id))
         finally:
             self.reading.release()
 
@@ -148,8 +133,7 @@ class _Worker:
             return
         with contextlib.suppress(queue.Empty):
             while (waiting := self.inbox.get_nowait()) is not None:
-                if waiting is not _LOOK:
-                    yield waiting
+                yield waiting
             self.inbox.put(None)
 
     def begin_reading(self, order: Order) -> None:
@@ -175,14 +159,19 @@ class _Worker:
         """The batch of an order; one that cannot be loaded is reported."""
         assert order.data is not None
         try:
-            for digest, payload in order.payloads.items():
-                self.tasks[digest] = pickle.loads(payload)
+            self.payloads.update(order.payloads)
             batch: Batch = pickle.loads(order.data)
-            batch.tasks = [self.tasks[digest] for digest in order.digests]
+            batch.tasks = [self.task(digest) for digest in order.digests]
         except Exception as error:
             self.report(unloadable_report(order.batch_id, order.calls, error))
             return None
         return batch
+
+    def task(self, digest: bytes) -> Any:
+        """A task that was sent with this order, or with another before."""
+        if digest not in self.tasks:
+            self.tasks[digest] = pickle.loads(self.payloads[digest])
+        return self.tasks[digest]
 
     def carry_out(self, order: Order) -> None:
         """Carry out a batch here and now."""

@@ -177,6 +177,39 @@ def test_a_batch_handed_back_after_the_late_one_ended_runs(tmp_path: Path) -> No
         assert late() == [True] * 3
 
 
+@task
+def never_seen_before() -> str:
+    return "seen"
+
+
+@pytest.mark.parametrize("freed", [1, 2])  # behind one of them the task is at first
+def test_a_task_that_its_worker_has_not_seen_does_not_wait_behind_a_long_call(
+    freed: int, tmp_path: Path
+) -> None:
+    with ProcessPoolTaskRunner(max_workers=2) as runner:
+
+        @flow(task_runner=runner)
+        def behind() -> Any:
+            places = [tmp_path / name for name in ("known", "first", "second")]
+            places[0].touch()
+            wait_for_file.map([places[0]] * 4).result()
+            long = wait_for_file.map(places[1:])
+            wait_until(lambda: len(all_under_way(runner)) == 2, "both workers are at a call")
+            other = never_seen_before.submit()
+            wait_until(lambda: len(all_under_way(runner)) == 3, "it waits behind one of them")
+            places[freed].touch()
+            found = other.result(timeout=60)
+            places[3 - freed].touch()
+            return found, long.result()
+
+        assert behind() == ("seen", [True, True])
+
+
+def all_under_way(runner: ProcessPoolTaskRunner) -> list[int]:
+    assert runner._pool is not None
+    return [batch for worker in runner._pool.workers for batch in worker.batches]
+
+
 def test_a_pool_that_was_closed_starts_again(pool: ProcessPoolTaskRunner) -> None:
     run = chain_and_fan_in.with_options(task_runner=pool)
     first = run()
