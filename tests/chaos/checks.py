@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dataflow.errors import ResultMissing, StoreError
 from dataflow.model.states import StateCode
@@ -17,7 +18,7 @@ from dataflow.process_ids import this_process
 from dataflow.store.run_store import open_store
 from dataflow.store.slots import Request
 from tests.chaos.evidence import Recorded, announced, count_each, database_of
-from tests.chaos.flows import FLAKY_RETRIES, LIMIT, undisturbed
+from tests.chaos.flows import FLAKY_RETRIES, LIMIT
 from tests.chaos.victims import FLOW
 
 _ENDED = ("Crashed", "Completed", "Failed")
@@ -102,18 +103,20 @@ def parted_results(recorded: Recorded) -> Iterator[str]:
 # --- when the run has completed -------------------------------------------------------------------
 
 
-def when_completed(folder: Path, size: int, stops: Sequence[Stop], kills: int) -> Iterator[str]:
+def when_completed(
+    folder: Path, wanted: list[Any], stops: Sequence[Stop], kills: int
+) -> Iterator[str]:
     """What holds in the end.
 
     Args:
         folder: where calls and announcements left their marks.
-        size: of the flow.
+        wanted: the result of an undisturbed run.
         stops: each end of the flow's process, in their order.
         kills: how many processes were killed.
     """
     last = stops[-1].recorded
     yield from missing_completions(last)
-    yield from wrong_results(last, size)
+    yield from wrong_results(last, wanted)
     yield from missing_calls(folder, last)
     yield from needless_calls(folder, stops)
     yield from repeated_calls(folder, stops[0])
@@ -135,7 +138,7 @@ def missing_completions(recorded: Recorded) -> Iterator[str]:
 _GOOD = (StateCode.COMPLETED, StateCode.CACHED)
 
 
-def wrong_results(recorded: Recorded, size: int) -> Iterator[str]:
+def wrong_results(recorded: Recorded, wanted: list[Any]) -> Iterator[str]:
     """Results equal those of an undisturbed run, and each can be read."""
     assert recorded.main is not None
     for run in recorded.runs.values():
@@ -151,7 +154,7 @@ def wrong_results(recorded: Recorded, size: int) -> Iterator[str]:
     except ResultMissing as error:
         yield f"the result of the flow cannot be read: {error}"
         return
-    if result != undisturbed(size):
+    if result != wanted:
         yield "the result is not that of an undisturbed run"
 
 

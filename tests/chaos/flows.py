@@ -7,6 +7,7 @@ so that it is known what an undisturbed run gives.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
@@ -21,10 +22,14 @@ LIMIT = "narrow"
 FOLDER = "CHAOS_FOLDER"
 """In the environment: where hooks tell of what they hear."""
 CALLS, ANNOUNCED, ENDS = "calls", "announced", "ends"
+FILL_MEMORY = "fill-memory"
+"""A file that has the next call fill the memory of its worker."""
+FULL_BYTES = 1_200_000_000
+_FULL_SECONDS = 20.0
 CALL_BYTES = 80
 """Each line of the file of calls has as many, so that its size tells how many there were."""
 _BLOCK_BYTES = 300_000
-_LARGE_BYTES = 1_500_000
+LARGE_BYTES = 1_500_000
 
 
 def put_line(folder: str, name: str, line: str) -> None:
@@ -40,7 +45,18 @@ def mark(folder: str) -> float:
     """Note that a call is made, and by whom; the seconds that it should take."""
     said = f"{runtime.task_run.id} {os.getpid()}"
     put_line(folder, CALLS, said.ljust(CALL_BYTES - 1))
+    with contextlib.suppress(FileNotFoundError):
+        (Path(folder) / FILL_MEMORY).unlink()  # it is there for one call
+        _fill_memory()
     return random.uniform(0.001, 0.012)
+
+
+def _fill_memory() -> None:
+    """Take more than a worker may have, until somebody ends it for that."""
+    taken = [b"x" * (FULL_BYTES // 20) for _ in range(20)]
+    deadline = time.monotonic() + _FULL_SECONDS
+    while taken and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def announce(folder: str, name: str, state: str) -> None:
@@ -101,9 +117,9 @@ def step(number: int, folder: str) -> int:
 
 
 @task
-def block(number: int, folder: str) -> bytes:
+def block(number: int, folder: str, large_bytes: int) -> bytes:
     time.sleep(mark(folder))
-    return bytes([number % 256]) * (_LARGE_BYTES if number == 1 else _BLOCK_BYTES)
+    return bytes([number % 256]) * _block_bytes(number, large_bytes)
 
 
 @task
@@ -151,7 +167,7 @@ def part(count: int, folder: str) -> int:
 
 
 @flow(name="chaos", persist_result=True, on_completion=[tell])
-def disturbed(size: int, folder: Path) -> Any:
+def disturbed(size: int, folder: Path, large_bytes: int = LARGE_BYTES) -> Any:
     """Do a little of everything; most of it is under way at once."""
     place = str(folder)
     squares = square.map(range(size), place)
@@ -160,7 +176,7 @@ def disturbed(size: int, folder: Path) -> Any:
     steps = [step.submit(0, place)]
     for _ in range(size // 8):
         steps.append(step.submit(steps[-1], place))
-    blocks = block.map(range(size // 8), place)
+    blocks = block.map(range(size // 8), place, large_bytes)
     weights = weigh.map(blocks, place)
     shaky = flaky.map(range(size // 2), place)
     fetched = fetch.map(range(size // 4), place)
@@ -181,14 +197,14 @@ def disturbed(size: int, folder: Path) -> Any:
     return [*found[1:], known, total]
 
 
-def undisturbed(size: int) -> list[Any]:
+def undisturbed(size: int, large_bytes: int = LARGE_BYTES) -> list[Any]:
     """What the flow gives when nothing happens to it."""
     shifted = [n * n + 7 for n in range(size)]
     return [
         shifted,
         [n * 3 for n in range(size)],
         [n + 1 for n in range(size // 8 + 1)],
-        [(_LARGE_BYTES if n == 1 else _BLOCK_BYTES) + n % 256 for n in range(size // 8)],
+        [_block_bytes(n, large_bytes) + n % 256 for n in range(size // 8)],
         [-n for n in range(size // 2)],
         [n + 1000 for n in range(size // 4)],
         [0, 1, 2],
@@ -197,6 +213,10 @@ def undisturbed(size: int) -> list[Any]:
         sum(n * 10 for n in range(size // 4)),
         sum(shifted),
     ]
+
+
+def _block_bytes(number: int, large_bytes: int) -> int:
+    return large_bytes if number % 4 == 1 else _BLOCK_BYTES
 
 
 def rough_calls(size: int) -> int:

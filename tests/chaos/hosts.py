@@ -37,6 +37,9 @@ class Place:
     prefix: tuple[str, ...] = ()
 
 
+HERE = Place()
+
+
 @dataclass(frozen=True)
 class Host(Place):
     """A host of a network, and its wire."""

@@ -29,11 +29,11 @@ from tests.chaos.victims import (
     Started,
     kill,
 )
+from tests.chaos.watchdog import wait_until
 
 ROOT = Path(__file__).parents[2]
 _LIFE_SECONDS = 90.0
 _CALM_SECONDS = 30.0
-_LOOK_SECONDS = 0.004
 _START_SECONDS = {"processes": 1.2, "dask": 3.0, "cluster": 2.0}
 _WORK_SECONDS = 0.02
 _END_SECONDS = {FLOW: 0.3}  # its workers end earlier
@@ -120,9 +120,9 @@ class _Stage:
         self.outcome.announced = sum(1 for _ in announced(self.folder))
         self.outcome.again = sum(len(lives) > 1 for lives in self._lives_of_calls().values())
         if not self.outcome.broken:
-            deaths = len(self.outcome.deaths)
+            wanted, deaths = flows.undisturbed(self.plan.size), len(self.outcome.deaths)
             self.outcome.broken += [
-                *checks.when_completed(self.folder, self.plan.size, self.stops, deaths),
+                *checks.when_completed(self.folder, wanted, self.stops, deaths),
                 *checks.damage(self.store),
             ]
 
@@ -144,10 +144,10 @@ class _Stage:
         self.program = life.program
         deaths = life.disturb()
         self.outcome.deaths += deaths
-        if not _wait(lambda: not life.program.goes_on, _LIFE_SECONDS):
+        if not wait_until(lambda: not life.program.goes_on, _LIFE_SECONDS):
             self.outcome.broken.append(f"the flow goes on after {_LIFE_SECONDS:g} seconds")
             return False
-        if not _wait(lambda: not life.program.alive(), _CALM_SECONDS):
+        if not wait_until(lambda: not life.program.alive(), _CALM_SECONDS):
             left = sorted(life.program.alive())
             self.outcome.broken.append(f"processes are left over: {left}")
             return False
@@ -202,7 +202,8 @@ class _Life:
         runner = plan.runner if cluster is None else cluster.address
         program = ["-m", "tests.chaos.program"]
         if run_id is None:
-            return [*program, "start", str(self.stage.folder), str(plan.size), runner]
+            sizes = str(plan.size), str(flows.LARGE_BYTES)
+            return [*program, "start", str(self.stage.folder), *sizes, runner]
         if cluster is None and plan.by_command[number % len(plan.by_command)]:
             return ["-m", "dataflow", "runs", "resume", run_id, "--runner", runner]
         return [*program, "resume", run_id, runner]
@@ -242,7 +243,7 @@ class _Life:
 
     def _wait_until(self, condition: Callable[[], bool]) -> bool:
         """Wait while the flow's process lives; whether it came true."""
-        return _wait(lambda: condition() or not self.program.goes_on, _LIFE_SECONDS) and condition()
+        return wait_until(lambda: condition() or not self.program.goes_on, _LIFE_SECONDS) and condition()
 
     def _calls(self) -> int:
         return count_calls(self.stage.folder) - self.calls_before
@@ -275,15 +276,6 @@ class _Life:
         assert kind in (NANNY, SCHEDULER)
         started = cluster.nannies if kind == NANNY else [cluster.scheduler]
         return {each.process.pid for each in started if each.goes_on}
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_LOOK_SECONDS)
-    return True
 
 
 def phases_of(deaths: list[Death]) -> Counter[str]:

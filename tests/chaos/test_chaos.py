@@ -98,7 +98,7 @@ class Calm:
         stops = [*self.before, Stop(recorded, resumed=bool(self.before))]
         return [
             *checks.after_an_end(self.folder, recorded),
-            *checks.when_completed(self.folder, size, stops, kills=0),
+            *checks.when_completed(self.folder, undisturbed(size), stops, kills=0),
             *checks.damage(self.store),
         ]
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.chaos.hosts import HERE, Place
+
 FLOW, WORKER, ZYGOTE = "flow", "worker", "zygote"
 HOST, NANNY, SCHEDULER = "host", "nanny", "scheduler"
 KINDS = {
@@ -24,11 +26,18 @@ HARMLESS = frozenset((WORKER, NANNY))
 class Started:
     """A process that was started for a round, and all that it started."""
 
-    def __init__(self, arguments: list[str], environment: dict[str, str], mark: str, log: Path):
+    def __init__(
+        self,
+        arguments: list[str],
+        environment: dict[str, str],
+        mark: str,
+        log: Path,
+        place: Place = HERE,
+    ) -> None:
         self.mark = f"CHAOS_MARK={mark}".encode()
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [*place.prefix, sys.executable, *arguments],
                 env={**environment, "CHAOS_MARK": mark},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
