@@ -72,7 +72,7 @@ class _LineEnd:
     def serve(self) -> None:
         """Work until the flow's process hangs up."""
         with contextlib.suppress(OSError, EOFError):
-            self._send(HELLO, 0, (os.getpid(), self._worker.address))
+            self._send(HELLO, 0, (os.getpid(), self._worker.address, self._worker.nanny))
             while True:
                 with self._receiving:
                     message = receive(self._connection)

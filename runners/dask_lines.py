@@ -58,6 +58,9 @@ class DaskLines:
         boards: the folder in which they write down what they are at.
         listener: who is told what comes back.
         send_on: called with a batch that a worker has no thread for.
+        came: called with the address of a worker, its process id and the address of its nanny.
+        lost: called with the address of a worker that is gone, and what it had: the ids of the
+            batches, and the call of each that it was at.
 
     Attributes:
         bytes_received: bytes of values that came over them.
@@ -69,12 +72,16 @@ class DaskLines:
         boards: str,
         listener: Callable[[], RunnerListener],
         send_on: Callable[[Batch], None],
+        came: Callable[[str, int, str | None], None],
+        lost: Callable[[str, dict[int, int | None]], None],
     ) -> None:
         self.bytes_received = 0
         self._listening = listening
         self._boards = boards
         self._listener = listener
         self._send_on = send_on
+        self._came = came
+        self._lost = lost
         self._lock = threading.Lock()
         self._workers: list[_Worker] = []
         self._closed = False
@@ -178,7 +185,8 @@ class DaskLines:
             if batch_id in worker.batches:
                 self._listener().logged(batch_id, pickle.loads(content))
         elif kind == HELLO:
-            worker.pid, worker.address = content
+            worker.pid, worker.address, nanny = content
+            self._came(worker.address, worker.pid, nanny)
         elif kind == FREE:
             worker.is_occupied = False
         elif kind == BACK:
@@ -206,10 +214,10 @@ class DaskLines:
         with self._lock:
             self._workers.remove(worker)
             worker.line.close()
-        for batch in worker.batches.values():
-            position = find_position(self._boards, batch)
-            cause = f"Dask worker {worker.address} died"
-            self._listener().lost(batch.id, position, cause, False)
+        batches = worker.batches.values()
+        if batches:
+            positions = {batch.id: find_position(self._boards, batch) for batch in batches}
+            self._lost(worker.address, positions)
 
 
 def _suits(batch: Batch) -> bool:

@@ -14,15 +14,16 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, groupby
 from typing import Any
 
 from cluster.sizing import SPENT_TOPIC
 from dataflow.clock import ticks_ns
 from dataflow.errors import DataflowError, ResultMissing, RunnerUnavailable
-from dataflow.execution.runner_protocol import Remaining, RunnerListener
+from dataflow.execution.runner_protocol import Explain, Remaining, RunnerListener
 from dataflow.model.batches import Batch, BatchReport, Column
 from dataflow.worker.columns import PackedColumn
 from dataflow.worker.outcomes import failed_report
@@ -30,6 +31,7 @@ from runners import dask_worker
 from runners.dask_boards import find_position, kill_workers
 from runners.dask_columns import RemoteColumn
 from runners.dask_connection import Connection, connection_lost
+from runners.dask_deaths import WorkerDeaths
 from runners.dask_encoding import LARGE_BYTES, Encoder, allow_large_messages
 from runners.dask_kept import Kept, LeftColumn
 from runners.dask_lines import DaskLines
@@ -81,6 +83,7 @@ class DaskSession:
         self._connection: Connection | None = None
         self._encoder: Encoder | None = None
         self._lines: DaskLines | None = None
+        self._deaths: WorkerDeaths | None = None
         self._lock = threading.Lock()
         self._flights: dict[int, Flight] = {}
         self._cancelled: set[int] = set()
@@ -288,13 +291,20 @@ class DaskSession:
             connection.needs,
             files if connection.boards is not None else None,
         )
+        self._deaths = WorkerDeaths(client, self._died)
         if connection.lines is not None and connection.boards is not None:
             self._lines = DaskLines(
-                connection.lines, connection.boards, lambda: self.listener, self._outgoing.put
+                connection.lines,
+                connection.boards,
+                lambda: self.listener,
+                self._outgoing.put,
+                self._deaths.introduce,
+                self._lost_over_line,
             )
         client.subscribe_topic(client.id, self._event)
         client.subscribe_topic(SPENT_TOPIC, self._hear_spent)
         self._do(lambda: self._set_threads(sum(client.nthreads().values())))
+        client.loop.add_callback(self._look_around)
         self._incoming.put(lambda: self._tell_remaining(self._remaining))
         return not self.closed
 
@@ -334,10 +344,13 @@ class DaskSession:
             await client.set_metadata(["dataflow", client.id], {})
 
     async def _look_around(self) -> None:
-        """See how large the cluster is now (its own events would tell, but to listen breaks it)."""
+        """See how large the cluster is now, and whose end is to be listened for."""
         with contextlib.suppress(Exception):
-            threads = sum((await self._client().nthreads()).values())
+            found = await self._client().nthreads()
+            threads = sum(found.values())
             self._incoming.put(lambda: self._set_threads(threads))
+            assert self._deaths is not None
+            await self._deaths.watch(found)
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -543,17 +556,49 @@ class DaskSession:
             if self._try_again(flight.future, error):  # what it depends on is made again first
                 connection.client.loop.add_callback(self._watch, batch.id, flight.future)
                 return
-        with self._lock:
-            if self._flights.pop(batch.id, None) is None:
-                return
-        if error is None or _is_loss(error):
-            position = None
-            if connection.boards is not None and is_own:
-                position = find_position(connection.boards, batch)
-            self.listener.lost(batch.id, position, _cause(error), False)
-        else:
+        if error is not None and not _is_loss(error):
             problem = error if isinstance(error, Exception) else RuntimeError(repr(error))
-            self.listener.reported(failed_report(batch, problem))
+            if self._landed(batch.id):
+                self.listener.reported(failed_report(batch, problem))
+            return
+        position = None
+        if connection.boards is not None and is_own:
+            position = find_position(connection.boards, batch)
+        worker = getattr(error, "last_worker", None)
+        if worker is None:
+            self._give_up(batch.id, position, _cause(error))
+            return
+        assert self._deaths is not None
+        self._deaths.explain(worker.address, lambda cause: self._give_up(batch.id, position, cause))
+
+    def _give_up(self, batch_id: int, position: int | None, cause: str) -> None:
+        if self._landed(batch_id):
+            self.listener.lost(batch_id, position, cause, False)
+
+    def _landed(self, batch_id: int) -> bool:
+        """Note that nothing more will come of a batch; whether that is new."""
+        with self._lock:
+            return self._flights.pop(batch_id, None) is not None
+
+    def _died(self, keys: Collection[Any], explain: Explain) -> None:
+        """A worker is gone that Dask had given these of its tasks."""
+        with self._lock:
+            flights = [self._flights.get(key[1]) for key in keys if isinstance(key, tuple)]
+        ids = [each.batch.id for each in flights if each and _key(each.batch) in keys]
+        if ids:
+            self.listener.died(ids, explain)
+
+    def _lost_over_line(self, address: str, positions: dict[int, int | None]) -> None:
+        """A worker is gone that had these batches over its line, and was at these calls of them."""
+        assert self._deaths is not None
+        explain = partial(self._deaths.explain, address)
+        self.listener.died(positions, explain)
+
+        def give_up(cause: str) -> None:
+            for batch_id, position in positions.items():
+                self.listener.lost(batch_id, position, cause, False)
+
+        explain(give_up)
 
 
 def _outside(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -578,9 +623,6 @@ def _is_loss(error: BaseException) -> bool:
 
 
 def _cause(error: BaseException | None) -> str:
-    worker = getattr(error, "last_worker", None)
-    if worker is not None:
-        return f"Dask worker {worker.address} died"
     return "Dask gave it up" if error is None else f"Dask gave it up: {error}"
 
 

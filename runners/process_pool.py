@@ -409,6 +409,9 @@ class ProcessPool:
             self.limited -= sum(map(_has_limit, worker.batches.values()))
             self._fork()
             self._assign()
+        if not worker.is_unwanted:  # else we ended it ourselves
+            text = f"Worker process {worker.pid} died: {cause}"
+            self.listener.died(list(worker.batches), lambda tell: tell(text))
         for batch in worker.batches.values():
             position = culprit(worker.board, batch)
             is_late = worker.timed_out and worker.board[BATCH] == batch.id

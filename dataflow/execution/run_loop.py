@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import count
 from typing import Any
@@ -37,10 +37,11 @@ from dataflow.execution.record_writer import RecordWriter
 from dataflow.execution.records_of import log_records
 from dataflow.execution.remaining import remaining_work
 from dataflow.execution.run_watch import RunWatch
-from dataflow.execution.runner_protocol import Runner
+from dataflow.execution.runner_protocol import Explain, Runner
 from dataflow.execution.state.outbox import Lookup
 from dataflow.execution.state.run_state import RunState
 from dataflow.execution.task_hooks import untold
+from dataflow.execution.worker_deaths import death_records, held_by
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import MapNode, Node, TaskNode
 from dataflow.logs import show_logs
@@ -76,6 +77,10 @@ class _Listener:
     def reported(self, report: BatchReport) -> None:
         """A report is there."""
         self._loop.post(lambda: self._loop.take_report(self._queue(), report))
+
+    def died(self, batch_ids: Collection[int], explain: Explain) -> None:
+        """A worker is gone that had these batches."""
+        self._loop.post(lambda: self._loop.take_death(self._queue(), batch_ids, explain))
 
     def lost(self, batch_id: int, position: int | None, cause: str, timed_out: bool) -> None:
         """A worker is gone."""
@@ -384,6 +389,16 @@ class RunLoop:
             times.dispatch_ns += flight.batch.dispatch_ns
         if has_hooks(flight):
             self._tell_begun(begun_by(flight, report))
+
+    def take_death(self, found: RunnerQueue, batch_ids: Collection[int], explain: Explain) -> None:
+        """A worker is gone: log what it was at, once it is known why."""
+        flights = (found.flights.get(batch_id) for batch_id in batch_ids)
+        held = held_by(flight for flight in flights if flight is not None)
+        if held:
+            explain(lambda cause: self.post(lambda: self._log_death(held, cause)))
+
+    def _log_death(self, held: dict[str, list[str]], cause: str) -> None:
+        self.state.outbox.records.extend(death_records(held, cause))
 
     def take_loss(
         self, found: RunnerQueue, batch_id: int, position: int | None, cause: str, timed_out: bool

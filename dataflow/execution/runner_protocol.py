@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -30,11 +30,23 @@ class Remaining:
         return self.elements + self.unmeasured > 0
 
 
+Explain = Callable[[Callable[[str], None]], object]
+"""Calls what it is given, once it is known, with which worker died, where and why: the beginning of
+a sentence."""
+
+
 class RunnerListener(Protocol):
     """Who a runner tells what happens; every method may be called from any thread."""
 
     def reported(self, report: BatchReport) -> None:
         """A report of a batch is there."""
+
+    def died(self, batch_ids: Collection[int], explain: Explain) -> None:
+        """A worker is gone that had been given these batches; the run logs what it was at.
+
+        What becomes of the batches is another matter: they are ``lost``, or the runner carries them
+        out again.
+        """
 
     def lost(self, batch_id: int, position: int | None, cause: str, timed_out: bool) -> None:
         """The worker of a batch is gone, and with it what had not been reported.

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import tests.chaos
+from tests.chaos.far_command import trouble_hosts
 from tests.chaos.plans import plan_round
 from tests.chaos.rounds import Outcome, describe, phases_of, play
+from tests.chaos.troubles import TROUBLES
 from tests.chaos.victims import KINDS
 
 _MOST_SHOWN = 10
@@ -25,6 +27,8 @@ def main() -> int:
     """Kill so many processes; 1 if a promise was broken."""
     given = _parser().parse_args()
     print(f"seed {given.seed}", flush=True)
+    if given.cluster:
+        return trouble_hosts(given.seed, given.kills, given.round, given.trouble, given.keep)
     outcomes: list[Outcome] = []
     with _stores(given.store) as fresh_store:
         for runner, number in _rounds(given):
@@ -47,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runner", choices=sorted(KINDS), help="only this one (default: in turns)")
     parser.add_argument("--round", type=int, help="only this round of each runner")
     parser.add_argument("--store", choices=["sqlite", "postgres"], default="sqlite")
+    parser.add_argument(
+        "--cluster",
+        action="store_true",
+        help="a cluster on hosts in network namespaces instead: --kills counts all its troubles",
+    )
+    parser.add_argument("--trouble", choices=sorted(TROUBLES), help="only these, with --cluster")
     parser.add_argument("--keep", action="store_true", help="keep the folders of broken rounds")
     return parser
 

@@ -18,6 +18,7 @@ from tests.chaos.flows import ANNOUNCED, CALL_BYTES, CALLS
 
 Element = tuple[str, int, int]
 """Run, node, index."""
+DEATH = " died: "
 _REUSED = re.compile(r"Resumed: (\d+) results? of before reused")
 
 
@@ -71,6 +72,11 @@ class Recorded:
         """How many results a run says that it reused, each time that it was resumed and ended."""
         lines = [_REUSED.match(line.message) for line in self.runs[run_id].logs()]
         return [int(line[1]) for line in lines if line is not None]
+
+    def deaths(self) -> Iterator[str]:
+        """What the logs tell of workers that died."""
+        for run in self.runs.values():
+            yield from (line.message for line in run.logs() if DEATH in line.message)
 
 
 def completions_of(run: records.Run) -> Iterator[tuple[Element, Completion]]:

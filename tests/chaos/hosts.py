@@ -65,15 +65,17 @@ class Host(Place):
         _ip("-n", self.switch, "link", "set", self.name, "nomaster")
         _ip("-n", self.switch, "link", "set", near, "master", _BRIDGE, "up")
         _ip("-n", self.switch, "link", "set", far, "up")
-        program = [sys.executable, "-m", "tests.chaos.slow_wire"]
-        self._slow.append(
-            subprocess.Popen(
-                ["ip", "netns", "exec", self.switch, *program, self.name, far]
-                + [str(seconds / 2), str(loss)],
-                cwd=_ROOT,
-                stdin=subprocess.DEVNULL,
-            )
-        )
+        program = [
+            "ip",
+            "netns",
+            "exec",
+            self.switch,
+            sys.executable,
+            "-m",
+            "tests.chaos.slow_wire",
+        ]
+        ends = [self.name, far, str(seconds / 2), str(loss)]
+        self._slow.append(subprocess.Popen([*program, *ends], cwd=_ROOT, stdin=subprocess.DEVNULL))
 
     def speed_up(self) -> None:
         """Make the wire quick and reliable again."""

@@ -243,7 +243,10 @@ class _Life:
 
     def _wait_until(self, condition: Callable[[], bool]) -> bool:
         """Wait while the flow's process lives; whether it came true."""
-        return wait_until(lambda: condition() or not self.program.goes_on, _LIFE_SECONDS) and condition()
+        return (
+            wait_until(lambda: condition() or not self.program.goes_on, _LIFE_SECONDS)
+            and condition()
+        )
 
     def _calls(self) -> int:
         return count_calls(self.stage.folder) - self.calls_before

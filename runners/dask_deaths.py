@@ -1,0 +1,172 @@
+"""Why workers of a Dask cluster died: what the scheduler tells of them, and their nannies know.
+
+The scheduler has a topic for each worker, where it says what the worker was at when it was removed,
+and a worker why it closes. How a process ended stands in the log of its nanny, which the scheduler
+asks for it. Of a nanny that does not answer either, the host is gone, or the way to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import signal
+import time
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, NamedTuple
+
+from cluster.versions import by_value
+from dataflow.execution.runner_protocol import Explain
+
+_PATIENCE_SECONDS = 1.5
+_ANSWER_SECONDS = 3.0
+_PAUSE_SECONDS = 0.05
+_ENDED = re.compile(r"Worker process (\d+) (?:was killed by signal (\d+)|exited with status (\d+))")
+_TOO_LARGE = re.compile(r"\(pid=(\d+)\) exceeded (\d+)% memory budget")
+Key = Any
+
+
+class _Known(NamedTuple):
+    """What is known of a worker while it lives."""
+
+    pid: int
+    nanny: str | None
+
+
+class WorkerDeaths:
+    """Learns of the deaths of a cluster's workers.
+
+    Args:
+        client: connected to the scheduler.
+        died: called with the keys of the tasks that a worker had been given, and what explains it.
+    """
+
+    def __init__(self, client: Any, died: Callable[[Collection[Key], Explain], None]) -> None:
+        self._client = client
+        self._died = died
+        self._watched: set[str] = set()
+        self._known: dict[str, _Known] = {}
+        self._reasons: dict[str, str] = {}
+        self._causes: dict[str, Future[str]] = {}
+
+    async def watch(self, addresses: Iterable[str]) -> None:
+        """Listen for what becomes of workers (in the client's event loop)."""
+        new = [address for address in addresses if address not in self._watched]
+        if not new:
+            return
+        for address in new:
+            self._watched.add(address)
+            self._client.subscribe_topic(address, partial(self._hear, address))
+        with contextlib.suppress(Exception):  # the scheduler is gone
+            found = await self._client.run_on_scheduler(by_value(_who_they_are), new)
+            for address, who in found.items():
+                self.introduce(address, *who)
+
+    def introduce(self, address: str, pid: int, nanny: str | None) -> None:
+        """Know a worker before :meth:`watch` can have asked: it may die soon."""
+        self._known[address] = _Known(pid, nanny)
+
+    def explain(self, address: str, tell: Callable[[str], None]) -> None:
+        """Find out how and where a worker died (from any thread); a second time it is known."""
+        self._cause_of(address).add_done_callback(lambda cause: tell(cause.result()))
+
+    def _cause_of(self, address: str) -> Future[str]:
+        cause = self._causes.get(address)
+        if cause is None:
+            cause = self._causes.setdefault(address, Future())
+            try:
+                self._client.loop.add_callback(self._find_cause, address, cause)
+            except RuntimeError:  # the client has been closed
+                self._settle(address, cause, "nobody can be asked why any more")
+        return cause
+
+    def _hear(self, address: str, event: Any) -> None:
+        _, message = event
+        action = message.get("action") if isinstance(message, dict) else None
+        if action == "closing-worker":
+            self._reasons[address] = str(message.get("reason"))
+        elif action == "remove-worker":
+            self._died(message["processing-tasks"], partial(self.explain, address))
+
+    async def _find_cause(self, address: str, cause: Future[str]) -> None:
+        said = "nobody knows why"
+        with contextlib.suppress(Exception):
+            said = await self._ask(address)
+        self._settle(address, cause, said)
+
+    def _settle(self, address: str, cause: Future[str], said: str) -> None:
+        known = self._known.get(address)
+        process = f"process {known.pid} " if known is not None else ""
+        host = address.partition("://")[2].rpartition(":")[0]
+        if not cause.done():
+            cause.set_result(f"Dask worker {address} ({process}on host {host}) died: {said}")
+
+    async def _ask(self, address: str) -> str:
+        known = self._known.get(address)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            problem = None
+            if known is not None and known.nanny is not None:
+                try:
+                    log = await asyncio.wait_for(self._log_of(known.nanny), _ANSWER_SECONDS)
+                except Exception as error:
+                    problem = error
+                else:
+                    if (said := cause_in(log, known.pid)) is not None:
+                        return said
+            if address in self._reasons:
+                return f"it was closed ({self._reasons[address]})"
+            if problem is not None or time.monotonic() > deadline:
+                return _lost_connection(known, problem)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _log_of(self, nanny: str) -> list[str]:
+        """The last lines that a nanny has logged, the newest first."""
+        message = {"op": "get_logs", "n": 200}
+        lines = await self._client.scheduler.proxy(msg=message, worker=nanny)
+        return [text for _, text in lines]
+
+
+def cause_in(log: Iterable[str], pid: int) -> str | None:
+    """What the log of a nanny tells of the end of a worker's process; None: nothing."""
+    ended = None
+    for line in log:
+        if (found := _TOO_LARGE.search(line)) and int(found[1]) == pid:
+            return f"its nanny ended it, as it had more than {found[2]} % of its memory limit"
+        if (found := _ENDED.search(line)) and int(found[1]) == pid and ended is None:
+            by_signal = found[2] is not None
+            ended = (
+                f"it was ended by {_signal_name(int(found[2]))}"
+                if by_signal
+                else f"it exited with status {found[3]}"
+            )
+    return ended
+
+
+def _signal_name(number: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
+
+
+def _lost_connection(known: _Known | None, problem: Exception | None) -> str:
+    lost = "its connection to the scheduler was lost"
+    if known is None or known.nanny is None:
+        return f"{lost}, and it has no nanny that could say why"
+    if problem is None:
+        return f"{lost}; its nanny knows nothing of an end of its process"
+    if isinstance(problem, TimeoutError):
+        return f"{lost}, and its host does not answer"
+    return f"{lost}, and its nanny is gone, too"
+
+
+def _who_they_are(addresses: list[str], dask_scheduler: Any) -> dict[str, tuple[int, str | None]]:
+    """The process and the nanny of each worker (sent to the scheduler as code)."""
+    workers = {address: dask_scheduler.workers.get(address) for address in addresses}
+    return {
+        address: (worker.pid, worker.nanny)
+        for address, worker in workers.items()
+        if worker is not None
+    }
