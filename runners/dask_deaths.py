@@ -2,7 +2,7 @@
 
 The scheduler has a topic for each worker, where it says what the worker was at when it was removed,
 and a worker why it closes. How a process ended stands in the log of its nanny, which the scheduler
-asks for it. Of a nanny that does not answer either, the host is gone, or the way to it.
+asks for it.
 """
 
 from __future__ import annotations
@@ -46,31 +46,33 @@ class WorkerDeaths:
     def __init__(self, client: Any, died: Callable[[Collection[Key], Explain], None]) -> None:
         self._client = client
         self._died = died
-        self._watched: set[str] = set()
         self._known: dict[str, _Known] = {}
         self._reasons: dict[str, str] = {}
         self._causes: dict[str, Future[str]] = {}
 
-    async def watch(self, addresses: Iterable[str]) -> None:
-        """Listen for what becomes of workers (in the client's event loop)."""
-        new = [address for address in addresses if address not in self._watched]
-        if not new:
-            return
-        for address in new:
-            self._watched.add(address)
-            self._client.subscribe_topic(address, partial(self._hear, address))
-        with contextlib.suppress(Exception):  # the scheduler is gone
-            found = await self._client.run_on_scheduler(by_value(_who_they_are), new)
-            for address, who in found.items():
-                self.introduce(address, *who)
+    def meet_all(self) -> None:
+        """Meet the workers that are there; those that come later introduce themselves."""
+        found = self._client.run_on_scheduler(by_value(_who_they_are))
+        for address, who in found.items():
+            self.meet(address, *who)
 
-    def introduce(self, address: str, pid: int, nanny: str | None) -> None:
-        """Know a worker before :meth:`watch` can have asked: it may die soon."""
-        self._known[address] = _Known(pid, nanny)
+    def meet(self, address: str, pid: int, nanny: str | None) -> None:
+        """Know a worker's process and its nanny, and listen for what becomes of it."""
+        if address not in self._known:
+            self._known[address] = _Known(pid, nanny)
+            self._client.subscribe_topic(address, partial(self._hear, address))
+
+    def has_met(self, address: str) -> bool:
+        """Whether the death of a worker will be heard of."""
+        return address in self._known
 
     def explain(self, address: str, tell: Callable[[str], None]) -> None:
         """Find out how and where a worker died (from any thread); a second time it is known."""
         self._cause_of(address).add_done_callback(lambda cause: tell(cause.result()))
+
+    async def settle(self) -> None:
+        """Wait until what was asked for is known (in the client's event loop)."""
+        await asyncio.gather(*map(asyncio.wrap_future, self._causes.values()))
 
     def _cause_of(self, address: str) -> Future[str]:
         cause = self._causes.get(address)
@@ -157,16 +159,10 @@ def _lost_connection(known: _Known | None, problem: Exception | None) -> str:
         return f"{lost}, and it has no nanny that could say why"
     if problem is None:
         return f"{lost}; its nanny knows nothing of an end of its process"
-    if isinstance(problem, TimeoutError):
-        return f"{lost}, and its host does not answer"
-    return f"{lost}, and its nanny is gone, too"
+    return f"{lost}, and its nanny does not answer: it, its host or the way to it is gone"
 
 
-def _who_they_are(addresses: list[str], dask_scheduler: Any) -> dict[str, tuple[int, str | None]]:
+def _who_they_are(dask_scheduler: Any) -> dict[str, tuple[int, str | None]]:
     """The process and the nanny of each worker (sent to the scheduler as code)."""
-    workers = {address: dask_scheduler.workers.get(address) for address in addresses}
-    return {
-        address: (worker.pid, worker.nanny)
-        for address, worker in workers.items()
-        if worker is not None
-    }
+    workers = dask_scheduler.workers.items()
+    return {address: (worker.pid, worker.nanny) for address, worker in workers}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 from dataflow.model.batches import LogLine
 from runners.dask_messages import Message
 
+MEET = "meet"
 _LOG_BYTES = 16_000
 _LOG_LINES = 50
 _LOG_SECONDS = 0.2
@@ -19,6 +21,16 @@ def tell(worker: Any, message: Message, kind: str, data: bytes) -> None:
     """Send the flow's process an event about a batch."""
     event = {"dataflow": kind, "batch": message.batch_id, "data": data}
     worker.log_event(message.topic, event)
+
+
+_met: set[str] = set()
+
+
+def introduce(worker: Any, message: Message) -> None:
+    """Before the first batch of a client, tell it whom it would have to ask for how this ended."""
+    if message.topic not in _met:
+        _met.add(message.topic)
+        tell(worker, message, MEET, pickle.dumps((worker.address, os.getpid(), worker.nanny), 5))
 
 
 class LogStream:

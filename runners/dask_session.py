@@ -35,6 +35,7 @@ from runners.dask_deaths import WorkerDeaths
 from runners.dask_encoding import LARGE_BYTES, Encoder, allow_large_messages
 from runners.dask_kept import Kept, LeftColumn
 from runners.dask_lines import DaskLines
+from runners.dask_logs import MEET
 from runners.dask_messages import CodeReference
 from runners.dask_shipping import SharedFiles
 from runners.messages import load_report
@@ -44,6 +45,7 @@ _LOOK_SECONDS = 1.0
 _OWN_LOOKS = (0.1, 0.4, 1.0, 0.0)  # seconds after each
 _LOOKS = (1.0, 0.0)
 _IDLE_SECONDS = 300.0
+_SETTLE_SECONDS = 5.0
 _STOP = None
 
 
@@ -183,6 +185,9 @@ class DaskSession:
             return
         if self._lines is not None:
             self._lines.close()
+        if self._deaths is not None and not connection.is_lost:
+            with contextlib.suppress(Exception):  # what a run did not wait for is told all the same
+                connection.client.sync(self._deaths.settle, callback_timeout=_SETTLE_SECONDS)
         with contextlib.suppress(Exception):
             connection.expect(Remaining())
         with _quiet_client():
@@ -298,13 +303,13 @@ class DaskSession:
                 connection.boards,
                 lambda: self.listener,
                 self._outgoing.put,
-                self._deaths.introduce,
+                self._deaths.meet,
                 self._lost_over_line,
             )
         client.subscribe_topic(client.id, self._event)
         client.subscribe_topic(SPENT_TOPIC, self._hear_spent)
+        self._do(self._deaths.meet_all)  # before any of them can die of a batch
         self._do(lambda: self._set_threads(sum(client.nthreads().values())))
-        client.loop.add_callback(self._look_around)
         self._incoming.put(lambda: self._tell_remaining(self._remaining))
         return not self.closed
 
@@ -344,13 +349,10 @@ class DaskSession:
             await client.set_metadata(["dataflow", client.id], {})
 
     async def _look_around(self) -> None:
-        """See how large the cluster is now, and whose end is to be listened for."""
+        """See how large the cluster is now (its own events would tell, but to listen breaks it)."""
         with contextlib.suppress(Exception):
-            found = await self._client().nthreads()
-            threads = sum(found.values())
+            threads = sum((await self._client().nthreads()).values())
             self._incoming.put(lambda: self._set_threads(threads))
-            assert self._deaths is not None
-            await self._deaths.watch(found)
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -494,6 +496,10 @@ class DaskSession:
         return True
 
     def _heard(self, kind: str, batch_id: int, data: bytes) -> None:
+        if kind == MEET:
+            assert self._deaths is not None
+            self._deaths.meet(*pickle.loads(data))
+            return
         flight = self._flight(batch_id)
         if flight is None:
             return
@@ -584,7 +590,7 @@ class DaskSession:
         """A worker is gone that Dask had given these of its tasks."""
         with self._lock:
             flights = [self._flights.get(key[1]) for key in keys if isinstance(key, tuple)]
-        ids = [each.batch.id for each in flights if each and _key(each.batch) in keys]
+        ids = sorted(each.batch.id for each in flights if each and _key(each.batch) in keys)
         if ids:
             self.listener.died(ids, explain)
 

@@ -33,7 +33,7 @@ from runners.dask_boards import board_for
 from runners.dask_code import code_of, load_error, used
 from runners.dask_inputs import ConstantMissing, ask, load_batch
 from runners.dask_kept import Kept, LeftColumn
-from runners.dask_logs import LogStream, tell
+from runners.dask_logs import LogStream, introduce, tell
 from runners.dask_messages import CodeReference, Message, check_versions
 from runners.dask_slots import slot_for_dask
 from runners.messages import unloadable_report
@@ -56,6 +56,7 @@ def run_batch(data: bytes, kept: Sequence[Kept]) -> Kept:
 
     worker = get_worker()
     message: Message = pickle.loads(data)
+    introduce(worker, message)
     board = board_for(message)
     place = (message.topic, message.batch_id)
     body = _running[place] = Interruptible()

@@ -1,0 +1,164 @@
+"""What is told of a Dask worker that died: why, on which host, and the elements that it held."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dataflow import flow, records, task, unmapped
+from runners.dask import DaskTaskRunner
+from runners.dask_deaths import cause_in
+from tests.chaos.dask_cluster import Cluster
+from tests.runners.dask_pool import eventually
+from tests.runners.programs import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+class TwoWorkers(Cluster):
+    """Dask's own scheduler and workers, two threads in all."""
+
+    def options_on(self, place: object) -> Iterator[str]:
+        yield from ("--memory-limit", "500MB")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = TwoWorkers(tmp_path_factory.mktemp("cluster"), environment)
+    yield found
+    found.close()
+
+
+@task
+def waits_once(number: int, folder: Path) -> int:
+    """The third element tells who carries it out, and waits to be ended, the first time."""
+    place = folder / "at-it"
+    if number == 2 and not place.exists():
+        (folder / "new").write_text(str(os.getpid()))
+        (folder / "new").rename(place)
+        taken = []
+        for _ in range(600):
+            if (folder / "exit").exists():
+                os._exit(5)
+            if (folder / "fill").exists():
+                taken.append(b"x" * 50_000_000)
+            time.sleep(0.05)
+    return number
+
+
+def troubled_run(
+    trouble: Callable[[int, Path], object], runner: DaskTaskRunner, folder: Path
+) -> None:
+    """Run a flow; when its third element is under way, cause trouble."""
+
+    def cause() -> None:
+        wait_until((folder / "at-it").exists, "the element has not begun")
+        trouble(int((folder / "at-it").read_text()), folder)
+
+    @flow(name="troubled", task_runner=runner)
+    def troubled() -> list[int]:
+        threading.Thread(target=cause).start()
+        waits = waits_once.with_options(batch_size=1)
+        found: list[int] = waits.map(range(4), unmapped(folder)).result()
+        return found
+
+    assert troubled() == [0, 1, 2, 3]
+
+
+def death_lines(name: str) -> list[str]:
+    (run,) = records.runs(flow_name=name)
+    lines = [line for line in run.logs() if line.logger == "dataflow.workers"]
+    assert all(line.node is None for line in lines)
+    return [line.message for line in lines]
+
+
+def kill(pid: int, folder: Path) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def kill_nanny(pid: int, folder: Path) -> None:
+    os.kill(parent_of(pid), signal.SIGKILL)
+
+
+def end_nanny(pid: int, folder: Path) -> None:
+    os.kill(parent_of(pid), signal.SIGTERM)
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="parents are looked up in /proc")
+@pytest.mark.parametrize(
+    ("trouble", "cause"),
+    [
+        (kill, "it was ended by SIGKILL"),
+        (lambda _, folder: (folder / "exit").touch(), "it exited with status 5"),
+        (
+            lambda _, folder: (folder / "fill").touch(),
+            "its nanny ended it, as it had more than 95 % of its memory limit",
+        ),
+        (kill_nanny, "its connection to the scheduler was lost, and its nanny does not answer"),
+        (end_nanny, "it was closed (signal-15)"),
+    ],
+    ids=["killed", "exits", "memory", "nanny killed", "nanny ended"],
+)
+def test_a_death_is_told(
+    trouble: Callable[[int, Path], object], cause: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.repair()
+    with DaskTaskRunner(cluster.address) as runner:
+        troubled_run(trouble, runner, tmp_path)
+    assert eventually(lambda: death_lines("troubled"))  # written a moment after it has ended
+    (told,) = death_lines("troubled")
+    pid = (tmp_path / "at-it").read_text()
+    assert f"(process {pid} on host 127.0.0.1) died: {cause}" in told
+    assert ". It held waits_once-0[2]" in told
+
+
+def test_a_death_at_the_end_of_a_line(tmp_path: Path) -> None:
+    with DaskTaskRunner(cluster_kwargs={"n_workers": 1}) as runner:
+        troubled_run(kill, runner, tmp_path)
+    assert eventually(lambda: death_lines("troubled"))
+    (told,) = death_lines("troubled")
+    assert "on host 127.0.0.1) died: it was ended by SIGKILL. It held waits_once-0[2]" in told
+
+
+@task
+def exits() -> None:
+    os._exit(3)
+
+
+def test_a_call_that_keeps_killing_its_workers_says_how_they_died() -> None:
+    with DaskTaskRunner(cluster_kwargs={"n_workers": 1}) as runner:
+
+        @flow(task_runner=runner)
+        def deadly() -> str:
+            return str(exits.submit().result(raise_on_failure=False))
+
+        told = deadly()
+        assert eventually(lambda: len(death_lines("deadly")) == 3), death_lines("deadly")
+    assert "died 3 times" in told
+    assert "on host 127.0.0.1) died: it exited with status 3" in told
+    assert all("It held exits-0, not ended yet." in each for each in death_lines("deadly"))
+
+
+def test_a_log_of_several_nannies_is_read_for_one_worker() -> None:
+    newest_first = [
+        "distributed.nanny - INFO - Worker process 12 was killed by signal 15",
+        "distributed.nanny.memory - WARNING - Worker tcp://h:1 (pid=12) exceeded 95% memory budget",
+        "distributed.nanny - INFO - Worker process 11 was killed by signal 9",
+        "distributed.nanny - INFO - Worker process 10 exited with status 1",
+    ]
+    assert cause_in(newest_first, 10) == "it exited with status 1"
+    assert cause_in(newest_first, 11) == "it was ended by SIGKILL"
+    assert "memory limit" in str(cause_in(newest_first, 12))
+    assert cause_in(newest_first, 1) is None
