@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_rounds_follow_from_their_seeds() -> None:
         assert plan == plan_far_round(7, number)
         names = [each.name for each in plan.troubles]
         seen.update(names)
-        for one, other in zip(names, names[1:], strict=False):
+        for one, other in pairwise(names):
             assert not (TROUBLES[one].takes_host and TROUBLES[other].takes_host)
     assert seen == set(TROUBLES)
     assert {each.name for each in plan_far_round(7, 1, "disk filled").troubles} == {"disk filled"}

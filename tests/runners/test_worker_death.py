@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +127,24 @@ def test_killed_workers_are_replaced_and_what_they_had_runs_again(
     wait_until(lambda: len(pool.worker_pids()) == 2, "workers are not replaced")
     assert set(pool.worker_pids()) != set(before)
     wait_until(lambda: not any(map(is_alive, before[:1])), "the killed worker is still there")
+
+
+def test_a_death_is_told_with_its_cause_and_what_was_held(
+    pool: ProcessPoolTaskRunner, tmp_path: Path
+) -> None:
+    @flow(name="told", task_runner=pool)
+    def killed():
+        futures = deadly.naps.map(range(40), folder=str(tmp_path))
+        next(iter(as_completed(futures)))
+        os.kill(pool.worker_pids()[0], signal.SIGKILL)
+        return futures.result(), pool.worker_pids()
+
+    killed()
+    (line,) = [line for line in run_of(killed).logs() if line.logger == "dataflow.workers"]
+    told = (
+        r"Worker process \d+ died: it was ended by SIGKILL\. It held naps-0\[.*\], not ended yet\."
+    )
+    assert re.fullmatch(told, line.message)
 
 
 def test_a_worker_that_dies_between_two_flows(pool: ProcessPoolTaskRunner) -> None:
