@@ -66,12 +66,15 @@ def _take_over_step(folder: str, path: Path, board: list[int]) -> None:
             board[STEP_BATCH], board[STEP_POSITION] = found[STEP_BATCH], found[STEP_POSITION]
 
 
-def kill_workers(folder: str, batch_ids: set[int]) -> None:
-    """End the worker processes that are at these batches; their nannies start new ones."""
+def kill_workers(folder: str, batch_ids: set[int]) -> list[int]:
+    """End the worker processes that are at these batches, and say which; nannies start new ones."""
+    pids = []
     for path, board in _read_boards(folder):
         if board[BATCH] in batch_ids and path.suffix != _DEAD:
             path.unlink()
-            kill_process(int(path.name.partition("-")[0]))
+            pids.append(int(path.name.partition("-")[0]))
+            kill_process(pids[-1])
+    return pids
 
 
 def kill_process(pid: int) -> None:

@@ -47,6 +47,7 @@ class WorkerDeaths:
         self._client = client
         self._died = died
         self._known: dict[str, _Known] = {}
+        self._ended: set[int] = set()
         self._reasons: dict[str, str] = {}
         self._causes: dict[str, Future[str]] = {}
 
@@ -65,6 +66,10 @@ class WorkerDeaths:
     def has_met(self, address: str) -> bool:
         """Whether the death of a worker will be heard of."""
         return address in self._known
+
+    def were_ended(self, pids: Iterable[int]) -> None:
+        """These processes of workers were killed for the sake of what was cancelled."""
+        self._ended.update(pids)
 
     def explain(self, address: str, tell: Callable[[str], None]) -> None:
         """Find out how and where a worker died (from any thread); a second time it is known."""
@@ -107,6 +112,8 @@ class WorkerDeaths:
 
     async def _ask(self, address: str) -> str:
         known = self._known.get(address)
+        if known is not None and known.pid in self._ended:
+            return "it was ended, as something that it was at was cancelled"
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             problem = None

@@ -120,15 +120,18 @@ class DaskLines:
             others = {worker.address for worker in self._workers} - idle
             return list(idle) if idle and others else None
 
-    def cancel(self, batch_ids: Collection[int]) -> None:
-        """End the workers that have these batches; their nannies start new ones."""
+    def cancel(self, batch_ids: Collection[int]) -> list[int]:
+        """End the processes of workers that have these batches, and say which."""
+        pids = []
         with self._lock:
             for worker in self._workers:
                 if not worker.batches.keys().isdisjoint(batch_ids):
                     for batch_id in batch_ids:
                         worker.batches.pop(batch_id, None)
                     worker.is_occupied = True
+                    pids.append(worker.pid)
                     kill_process(worker.pid)
+        return pids
 
     def close(self) -> None:
         """Hang up."""

@@ -134,7 +134,7 @@ class DaskSession:
             self._cancelled.update(ids)
             flights = [self._flights.pop(batch_id) for batch_id in ids if batch_id in self._flights]
         if self._lines is not None:
-            self._lines.cancel(ids)
+            self._note_ended(self._lines.cancel(ids))
         futures = [flight.future for flight in flights if flight.future is not None]
         connection = self._connection
         if not futures or connection is None:
@@ -150,7 +150,12 @@ class DaskSession:
         if connection.boards is None:
             connection.client.run(dask_worker.interrupt, connection.client.id, batch_ids)
         else:
-            kill_workers(connection.boards, set(batch_ids))
+            self._note_ended(kill_workers(connection.boards, set(batch_ids)))
+
+    def _note_ended(self, pids: list[int]) -> None:
+        """We have ended these workers: nobody else is to be asked why."""
+        if self._deaths is not None:
+            self._deaths.were_ended(pids)
 
     def expect(self, remaining: Remaining) -> None:
         """Have whoever sizes the cluster told what remains."""
@@ -400,7 +405,7 @@ class DaskSession:
                 if dependencies or not (self._lines and self._lines.take(batch, message)):
                     encoded.append((batch, code, message, dependencies))
                 elif batch.id in self._cancelled:  # meanwhile
-                    self._lines.cancel([batch.id])
+                    self._note_ended(self._lines.cancel([batch.id]))
             except Exception as error:
                 self.listener.reported(failed_report(batch, error))
         encoded.sort(key=lambda entry: _kind(entry[0]))

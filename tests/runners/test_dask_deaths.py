@@ -132,6 +132,25 @@ def test_a_death_at_the_end_of_a_line(tmp_path: Path) -> None:
     assert "on host 127.0.0.1) died: it was ended by SIGKILL. It held waits_once-0[2]" in told
 
 
+def test_a_worker_that_was_ended_for_what_was_cancelled(tmp_path: Path) -> None:
+    with DaskTaskRunner(cluster_kwargs={"n_workers": 1}) as runner:
+
+        @flow(task_runner=runner)
+        def cancelled() -> list[str]:
+            waits = waits_once.with_options(batch_size=1)
+            futures = waits.map(range(6), unmapped(tmp_path))
+            wait_until((tmp_path / "at-it").exists, "the element has not begun")
+            futures[2].cancel()
+            futures.wait()
+            return [future.state.name for future in futures]
+
+        assert cancelled() == ["Completed"] * 2 + ["Cancelled"] + ["Completed"] * 3
+    assert eventually(lambda: death_lines("cancelled"))
+    for told in death_lines("cancelled"):  # what it had over its line, and from Dask
+        assert "died: it was ended, as something that it was at was cancelled. It held " in told
+        assert "waits_once-0[2]" not in told
+
+
 @task
 def exits() -> None:
     os._exit(3)
