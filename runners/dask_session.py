@@ -539,6 +539,7 @@ class DaskSession:
         with self._lock:
             if report.final and self._flights.pop(report.batch_id, None) is None:
                 return
+        self._has_counts |= report.reaches is not None
         if isinstance(report.values, LeftColumn):
             report.values = RemoteColumn(self, flight.future, report.values, flight.code)
             self._remote.add(report.values)

@@ -12,6 +12,7 @@ before it begins whether it is the first.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
@@ -152,7 +153,7 @@ def _carry_out_loaded(
             part_reporter.forget(carrier)
     report.logs = [*logs.left(), *report.logs]
     if message.may_stop and packer.column is not None:
-        _set_reached(worker, message, report)
+        _note_reached(worker, message, [report.first, report.stop])
     failed = _failed(carrier, report)
     if isinstance(report.values, LeftColumn):
         report.values.missing = frozenset(failed)
@@ -175,6 +176,9 @@ def _carried_out(worker: Any, carrier: BatchCarrier) -> BatchReport:
 
 
 def _tell_part(worker: Any, message: Message, report: BatchReport) -> None:
+    if report.reaches is not None:  # what is behind that goes elsewhere, and is not made again
+        with contextlib.suppress(Exception):
+            _note_reached(worker, message, [0, report.reaches])
     tell(worker, message, "part", pickle.dumps(report, 5))
 
 
@@ -260,6 +264,5 @@ def _repeat_first_run(worker: Any, message: Message, batch: Batch) -> int | None
     return int(first)
 
 
-def _set_reached(worker: Any, message: Message, report: BatchReport) -> None:
-    reached = [report.first, report.stop]
+def _note_reached(worker: Any, message: Message, reached: list[int]) -> None:
     ask(worker, worker.scheduler.set_metadata, keys=_place(message), value=reached)
