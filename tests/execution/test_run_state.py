@@ -314,8 +314,10 @@ def test_a_batch_that_was_cut_and_is_carried_out_again_as_a_whole(is_map: bool) 
     if is_map:
         _three_fused_maps(run)
     else:
-        for number in range(1, 41):
-            trace_submit(run.graph, [combine, delayed][number % 2], (number,), {}, None)
+        value: Any = 1
+        for number in range(12):
+            node = trace_submit(run.graph, [combine, alone_or_not][number % 2], (value,), {}, None)
+            value = TaskFuture(node)
         run.trace()
     first = run.under_way[0]
     run.carry_out_again(0, most=4, parts=[2])
