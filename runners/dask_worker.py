@@ -5,14 +5,13 @@ which other batches take from worker to worker, and the report if that was too l
 once. Reports and log lines are sent as Dask events under the id of the flow's client, which needs
 no question and no answer, and which the scheduler forgets with the client.
 
-Dask runs a batch again when its values are lost and still needed. It then covers exactly the calls
-that the first run covered: a run tells the scheduler how far it went before it ends, and asks there
-before it begins whether it is the first.
+Dask runs a batch again when its values are lost and still needed, or its worker was. It then covers
+exactly the calls that the first run covered: a run tells the scheduler how far it goes before it
+ends, or hands back the rest, and asks there before it begins whether it is the first.
 """
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
@@ -176,9 +175,11 @@ def _carried_out(worker: Any, carrier: BatchCarrier) -> BatchReport:
 
 
 def _tell_part(worker: Any, message: Message, report: BatchReport) -> None:
-    if report.reaches is not None:  # what is behind that goes elsewhere, and is not made again
-        with contextlib.suppress(Exception):
+    if report.reaches is not None:  # what is behind that goes elsewhere, and is not made again here
+        try:
             _note_reached(worker, message, [0, report.reaches])
+        except Exception:  # then it stays here until the batch has ended
+            report.reaches = None
     tell(worker, message, "part", pickle.dumps(report, 5))
 
 

@@ -46,7 +46,7 @@ def begun_before_loss(flight: Flight, position: int | None) -> list[Beginning]:
 
 def _positions(flight: Flight, report: BatchReport) -> Iterator[int]:
     for at, code in enumerate(report.states, report.first):
-        if at < flight.size and code not in _NEVER_BEGAN and at not in flight.cancelled:
+        if code not in _NEVER_BEGAN and at not in flight.cancelled:
             yield at
     if not report.final and not flight.is_concurrent and _goes_on(flight, report.stop):
         yield report.stop

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from dataflow.execution.queues import Flight
-from dataflow.model.batches import BatchReport, CallBody
+from dataflow.model.batches import BatchReport
 from dataflow.planner.cost_book import CostBook
 
 
@@ -62,11 +62,7 @@ def _times_of_stages(names: list[str], report: BatchReport) -> tuple[Counter[str
 
 def _task_names(flight: Flight) -> list[str]:
     """The tasks of the calls, in order; those of a map's elements are the same again and again."""
-    batch = flight.batch
-    if flight.stages is not None:
-        return [node.task.name for node in flight.stages]
-    assert isinstance(batch.body, CallBody)  # the flight has fewer calls, if it was cut
-    return [batch.tasks[number].name for number in batch.body.tasks]
+    return [node.task.name for node in flight.stages or flight.calls]
 
 
 def _value_bytes(

@@ -429,8 +429,6 @@ class RunLoop:
 
     def _fail(self, error: BaseException) -> None:
         """A mistake of ours: nobody may wait for ever."""
-        import traceback
-
         problem = InternalError(f"The run loop failed: {type(error).__name__}: {error}")
         problem.__cause__ = error
         self._give_up(problem)

@@ -105,12 +105,6 @@ class SimulatedRun:
         self.state.lost(self.queue, flight.batch.id, position, "it was killed", False)
         self.turn()
 
-    def carry_out_again(self, number: int, most: int, parts: Collection[int]) -> None:
-        """The worker of a batch dies, and the runner has all of it carried out again by itself."""
-        flight = self.under_way.pop(number % len(self.under_way))
-        self._carry_out(flight, most, parts)
-        self._reported(self._carry_out(flight, None, ()))
-
     def _carry_out(self, flight: Flight, most: int | None, parts: Collection[int]) -> BatchReport:
         batch: Batch = pickle.loads(pickle.dumps(flight.batch))
         carrier: _Cut | _Shuffled

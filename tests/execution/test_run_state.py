@@ -308,25 +308,6 @@ def test_a_part_tells_of_the_stages_that_an_element_has_behind_it(part: int) -> 
         assert node.announced_count == 60
 
 
-@pytest.mark.parametrize("is_map", [True, False])
-def test_a_batch_that_was_cut_and_is_carried_out_again_as_a_whole(is_map: bool) -> None:
-    run = SimulatedRun()
-    if is_map:
-        _three_fused_maps(run)
-    else:
-        value: Any = 1
-        for number in range(12):
-            node = trace_submit(run.graph, [combine, alone_or_not][number % 2], (value,), {}, None)
-            value = TaskFuture(node)
-        run.trace()
-    first = run.under_way[0]
-    run.carry_out_again(0, most=4, parts=[2])
-    assert first.size < first.batch.body.calls  # the first run had handed back the rest
-    run.run_to_end()
-    assert all(len(codes) == 1 for codes in run.recorded_states().values())
-    assert all(code in (DONE, BAD, SKIPPED) for code in run.announced_states().values())
-
-
 def test_a_part_tells_of_concurrent_calls_that_have_ended_between_others() -> None:
     run = SimulatedRun()
     node = trace_map(run.graph, concurrently, (range(1, 31),), {}, None)

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -122,6 +123,47 @@ def test_a_death_is_told(
     pid = (tmp_path / "at-it").read_text()
     assert f"(process {pid} on host 127.0.0.1) died: {cause}" in told
     assert ". It held waits_once-0[2]" in told
+
+
+def test_what_was_handed_back_before_a_death_is_not_carried_out_again(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Dask runs the whole batch again; what waited in it behind a slow call has gone elsewhere."""
+    cluster.repair()
+
+    with DaskTaskRunner(cluster.address) as runner:
+
+        @flow(task_runner=runner)
+        def cut() -> list[int]:
+            futures = stuck_once.map(range(SIZE), unmapped(tmp_path))
+            others = [future for at, future in enumerate(futures) if at != STUCK]
+            wait_until(lambda: all(future.done() for future in others), "others wait for it")
+            os.kill(int((tmp_path / "stuck").read_text()), signal.SIGKILL)
+            found: list[int] = futures.result()
+            return found
+
+        assert cut() == list(range(SIZE))
+    calls = Counter((tmp_path / "calls").read_text().split())
+    assert calls.pop(str(STUCK)) == 2
+    after = [count for number, count in calls.items() if int(number) > STUCK]
+    assert after == [1] * (SIZE - STUCK - 1)
+
+
+SIZE, STUCK = 60, 20
+
+
+@task
+def stuck_once(number: int, folder: Path) -> int:
+    """One element waits to be ended, the first time; each leaves a line."""
+    with (folder / "calls").open("a") as calls:
+        calls.write(f"{number}\n")
+    place = folder / "stuck"
+    if number == STUCK and not place.exists():
+        (folder / "new").write_text(str(os.getpid()))
+        (folder / "new").rename(place)
+        time.sleep(60)
+    time.sleep(0.005)
+    return number
 
 
 def test_a_death_at_the_end_of_a_line(tmp_path: Path) -> None:

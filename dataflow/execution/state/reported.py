@@ -177,21 +177,16 @@ class Reported(Consequences):
 
 
 def _told_before(flight: Flight, report: BatchReport) -> list[int]:
-    """The calls of a report that an earlier one told of, before their worker was lost.
-
-    Those behind the last call of a batch that was cut are among them: they have gone elsewhere, and
-    a runner that carries out the whole batch again makes them for nothing.
-    """
-    stop = min(report.stop, flight.size)
-    known = [*range(max(stop, report.first), report.stop)]
+    """The calls of a report that an earlier one told of, before their worker was lost."""
     if flight.stages is None:
-        if flight.ended:
-            calls = range(report.first, stop)
-            known += [at for at in calls if flight.calls[at].code in ENDED_CODES]
-        return known
+        if not flight.ended:
+            return []
+        calls = range(report.first, report.stop)
+        return [at for at in calls if flight.calls[at].code in ENDED_CODES]
     width = len(flight.stages)
+    known: list[int] = []
     for number, node in enumerate(flight.stages):
-        calls = range(report.first + (number - report.first) % width, stop, width)
+        calls = range(report.first + (number - report.first) % width, report.stop, width)
         elements = flight.elements[calls.start // width :][: len(calls)]
         settled = _codes_at(node.settled, elements)
         if any(settled):
