@@ -27,6 +27,7 @@ from runners.messages import dump_batch, dump_task
 
 _CONSTANT_BYTES = 64_000
 _COPIES = 2
+_MOST_MADE = 256
 LARGE_BYTES = 5_000_000
 
 
@@ -60,6 +61,8 @@ class Encoder:
         self._submit = submit
         self._constants: dict[int, tuple[weakref.ref[Any], FromConstant, Any]] = {}
         self._task_constants: dict[bytes, tuple[FromConstant, Any]] = {}
+        self._made: dict[Any, Callable[[], bytes | None]] = {}
+        self._renewed: dict[Any, Any] = {}
         self._versions = None if needs.warns else versions_to_be(needs.packages)
         self._shipping = CodeShipping(needs, workers, self._put, _is_gone)
 
@@ -144,30 +147,62 @@ class Encoder:
         known = self._constants.get(id(column))
         if known is None or known[0]() is not column or _is_gone(known[2]):
             key = id(column)
-            constant, future = self._hold(pickle.dumps(column, 5))
-            reference = weakref.ref(column, lambda _: self._constants.pop(key, None))
+            reference = weakref.ref(column, lambda _: self._let_go(key))
+            data = pickle.dumps(column, 5)
+            constant, future = self._hold(data, lambda: _pickled(reference()))
             known = self._constants[key] = (reference, constant, future)
         return known[1]
 
-    def _hold(self, data: bytes) -> tuple[FromConstant, Any]:
+    def renew(self, key: Any) -> bool:
+        """Bring a constant back that was lost with all workers that had it; whether that is known.
+
+        Those that need it are mostly batches of before, which Dask carries out again as their
+        values were lost as well: others are sent with a new one.
+        """
+        make = self._made.get(key)
+        data = make() if make is not None else None
+        if data is None:
+            return False
+        self._renewed[key] = self.client.scatter({key: data}, broadcast=_COPIES)[key]
+        return True
+
+    def _let_go(self, column_id: int) -> None:
+        """A column is gone, and with it whoever could need its constant."""
+        known = self._constants.pop(column_id, None)
+        if known is not None:
+            self._made.pop(known[1].key, None)
+            self._renewed.pop(known[1].key, None)
+
+    def _hold(
+        self, data: bytes, make: Callable[[], bytes | None] | None = None
+    ) -> tuple[FromConstant, Any]:
         """Put a constant on the cluster, before any batch that needs it is sent."""
         has_workers = self._has_workers()
-        constant, future = self._put(data)
+        constant, future = self._put(data, make)
         if not has_workers:
             self.client.gather(self._submit(dask_worker.is_held, "held", future))
         return constant, future
 
-    def _put(self, data: bytes) -> tuple[FromConstant, Any]:
-        """Have a constant come to the cluster.
+    def _put(
+        self, data: bytes, make: Callable[[], bytes | None] | None = None
+    ) -> tuple[FromConstant, Any]:
+        """Have a constant come to the cluster; ``make`` makes it again, if it is not to be kept.
 
-        A Dask task could be made again if it was lost, but it waits for a free thread; so this is
-        one only while there are no workers, who then come because of it.
+        A Dask task is made again by itself if it was lost, but it waits for a free thread; so this
+        is one only while there are no workers, who then come because of it.
         """
         if self._has_workers():
             future = self.client.scatter(data, hash=False, broadcast=_COPIES)
+            self._made[future.key] = make or (lambda: data)
+            while len(self._made) > _MOST_MADE:
+                del self._made[next(iter(self._made))]
         else:
             future = self._submit(dask_worker.hold, "constant", data)
         return FromConstant(future.key), future
+
+
+def _pickled(column: Any) -> bytes | None:
+    return None if column is None else pickle.dumps(column, 5)
 
 
 def _is_small(column: PackedColumn) -> bool:

@@ -262,11 +262,20 @@ class DaskSession:
         raise AssertionError
 
     def _try_again(self, future: Any, error: BaseException) -> bool:
-        """Have Dask make lost values again, though a worker died while it did so before."""
-        is_killed = future.status == "error" and type(error).__name__ == "KilledWorker"
-        if is_killed:
+        """Have Dask make lost values again, though a worker died while it did so before.
+
+        Or though a constant was lost with them, which they are made from.
+        """
+        if future.status != "error":
+            return False
+        if type(error).__name__ == "ConstantMissing":
+            assert self._encoder is not None
+            can_be = bool(_outside(self._encoder.renew, *error.args))
+        else:
+            can_be = type(error).__name__ == "KilledWorker"
+        if can_be:
             _outside(self._client().retry, [future])
-        return is_killed
+        return can_be
 
     def _hear_spent(self, event: Any) -> None:
         """The cluster may not go on: what remains for it will not be done."""

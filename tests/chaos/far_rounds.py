@@ -117,6 +117,7 @@ class _Stage:
             left = sorted(life.program.alive())
             self.outcome.broken.append(f"processes are left over: {left}")
             return False
+        self.scene.cluster.close()  # it may still make values again that were lost
         return self._look(names)
 
     def _look(self, names: list[str]) -> bool:
@@ -134,6 +135,8 @@ class _Stage:
                 self.outcome.broken.append("the flow did not begin, though it could")
             return False
         self.outcome.deaths = list(recorded.deaths())
+        unknown = [each for each in self.outcome.deaths if "nobody" in each]
+        self.outcome.broken += [f"a death has no cause: {each}" for each in unknown]
         if recorded.main.state.is_completed():
             return True
         if can_go_on:

@@ -69,8 +69,7 @@ class FarScene:
         return self.program
 
     def use_another_cluster(self) -> None:
-        """End what is left of the cluster, mend the hosts, start a new one."""
-        self.cluster.close()
+        """Mend the hosts, and start a new one."""
         for host, disk in self.farms.items():
             disk.clear()
             host.speed_up()

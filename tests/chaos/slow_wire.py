@@ -30,9 +30,10 @@ def main(one: str, other: str, seconds: float, loss: float) -> None:
         readable, _, _ = select.select([first, second], [], [], patience)
         now = time.monotonic()
         for end in readable:
-            packet = end.recv(_MOST_BYTES)
-            if random.random() >= loss:
-                late.append((now + seconds, others[end], packet))
+            with contextlib.suppress(OSError):  # the wire behind it was cut: said once
+                packet = end.recv(_MOST_BYTES)
+                if random.random() >= loss:
+                    late.append((now + seconds, others[end], packet))
         while late and late[0][0] <= now:
             _, end, packet = late.popleft()
             with contextlib.suppress(OSError):  # the wire behind it was cut, or is full

@@ -17,7 +17,7 @@ from dataflow import flow, records, task, unmapped
 from runners.dask import DaskTaskRunner
 from runners.dask_deaths import cause_in
 from tests.chaos.dask_cluster import Cluster
-from tests.runners.dask_pool import eventually
+from tests.runners.dask_pool import eventually, kill_workers
 from tests.runners.programs import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +147,27 @@ def test_what_was_handed_back_before_a_death_is_not_carried_out_again(
     assert calls.pop(str(STUCK)) == 2
     after = [count for number, count in calls.items() if int(number) > STUCK]
     assert after == [1] * (SIZE - STUCK - 1)
+
+
+@task
+def large(number: int, filling: bytes) -> bytes:
+    return bytes([number]) * len(filling)
+
+
+def test_values_are_made_again_though_all_that_had_their_constants_are_gone(
+    cluster: Cluster,
+) -> None:
+    cluster.repair()
+    with DaskTaskRunner(cluster.address) as runner:
+
+        @flow(task_runner=runner)
+        def lost() -> list[tuple[int, int]]:
+            values = large.map(range(6), unmapped(b"x" * 200_000))
+            values.wait()
+            kill_workers(runner)
+            return [(value[0], len(value)) for value in values.result()]
+
+        assert lost() == [(number, 200_000) for number in range(6)]
 
 
 SIZE, STUCK = 60, 20
