@@ -14,7 +14,7 @@ from runners.code_worlds import AnyWorld
 from runners.dask_kept import Kept
 from runners.dask_messages import FromBatch, FromConstant, Message
 
-_FETCH_SECONDS = 5.0
+_FETCH_SECONDS = 2.0
 _ASK_SECONDS = 60.0
 _MOST_CONSTANTS = 16
 _MOST_TASKS = 1000

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import __main__ as command
-from tests.chaos import far_command, far_rounds
+from tests.chaos import far_command
 from tests.chaos.far_plans import FarPlan, Planned, plan_far_round
 from tests.chaos.far_rounds import FarOutcome, play
 from tests.chaos.troubles import TROUBLES
@@ -78,18 +78,6 @@ def test_a_broken_round_is_told_with_what_repeats_it(
     wanted = "again: python -m tests.chaos --cluster --seed 3 --round 0 --trouble 'link cut' --keep"
     assert wanted in told
     assert "1 rounds broken" in told
-
-
-@pytest.mark.usefixtures("namespaces")
-def test_a_run_that_hangs_is_told_of_with_what_it_waits_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(far_rounds, "_LIFE_SECONDS", 4.0)
-    played = play(FarPlan(60, 1_500_000, (planned("flow's link cut for 5 s", 0.2),)), tmp_path)
-    (broken,) = played.broken
-    assert "the flow goes on after 4 s" in broken
-    assert "have ended" in broken
-    assert "run_loop.py" in broken  # where its threads are
 
 
 def test_where_there_can_be_no_hosts_one_is_told_why(
