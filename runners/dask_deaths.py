@@ -95,6 +95,7 @@ class WorkerDeaths:
         if action == "closing-worker":
             self._reasons[address] = str(message.get("reason"))
         elif action == "remove-worker":
+            self._client.unsubscribe_topic(address)
             self._died(message["processing-tasks"], partial(self.explain, address))
 
     async def _find_cause(self, address: str, cause: Future[str]) -> None:

@@ -27,7 +27,7 @@ from runners.messages import dump_batch, dump_task
 
 _CONSTANT_BYTES = 64_000
 _COPIES = 2
-_MOST_MADE = 256
+_MOST_MADE = 64
 LARGE_BYTES = 5_000_000
 
 

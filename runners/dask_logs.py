@@ -23,13 +23,14 @@ def tell(worker: Any, message: Message, kind: str, data: bytes) -> None:
     worker.log_event(message.topic, event)
 
 
-_met: set[str] = set()
+_met: set[tuple[str, str]] = set()
 
 
 def introduce(worker: Any, message: Message) -> None:
     """Before the first batch of a client, tell it whom it would have to ask for how this ended."""
-    if message.topic not in _met:
-        _met.add(message.topic)
+    pair = worker.address, message.topic
+    if pair not in _met:
+        _met.add(pair)
         tell(worker, message, MEET, pickle.dumps((worker.address, os.getpid(), worker.nanny), 5))
 
 
