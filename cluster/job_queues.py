@@ -132,8 +132,7 @@ class JobQueueProvider:
         cluster = made(**{"job_cls": job, **self.arguments(options, opening)})
         if options.adapt is None and options.workers:
             try:
-                cluster.scale(options.workers)
-                cluster.sync(cluster._correct_state)  # what is refused is an error now
+                cluster.sync(_submit, cluster, options.workers)
             except BaseException:
                 cluster.close()
                 raise
@@ -184,6 +183,12 @@ class JobQueueProvider:
         place = f"jobqueue.{self.class_name.removesuffix('Cluster').lower()}.worker-extra-args"
         others = options.kwargs.get("worker_extra_args", dask.config.get(place, []))
         return {"worker_extra_args": [*others, *ours]}
+
+
+async def _submit(cluster: Any, workers: int) -> None:
+    """Submit jobs; what the batch system refuses is an error now, and not only in a log."""
+    cluster.scale(workers)
+    await cluster._correct_state()
 
 
 def noted_class(job_class: Any, note: Callable[[str], None]) -> Any:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from cluster.options import Options
 
 PATIENCE_SECONDS = 300.0
 
@@ -34,27 +30,3 @@ class Needs:
 
 ALL_CODE = Needs()
 """What a run needs of a cluster of which nothing else was said."""
-
-
-def needs_of(options: Options) -> Needs:
-    """What the options of a spec say of it."""
-    from cluster.options import NeedsOptions
-
-    if not isinstance(options, NeedsOptions):
-        return ALL_CODE
-    folders = options.code if isinstance(options.code, list) else []
-    return Needs(
-        code=options.code is not False,
-        folders=tuple(folders),
-        exclude=tuple(options.code_exclude),
-        packages=tuple(options.packages),
-        warns=options.versions == "warning",
-        patience_seconds=options.patience_seconds,
-    )
-
-
-def offers_of(options: Options) -> dict[str, float] | None:
-    """The resources that each worker has or will have; None: the options do not say."""
-    from cluster.options import NeedsOptions
-
-    return options.offered if isinstance(options, NeedsOptions) else None

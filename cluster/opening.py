@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.needs import Needs, needs_of, offers_of
+from cluster.needs import Needs
+from cluster.options import needs_of, offers_of
 from cluster.provider_protocol import Opening
 from cluster.spec import ClusterSpec, shown_options
 from cluster.standing_records import StandingRecord, all_records, find_record

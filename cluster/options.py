@@ -20,7 +20,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from cluster.needs import PATIENCE_SECONDS
+from cluster.needs import ALL_CODE, PATIENCE_SECONDS, Needs
 from dataflow.errors import MissingExtra
 
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -115,6 +115,18 @@ class NeedsOptions(Options):
     patience_seconds: Annotated[float, Field(gt=0)] = PATIENCE_SECONDS
 
     @property
+    def needs(self) -> Needs:
+        """What a run needs of it."""
+        return Needs(
+            code=self.code is not False,
+            folders=tuple(self.code) if isinstance(self.code, list) else (),
+            exclude=tuple(self.code_exclude),
+            packages=tuple(self.packages),
+            warns=self.versions == "warning",
+            patience_seconds=self.patience_seconds,
+        )
+
+    @property
     def offered(self) -> dict[str, float] | None:
         """The resources that each worker will have; None: that is not said here."""
         return None
@@ -201,6 +213,16 @@ class ConfiguredOptions(HostedOptions):
         if self.dashboard:
             require("bokeh", "Dask's dashboard needs bokeh, which is not installed.", "dashboard")
         return {"dashboard": bool(self.dashboard), "dashboard_address": self.dashboard_address}
+
+
+def needs_of(options: Options) -> Needs:
+    """What a run needs of a cluster with these options."""
+    return options.needs if isinstance(options, NeedsOptions) else ALL_CODE
+
+
+def offers_of(options: Options) -> dict[str, float] | None:
+    """The resources that each of its workers has or will have; None: the options do not say."""
+    return options.offered if isinstance(options, NeedsOptions) else None
 
 
 def require(module: str, problem: str, extra: str) -> Any:

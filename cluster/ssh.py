@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -81,24 +80,6 @@ class SshOptions(WorkerOptions, ConfiguredOptions):
         return {**found, **self.connect}
 
 
-@dataclass(frozen=True, slots=True)
-class PrivateFiles:
-    """What stands in files of the hosts that nobody else can read, not in command lines.
-
-    Attributes:
-        folder: of these files, on each host.
-        texts: of the files, by their names.
-    """
-
-    folder: str
-    texts: dict[str, str] = field(default_factory=dict, repr=False)
-
-    def add(self, name: str, text: str) -> str:
-        """Have a file more; its path."""
-        self.texts[name] = text
-        return f"{self.folder}/{name}"
-
-
 class SshProvider:
     """Starts processes over SSH (the entry point ``ssh`` of ``dataflow.clusters``)."""
 
@@ -113,6 +94,8 @@ class SshProvider:
         """A cluster whose scheduler and workers run on the hosts."""
         require("asyncssh", "Clusters over SSH need asyncssh, which is not installed.", "ssh")
         import dask
+
+        from cluster.ssh_processes import PrivateFiles, SshCluster
 
         files = PrivateFiles(f"/tmp/dataflow-{secrets.token_hex(16)}")
         config: dict[str, Any] = {
@@ -130,8 +113,6 @@ class SshProvider:
         if options.env:
             config[ENVIRONMENT] = files.add(_ENVIRONMENT_FILE, json.dumps(options.env))
         dask.config.set(config)  # the hosts' processes are given the whole of it
-        from cluster.ssh_processes import SshCluster
-
         return SshCluster(options, opening.tls, files)
 
     def report(self, cluster: Any) -> list[str]:

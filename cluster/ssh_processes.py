@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass, field
 from typing import Any
 
 from distributed.deploy import ssh
@@ -11,8 +12,25 @@ from distributed.deploy.spec import SpecCluster
 
 from cluster.heard import logger
 from cluster.options import is_loopback
-from cluster.ssh import PrivateFiles
 from cluster.tls import Tls
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateFiles:
+    """What stands in files of the hosts that nobody else can read, not in command lines.
+
+    Attributes:
+        folder: of these files, on each host.
+        texts: of the files, by their names.
+    """
+
+    folder: str
+    texts: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def add(self, name: str, text: str) -> str:
+        """Have a file more; its path."""
+        self.texts[name] = text
+        return f"{self.folder}/{name}"
 
 
 class SshScheduler(ssh.Scheduler):

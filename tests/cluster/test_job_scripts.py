@@ -9,7 +9,7 @@ import pytest
 
 from cluster.hosted import make_folder
 from cluster.job_queues import telling_lines
-from cluster.needs import offers_of
+from cluster.options import offers_of
 from cluster.provider_protocol import Opening
 from cluster.spec import ClusterSpec
 from cluster.tls import temporary_tls

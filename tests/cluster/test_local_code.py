@@ -20,7 +20,8 @@ from cluster.local_modules import (
     own_modules,
     truly_imports,
 )
-from cluster.needs import Needs, needs_of
+from cluster.needs import Needs
+from cluster.options import needs_of
 from cluster.spec import ClusterSpec, shown_options
 from dataflow.errors import SettingsError, TransferError
 from tests.runners.far_cluster import write_files

@@ -27,13 +27,14 @@ def place() -> dict[str, Any]:
     from distributed import get_worker
 
     worker = get_worker()
+    memory = worker.memory_manager.memory_limit
     names = ("MODE", "OMP_NUM_THREADS", "PRELOADED")
     commands = [path.read_bytes() for path in processes()]
     return {
         **{name: os.environ.get(name) for name in names},
         "folder": str(Path.cwd()),
         "threads": worker.state.nthreads,
-        "memory": round(worker.memory_manager.memory_limit / 1e6),
+        "memory": memory and round(memory / 1e6),
         "resources": dict(worker.state.total_resources),
         "shown": any(SECRET.encode() in command for command in commands),
     }

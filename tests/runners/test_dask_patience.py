@@ -96,7 +96,7 @@ def test_a_run_that_has_failed_so_is_resumed_when_there_are_workers(tmp_path: Pa
             assert numbers.with_options(task_runner=runner).resume(run.id) == [0, 1, 2]
 
 
-@task(batch_size=1)
+@task(batch_size=1, persist_result=True)
 def die_second(value: int, folder: Path) -> int:
     (folder / f"call-{value}-{os.getpid()}").touch()
     if value and not (folder / "healed").exists():
