@@ -199,7 +199,8 @@ def noted_class(job_class: Any, note: Callable[[str], None]) -> Any:
             try:
                 await super().start()
             except Exception as error:
-                logger.warning("a job was refused: %s", str(error).partition("stderr:")[2] or error)
+                told = str(error).partition("stderr:")[2] or str(error)
+                logger.warning("a job was refused: %s", " ".join(told.split()))
                 raise
             note(str(self.job_id))
 
