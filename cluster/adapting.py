@@ -35,6 +35,7 @@ class FollowsWork(Adaptive):
     Args:
         cluster: whose size it is.
         max_worker_seconds: see :class:`cluster.sizing.SizeLimits`.
+        used_seconds: of these, that were used before.
         **options: as for Dask's ``Adaptive``.
 
     Attributes:
@@ -42,11 +43,15 @@ class FollowsWork(Adaptive):
     """
 
     def __init__(
-        self, cluster: Any, max_worker_seconds: float | None = None, **options: Any
+        self,
+        cluster: Any,
+        max_worker_seconds: float | None = None,
+        used_seconds: float = 0.0,
+        **options: Any,
     ) -> None:
         self.size = Size()
         self._remaining = Remaining()
-        self._load = ClusterLoad()
+        self._load = ClusterLoad(used_seconds=used_seconds)
         self._recent: deque[tuple[float, int]] = deque()
         self._counted = (time.monotonic(), 0)
         super().__init__(cluster, **options)
@@ -116,6 +121,12 @@ class FollowsWork(Adaptive):
             used_seconds=self._count_seconds(workers),
             is_spent=self._load.is_spent,
         )
+
+    @property
+    def used_seconds(self) -> float:
+        """How long workers have been there so far, all together, with what was used before."""
+        then, workers = self._counted
+        return self._load.used_seconds + workers * (time.monotonic() - then)
 
     def _count_seconds(self, workers: int) -> float:
         """How long workers have been there by now; of two counts the larger holds in between."""
@@ -210,14 +221,18 @@ def _dumped(what: Any) -> bytes:
 
 
 def adapt(
-    cluster: Any, options: dict[str, Any], otherwise: dict[str, Any] | None = None
+    cluster: Any,
+    options: dict[str, Any],
+    otherwise: dict[str, Any] | None = None,
+    used_seconds: float = 0.0,
 ) -> FollowsWork | None:
-    """Have a cluster adapt its size.
+    """Have a cluster adapt its size; what it has used so far is not forgotten by it.
 
     Args:
         cluster: it may size itself in a way of its own, which stays in force.
         options: arguments of its ``adapt``, and ``max_worker_seconds``.
         otherwise: more arguments for one that does, if it knows them.
+        used_seconds: of ``max_worker_seconds``, that clusters before it have used.
 
     Returns:
         Who is to be told what remains; None: nobody wants to know.
@@ -235,7 +250,10 @@ def adapt(
         known = {name: value for name, value in (otherwise or {}).items() if name in parameters}
         cluster.adapt(**{**known, **options})
         return None
-    adaptive = cluster.adapt(Adaptive=FollowsWork, **options)
+    before = getattr(cluster, "_adaptive", None)
+    if isinstance(before, FollowsWork):
+        used_seconds = max(used_seconds, before.used_seconds)
+    adaptive = cluster.adapt(Adaptive=FollowsWork, used_seconds=used_seconds, **options)
     return adaptive if isinstance(adaptive, FollowsWork) else None
 
 

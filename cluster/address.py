@@ -62,3 +62,7 @@ class AddressProvider:
         """The scheduler; whether it answers is seen when it is connected to."""
         tls = read_tls(options.security) if options.security is not None else None
         return RunningScheduler(options.address, tls)
+
+    def report(self, cluster: RunningScheduler) -> list[str]:
+        """Who started it knows its workers; what the scheduler says, the run asks by itself."""
+        return []

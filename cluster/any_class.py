@@ -9,6 +9,7 @@ from pydantic import Field
 
 from cluster.options import Options, SizedOptions
 from cluster.provider_protocol import Opening
+from cluster.worker_reports import report_of_workers
 from dataflow.errors import ClusterError
 
 
@@ -37,6 +38,10 @@ class ClassProvider:
     def open(self, options: ClassOptions, opening: Opening) -> Any:
         """A cluster of that class."""
         return find_class(options.class_path)(**options.kwargs)
+
+    def report(self, cluster: Any) -> list[str]:
+        """What Dask's object says of its workers, if it is like Dask's own."""
+        return report_of_workers(cluster)
 
 
 def find_class(path: str) -> Any:

@@ -54,6 +54,11 @@ class GatewayProvider:
             **options.cluster_options,
         )
 
+    def report(self, cluster: Any) -> list[str]:
+        """What the gateway says of it: of each worker only its administrators know."""
+        found = cluster.gateway.get_cluster(cluster.name)
+        return [f"the gateway says that {cluster.name} is {found.status.name.lower()}"]
+
 
 def _auth(options: GatewayOptions) -> Any:
     auth = importlib.import_module("dask_gateway.auth")

@@ -13,8 +13,12 @@ import os
 import pickle
 import shutil
 import socket
+from functools import partial
 from multiprocessing import forkserver
 from typing import IO, Any
+
+from cluster.heard import Heard
+from cluster.host_process import REPORT, USED
 
 _CLOSE_SECONDS = 2.0
 _PRELOADED = [
@@ -52,21 +56,35 @@ def prepare_workers() -> None:
 async def _host(control: socket.socket) -> None:
     with control.makefile("rb") as stream:
         options = await asyncio.to_thread(pickle.load, stream)
+        heard = Heard()
         try:
             cluster, adaptive = await _open_cluster(**options)
         except Exception as error:
-            control.sendall(pickle.dumps({"error": told(error)}))
+            said = [told(error), *heard.last()]
+            control.sendall(pickle.dumps({"error": "\n  ".join(said)}))
             return
         control.sendall(pickle.dumps({"address": cluster.scheduler_address}))
-        while (remaining := await asyncio.to_thread(_read, stream)) is not None:
-            if adaptive is not None:
-                adaptive.expect(remaining)
+        while (message := await asyncio.to_thread(_read, stream)) is not None:
+            if message == REPORT:
+                control.sendall(pickle.dumps((REPORT, _report(cluster, adaptive, heard))))
+            elif message == USED:
+                used = 0.0 if adaptive is None else adaptive.used_seconds
+                control.sendall(pickle.dumps((USED, used)))
+            elif adaptive is not None:
+                adaptive.expect(message)
     async with asyncio.timeout(_CLOSE_SECONDS):
         await cluster.close()
 
 
+def _report(cluster: Any, adaptive: Any, heard: Heard) -> str:
+    from cluster.worker_reports import report_of, report_of_workers
+
+    size = None if adaptive is None else str(adaptive.size)
+    return report_of(partial(report_of_workers, cluster), heard.last(), size)
+
+
 def _read(stream: IO[bytes]) -> Any:
-    """What remains for the cluster; None: whoever told it has hung up."""
+    """What remains for the cluster, or what is asked; None: whoever told it has hung up."""
     try:
         return pickle.load(stream)
     except (EOFError, OSError, pickle.UnpicklingError):
@@ -74,7 +92,10 @@ def _read(stream: IO[bytes]) -> Any:
 
 
 async def _open_cluster(
-    config: dict[str, Any], kwargs: dict[str, Any], adapt: dict[str, Any] | None
+    config: dict[str, Any],
+    kwargs: dict[str, Any],
+    adapt: dict[str, Any] | None,
+    used_seconds: float,
 ) -> tuple[Any, Any]:
     """The cluster, and who sizes it, if its size follows the work."""
     import dask
@@ -88,7 +109,7 @@ async def _open_cluster(
         return cluster, None
     from cluster import adapting
 
-    return cluster, adapting.adapt(cluster, adapt)
+    return cluster, adapting.adapt(cluster, adapt, used_seconds=used_seconds)
 
 
 def told(error: BaseException | None) -> str:

@@ -9,10 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
-from typing import IO
+from typing import IO, Any
 
 from dataflow.execution.runner_protocol import Remaining
+
+REPORT, USED = "report", "used"
+"""What a host may be asked: why there are no workers, and for how long there have been some."""
+_REPORT_SECONDS = 60.0  # a batch system is asked meanwhile
+_ANSWER_SECONDS = 5.0
 
 
 class HostProcess:
@@ -21,13 +28,22 @@ class HostProcess:
     Args:
         program: given the descriptor of its end of the socket, what it runs.
         log: what it prints goes there; None: where our own goes.
+        working_folder: in which it works; None: in ours.
 
     Attributes:
         control: our end of the socket; when it is closed, the host ends its cluster.
     """
 
-    def __init__(self, program: Callable[[int], str], log: IO[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        program: Callable[[int], str],
+        log: IO[bytes] | None = None,
+        working_folder: str | None = None,
+    ) -> None:
         self._owner = os.getpid()
+        self._started = time.monotonic()
+        self._speaking = threading.Lock()
+        self._asking = threading.Lock()
         self.control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -36,6 +52,7 @@ class HostProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=working_folder,
                 start_new_session=True,
             )
 
@@ -56,8 +73,38 @@ class HostProcess:
 
     def expect(self, remaining: Remaining) -> None:
         """Say what remains: if the cluster adapts, its size follows."""
-        with contextlib.suppress(OSError):  # it has ended
+        with contextlib.suppress(OSError), self._speaking:  # it has ended
             self.control.sendall(pickle.dumps(remaining))
+
+    def report(self) -> str:
+        """What it knows of workers that are not there.
+
+        Raises:
+            OSError, EOFError: it does not answer.
+        """
+        return str(self._ask(REPORT, _REPORT_SECONDS))
+
+    def used_seconds(self, before: float, most_workers: float) -> float:
+        """How long workers have been there, all together; if it does not answer, at most.
+
+        Args:
+            before: what had been used when it was started.
+            most_workers: that it may have had.
+        """
+        try:
+            return float(self._ask(USED, _ANSWER_SECONDS))
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return before + most_workers * (time.monotonic() - self._started)
+
+    def _ask(self, question: str, seconds: float) -> Any:
+        with self._asking, self.control.makefile("rb") as answers:
+            with self._speaking:
+                self.control.settimeout(seconds)
+                self.control.sendall(pickle.dumps(question))
+            while True:
+                told, answer = pickle.load(answers)
+                if told == question:  # and not one that nobody waits for any more
+                    return answer
 
     def wait(self) -> None:
         """Wait for its end."""

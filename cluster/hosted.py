@@ -34,6 +34,7 @@ class HostedCluster:
 
     Args:
         spec: of the cluster.
+        used_seconds: of its ``max_worker_seconds``, that clusters before it have used.
 
     Attributes:
         address: of its scheduler.
@@ -43,11 +44,12 @@ class HostedCluster:
         RunnerUnavailable: it could not be started.
     """
 
-    def __init__(self, spec: ClusterSpec) -> None:
+    def __init__(self, spec: ClusterSpec, used_seconds: float = 0.0) -> None:
+        self._spec, self._used_before = spec, used_seconds
         self._folder = folder = make_folder(spec)
         log = Path(folder, "log")
         with log.open("wb") as file:
-            self._host = start_host(HostRequest(spec, folder), file)
+            self._host = start_host(HostRequest(spec, folder, used_seconds=used_seconds), file)
         try:
             answer = read_answer(self._host.control, spec, log)
         except BaseException:  # Ctrl-C as well: no host stays behind
@@ -64,6 +66,15 @@ class HostedCluster:
     def expect(self, remaining: Remaining) -> None:
         """Say what remains: if the cluster adapts, its size follows."""
         self._host.expect(remaining)
+
+    def report(self) -> str:
+        """What is known of workers that are not there."""
+        return self._host.report()
+
+    def used_seconds(self) -> float:
+        """How long workers have been there, all together, with those of clusters before it."""
+        most = getattr(getattr(self._spec.options, "adapt", None), "maximum", 0)
+        return self._host.used_seconds(self._used_before, most)
 
     def close(self) -> None:
         """End its processes."""
@@ -85,7 +96,7 @@ def start_host(request: HostRequest, log: IO[bytes]) -> HostProcess:
     """Start a host and tell it what is wanted; its answer comes over its socket."""
     import cloudpickle
 
-    path = [path or str(Path.cwd()) for path in sys.path]
+    path = [str(Path(path).absolute()) for path in sys.path]
     stands = request.standing is not None
     host = HostProcess(lambda fd: _MAIN.format(path=path, fd=fd, stands=stands), log)
     host.control.settimeout(request.spec.start_seconds)

@@ -6,11 +6,13 @@ It ends when it is closed, and with the process that made it, however that ends.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pickle
 import socket
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,8 @@ _CONFIG = {
     # moment, because it has just been ended once more; a nanny brings its worker back in any case
     "distributed.deploy.lost-worker-timeout": "365 days",
     "distributed.scheduler.preload": ["cluster.message_intervals"],
-    "distributed.worker.preload": ["cluster.message_intervals", "runners.dask_line_worker"],
 }
+_PRELOADED = ["cluster.message_intervals", "runners.dask_line_worker"]
 
 
 class LocalDaskCluster:
@@ -45,6 +47,9 @@ class LocalDaskCluster:
         workers: how many worker processes; None: the settings' ``workers``, or one for each core.
         adapt: arguments of ``Cluster.adapt``, with which the size follows the work that remains
             (see :meth:`expect`); None: it stays.
+        used_seconds: of its ``max_worker_seconds``, that clusters before it have used.
+        working_folder: in which its workers work; None: in that of this process.
+        preload: what its workers load before their first task, after what we have them load.
         **options: arguments of ``distributed.LocalCluster`` that differ from ours;
             ``security=True`` is TLS with certificates that are made for this cluster.
 
@@ -60,7 +65,13 @@ class LocalDaskCluster:
     """
 
     def __init__(
-        self, workers: int | None = None, adapt: dict[str, Any] | None = None, **options: Any
+        self,
+        workers: int | None = None,
+        adapt: dict[str, Any] | None = None,
+        used_seconds: float = 0.0,
+        working_folder: str | None = None,
+        preload: Sequence[str] = (),
+        **options: Any,
     ) -> None:
         kwargs = {
             "n_workers": workers or get_settings().workers or count_cores(),
@@ -76,8 +87,9 @@ class LocalDaskCluster:
             kwargs |= {"security": temporary_tls().security(), "protocol": "tls://"}
         if kwargs["dashboard_address"] is not None:
             kwargs["scheduler_kwargs"] = options.get("scheduler_kwargs")
-        if adapt is not None and "n_workers" not in options:
-            kwargs["n_workers"] = adapt.get("minimum", 0)
+        if adapt is not None and ("n_workers" not in options or used_seconds):
+            kwargs["n_workers"] = 0 if used_seconds else adapt.get("minimum", 0)
+        self._used_before, self._most = used_seconds, (adapt or {}).get("maximum", math.inf)
         self._folder = tempfile.TemporaryDirectory(
             prefix="dataflow-dask-", ignore_cleanup_errors=True
         )
@@ -85,17 +97,25 @@ class LocalDaskCluster:
         self.security = kwargs.get("security")
         path = f"{self.boards}/{_LINES}"
         self.lines = None if adapt is not None else _listen(path)
-        config = {**_CONFIG, "dataflow.lines": path if self.lines else None}
-        self._host = self._start_host()
+        config = {
+            **_CONFIG,
+            "dataflow.lines": path if self.lines else None,
+            "distributed.worker.preload": [*_PRELOADED, *preload],
+        }
+        self._host = self._start_host(working_folder)
         try:
-            self.address = self._introduce({"config": config, "kwargs": kwargs, "adapt": adapt})
+            asked = {"config": config, "kwargs": kwargs, "adapt": adapt}
+            self.address = self._introduce({**asked, "used_seconds": used_seconds})
         except BaseException:  # Ctrl-C as well: no host stays behind
             self.close()
             raise
 
-    def _start_host(self) -> HostProcess:
-        path, argv = [path or str(Path.cwd()) for path in sys.path], sys.argv
-        return HostProcess(lambda fd: _HOST.format(path=path, argv=argv, fd=fd, folder=self.boards))
+    def _start_host(self, working_folder: str | None) -> HostProcess:
+        path, argv = [str(Path(path).absolute()) for path in sys.path], sys.argv
+        return HostProcess(
+            lambda fd: _HOST.format(path=path, argv=argv, fd=fd, folder=self.boards),
+            working_folder=working_folder,
+        )
 
     def _introduce(self, options: dict[str, Any]) -> str:
         """Say what is wanted; the address of the scheduler."""
@@ -123,6 +143,14 @@ class LocalDaskCluster:
         """Say what remains: if the cluster adapts, its size follows."""
         self._host.expect(remaining)
 
+    def used_seconds(self) -> float:
+        """How long workers have been there, all together, with those of clusters before it."""
+        return self._host.used_seconds(self._used_before, self._most)
+
+    def report(self) -> str:
+        """What is known of workers that are not there."""
+        return self._host.report()
+
     def close(self) -> None:
         """End its processes."""
         if not self._host.is_own:
@@ -145,6 +173,14 @@ def _listen(path: str) -> socket.socket | None:
         return None
     listening.listen(1000)
     return listening
+
+
+def own_resources(given: Mapping[str, float] | None) -> Mapping[str, float]:
+    """The resources of workers that were given these: without any, those of Dask's settings."""
+    import dask
+
+    named: Mapping[str, float] = given or dask.config.get("distributed.worker.resources", {})
+    return named
 
 
 def count_cores() -> int:

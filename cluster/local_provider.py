@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from cluster.local import count_cores
-from cluster.options import ConfiguredOptions, Options, SizedOptions, is_loopback
+from cluster.local import count_cores, own_resources
+from cluster.options import (
+    ConfiguredOptions,
+    FilePath,
+    Options,
+    SizedOptions,
+    WorkerOptions,
+    is_loopback,
+)
 from cluster.provider_protocol import Opening
 from cluster.tls import Tls
+from cluster.worker_reports import report_of_workers
+from dataflow.errors import SettingsError
 from dataflow.settings import get_settings
 
 
-class LocalOptions(ConfiguredOptions, SizedOptions):
+class LocalOptions(WorkerOptions, ConfiguredOptions, SizedOptions):
     """What a spec may say.
 
     Attributes:
         threads: of each worker process.
         memory: of each, such as ``"2GB"``; ``"auto"``: its share of the machine's.
-        resources: of each, such as ``{GPU = 1}``.
         host: where scheduler and workers listen; other machines can connect only if this is
             an address of theirs, such as ``"0.0.0.0"``.
         kwargs: more arguments of ``distributed.LocalCluster``.
@@ -27,9 +37,14 @@ class LocalOptions(ConfiguredOptions, SizedOptions):
 
     threads: Annotated[int, Field(ge=1)] = 1
     memory: str = "auto"
-    resources: dict[str, float] = Field(default_factory=dict)
+    working_folder: FilePath | None = None
     host: str = "127.0.0.1"
     kwargs: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def offered(self) -> dict[str, float] | None:
+        """The resources of each worker: without any, it has those of Dask's configuration."""
+        return dict(own_resources(self.kwargs.get("resources") or self.resources))
 
 
 class LocalProvider:
@@ -44,15 +59,31 @@ class LocalProvider:
 
     def open(self, options: LocalOptions, opening: Opening) -> Any:
         """A cluster beside the process that asks."""
+        import dask
         from distributed import LocalCluster
 
         from cluster.host import prepare_workers
 
+        arguments = self.arguments(options, opening.tls)
+        if options.working_folder is not None:
+            os.chdir(options.working_folder)
         prepare_workers()
-        return LocalCluster(**self.arguments(options, opening.tls))  # type: ignore[no-untyped-call]
+        preload = [*dask.config.get("distributed.worker.preload"), *arguments.pop("preload", [])]
+        return LocalCluster(**arguments, preload=preload)  # type: ignore[no-untyped-call]
+
+    def report(self, cluster: Any) -> list[str]:
+        """How its workers are; how they ended is heard from their nannies."""
+        return report_of_workers(cluster)
 
     def arguments(self, options: LocalOptions, tls: Tls | None) -> dict[str, Any]:
-        """What ``LocalCluster`` is called with."""
+        """What ``LocalCluster`` is called with; ``preload`` comes after what we preload.
+
+        Raises:
+            SettingsError: the working folder is not there.
+        """
+        folder = options.working_folder
+        if folder is not None and not Path(folder).is_dir():
+            raise SettingsError(f"working_folder = {folder!r} is no folder of this machine.")
         workers = (
             get_settings().workers or count_cores() if options.workers is None else options.workers
         )
@@ -68,8 +99,8 @@ class LocalProvider:
         }
         if options.dashboard:
             del found["scheduler_kwargs"]["dashboard_address"]
-        if options.resources:
-            found["resources"] = options.resources
+        asked = {name: getattr(options, name) for name in ("resources", "env", "preload")}
+        found |= {name: value for name, value in asked.items() if value}
         if tls is not None:
             found |= {"protocol": "tls://", "security": tls.security()}
         return {**found, **options.kwargs}

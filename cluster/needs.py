@@ -1,10 +1,10 @@
-"""What a run needs of a cluster: the user's own modules there, and the same versions as here."""
+"""What a run needs of a cluster: the user's own modules there, the same versions, and workers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Needs:
         exclude: patterns of what is not sent.
         packages: installed packages of which workers must have the same version.
         warns: whether other versions are only warned of.
+        patience_seconds: how long it waits for a worker while there is none.
     """
 
     code: bool = True
@@ -24,26 +25,8 @@ class Needs:
     exclude: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     warns: bool = False
+    patience_seconds: float = PATIENCE_SECONDS
 
 
 ALL_CODE = Needs()
 """What a run needs of a cluster of which nothing else was said."""
-
-
-def needs_of(options: Any) -> Needs:
-    """What a spec says of it: as a provider's options, or as a standing cluster's record has it."""
-    from cluster.options import NeedsOptions
-
-    if isinstance(options, Mapping):
-        names = NeedsOptions.model_fields
-        options = NeedsOptions(**{name: options[name] for name in names if name in options})
-    if not isinstance(options, NeedsOptions):
-        return ALL_CODE
-    folders = options.code if isinstance(options.code, list) else []
-    return Needs(
-        code=options.code is not False,
-        folders=tuple(folders),
-        exclude=tuple(options.code_exclude),
-        packages=tuple(options.packages),
-        warns=options.versions == "warning",
-    )

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.needs import ALL_CODE, Needs, needs_of
+from cluster.needs import Needs
+from cluster.options import needs_of, offers_of
 from cluster.provider_protocol import Opening
-from cluster.spec import ClusterSpec
+from cluster.spec import ClusterSpec, shown_options
 from cluster.standing_records import StandingRecord, all_records, find_record
 from cluster.tls import tls_of
 from dataflow.errors import ClusterError
@@ -27,8 +28,12 @@ class OpenCluster:
         security: what a client needs to speak with it.
         close: leaves it; one that was opened for us ends.
         is_ours: whether it was opened for us alone.
-        expect: tells whoever sizes it what remains; None: nobody does.
+        where: what messages call it.
         needs: what a run needs of it.
+        offers: the resources that each worker has or will have; None: nobody says.
+        expect: tells whoever sizes it what remains; None: nobody does.
+        report: says what is known of workers that are not there; None: nobody knows.
+        used: how long its workers have been there, all together; None: that has no limit.
         boards, lines: as of :class:`cluster.local.LocalDaskCluster`, if it is one.
     """
 
@@ -36,8 +41,12 @@ class OpenCluster:
     security: Any
     close: Callable[[], None]
     is_ours: bool
+    where: str
+    needs: Needs
+    offers: dict[str, float] | None
     expect: Callable[[Remaining], None] | None = None
-    needs: Needs = ALL_CODE
+    report: Callable[[], str] | None = None
+    used: Callable[[], float] | None = None
     boards: str | None = None
     lines: socket.socket | None = None
 
@@ -61,8 +70,13 @@ def find_cluster(name: str) -> StandingRecord | ClusterSpec:
     return found
 
 
-def open_cluster(which: StandingRecord | ClusterSpec) -> OpenCluster:
+def open_cluster(which: StandingRecord | ClusterSpec, used_seconds: float = 0.0) -> OpenCluster:
     """Find or start a cluster; whoever asks connects to it.
+
+    Args:
+        which: that one.
+        used_seconds: of its ``max_worker_seconds``, if it is opened for us alone, that those before
+            it have used.
 
     Raises:
         RunnerUnavailable: it did not start.
@@ -77,16 +91,31 @@ def open_cluster(which: StandingRecord | ClusterSpec) -> OpenCluster:
             found.security,
             _leave,
             is_ours=False,
+            where=_name(which),
             needs=needs_of(which.options),
+            offers=offers_of(which.options),
         )
     if which.provider == "local":
-        return _open_local(which)
+        return _open_local(which, used_seconds)
     from cluster.hosted import HostedCluster
 
-    cluster = HostedCluster(which)
-    expect = cluster.expect if _adapts(which) else None
-    needs = needs_of(which.options)
-    return OpenCluster(cluster.address, cluster.security, cluster.close, True, expect, needs)
+    cluster = HostedCluster(which, used_seconds)
+    return OpenCluster(
+        cluster.address,
+        cluster.security,
+        cluster.close,
+        is_ours=True,
+        where=_name(which),
+        needs=needs_of(which.options),
+        offers=offers_of(which.options),
+        expect=cluster.expect if _adapts(which) else None,
+        report=cluster.report,
+        used=cluster.used_seconds if _has_ceiling(which) else None,
+    )
+
+
+def _name(spec: ClusterSpec) -> str:
+    return f"Cluster {spec.name!r}" if spec.name else f"The cluster ({spec.provider})"
 
 
 def _leave() -> None:
@@ -97,6 +126,11 @@ def _adapts(spec: ClusterSpec) -> bool:
     return getattr(spec.options, "adapt", None) is not None
 
 
+def _has_ceiling(spec: ClusterSpec) -> bool:
+    adapt = getattr(spec.options, "adapt", None)
+    return adapt is not None and adapt.max_worker_seconds is not None
+
+
 def _open_standing(record: StandingRecord) -> OpenCluster:
     control = None
     if record.spec.get("adapt"):
@@ -104,17 +138,28 @@ def _open_standing(record: StandingRecord) -> OpenCluster:
 
         with contextlib.suppress(ClusterError):  # it is on another machine
             control = Control(record)
+    options = shown_options(record.spec)
     return OpenCluster(
         record.address,
         record.security,
         control.close if control else _leave,
         is_ours=False,
+        where=f"Cluster {record.name!r}",
+        needs=needs_of(options),
+        offers=offers_of(options),
         expect=control.expect if control else None,
-        needs=needs_of(record.spec),
+        report=lambda: _standing_report(record),
     )
 
 
-def _open_local(spec: ClusterSpec) -> OpenCluster:
+def _standing_report(record: StandingRecord) -> str:
+    from cluster.standing import Control
+
+    with Control(record) as control:
+        return control.report()
+
+
+def _open_local(spec: ClusterSpec, used_seconds: float) -> OpenCluster:
     """A cluster of this machine, to whose workers short batches go directly."""
     from cluster.local import LocalDaskCluster
     from cluster.local_provider import LocalOptions, LocalProvider
@@ -125,14 +170,23 @@ def _open_local(spec: ClusterSpec) -> OpenCluster:
     arguments = provider.arguments(spec.options, tls)
     arguments.pop("silence_logs", None)
     adapt = spec.options.adapt.arguments() if spec.options.adapt is not None else None
-    cluster = LocalDaskCluster(adapt=adapt, **arguments)
+    cluster = LocalDaskCluster(
+        adapt=adapt,
+        used_seconds=used_seconds,
+        working_folder=spec.options.working_folder,
+        **arguments,
+    )
     return OpenCluster(
         cluster.address,
         cluster.security,
         cluster.close,
         is_ours=True,
-        expect=cluster.expect if adapt is not None else None,
+        where=_name(spec),
         needs=needs_of(spec.options),
+        offers=offers_of(spec.options),
+        expect=cluster.expect if adapt is not None else None,
+        report=cluster.report,
+        used=cluster.used_seconds if _has_ceiling(spec) else None,
         boards=cluster.boards,
         lines=cluster.lines,
     )

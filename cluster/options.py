@@ -20,7 +20,11 @@ from pydantic import (
     ValidationInfo,
 )
 
+from cluster.needs import ALL_CODE, PATIENCE_SECONDS, Needs
 from dataflow.errors import MissingExtra
+
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_RESOURCE = r"^[^\s=,]+$"
 
 
 class Options(BaseModel):
@@ -100,12 +104,32 @@ class NeedsOptions(Options):
         packages: installed packages that workers must have in the same version, such as
             ``"numpy"``; Python, dataflow and what it speaks with them by are compared anyway.
         versions: whether other versions are an ``"error"``, or a ``"warning"`` in the log.
+        patience_seconds: how long a run with work to do waits for a worker while there is none, at
+            its start or later: then it ends with an error that says what the provider reports.
     """
 
     code: bool | list[FilePath] = True
     code_exclude: list[str] = Field(default_factory=list)
     packages: list[str] = Field(default_factory=list)
     versions: Literal["error", "warning"] = "error"
+    patience_seconds: Annotated[float, Field(gt=0)] = PATIENCE_SECONDS
+
+    @property
+    def needs(self) -> Needs:
+        """What a run needs of it."""
+        return Needs(
+            code=self.code is not False,
+            folders=tuple(self.code) if isinstance(self.code, list) else (),
+            exclude=tuple(self.code_exclude),
+            packages=tuple(self.packages),
+            warns=self.versions == "warning",
+            patience_seconds=self.patience_seconds,
+        )
+
+    @property
+    def offered(self) -> dict[str, float] | None:
+        """The resources that each worker will have; None: that is not said here."""
+        return None
 
 
 class HostedOptions(NeedsOptions):
@@ -130,6 +154,36 @@ class SizedOptions(HostedOptions):
 
     workers: Annotated[int, Field(ge=0)] | None = None
     adapt: Adapt | None = None
+
+
+class WorkerOptions(HostedOptions):
+    """Of clusters whose workers we start: what each of them is like.
+
+    Attributes:
+        env: environment variables that it has besides.
+        working_folder: in which it works, which must be there.
+        preload: modules, or files of Python, that it loads before its first task.
+        resources: that it has for tasks which ask for them, such as ``{GPU = 1}``.
+    """
+
+    env: dict[Annotated[str, Field(pattern=_VARIABLE)], str] = Field(default_factory=dict)
+    working_folder: str | None = None
+    preload: list[str] = Field(default_factory=list)
+    resources: dict[
+        Annotated[str, Field(pattern=_RESOURCE)],
+        Annotated[float, Field(gt=0, allow_inf_nan=False)],
+    ] = Field(default_factory=dict)
+
+    @property
+    def offered(self) -> dict[str, float] | None:
+        """The resources that each worker will have; None: that is not said here."""
+        return self.resources
+
+    def worker_arguments(self) -> list[str]:
+        """What ``dask worker`` is to be told of it, beside its environment and its folder."""
+        named = ",".join(f"{name}={amount!r}" for name, amount in self.resources.items())
+        resources = ["--resources", named] if named else []
+        return [*(part for each in self.preload for part in ("--preload", each)), *resources]
 
 
 class ConfiguredOptions(HostedOptions):
@@ -159,6 +213,16 @@ class ConfiguredOptions(HostedOptions):
         if self.dashboard:
             require("bokeh", "Dask's dashboard needs bokeh, which is not installed.", "dashboard")
         return {"dashboard": bool(self.dashboard), "dashboard_address": self.dashboard_address}
+
+
+def needs_of(options: Options) -> Needs:
+    """What a run needs of a cluster with these options."""
+    return options.needs if isinstance(options, NeedsOptions) else ALL_CODE
+
+
+def offers_of(options: Options) -> dict[str, float] | None:
+    """The resources that each of its workers has or will have; None: the options do not say."""
+    return options.offered if isinstance(options, NeedsOptions) else None
 
 
 def require(module: str, problem: str, extra: str) -> Any:

@@ -53,3 +53,10 @@ class ClusterProvider(Protocol):
         Raises:
             MissingExtra: a library is not installed; the hint has the install line.
         """
+
+    def report(self, cluster: Any) -> list[str]:
+        """What is known of workers that did not come or are gone, a line each.
+
+        It is asked when a run has waited in vain. ``report_of_workers`` in
+        ``cluster/worker_reports.py`` says what Dask's object knows.
+        """

@@ -140,6 +140,14 @@ def find_provider(name: str, where: str) -> ClusterProvider:
     return provider
 
 
+def shown_options(shown: Mapping[str, Any]) -> Options:
+    """The options of a spec as far as it is shown; nothing is opened with them."""
+    wanted = find_provider(shown["provider"], _where(shown.get("name"), None)).options
+    return wanted.model_construct(
+        **{name: shown[name] for name in wanted.model_fields if name in shown}
+    )
+
+
 def _where(name: str | None, origin: str | None) -> str:
     called = f"Cluster {name!r}" if name else "The cluster's spec"
     return f"{called} ({origin})" if origin else called
@@ -193,8 +201,9 @@ def _sentence(problem: Any, wanted: type[Options]) -> str:
 
 
 def _is_branch(part: Any) -> bool:
-    """Whether a part of a place only says which type of several pydantic tried."""
-    return isinstance(part, str) and (part in ("bool", "str", "int", "float") or part[:1].isupper())
+    """Whether a part of a place only says what pydantic tried: a type of several, or a key."""
+    models = {model.__name__ for model in Options.__subclasses__()}
+    return part in {"bool", "str", "int", "float", "[key]", *models}
 
 
 def _fields_at(wanted: type[Options], place: tuple[Any, ...]) -> list[str]:

@@ -15,10 +15,13 @@ import socket
 import sys
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.heard import Heard, write_to_log
 from cluster.host_messages import HostAnswer, Hosted, HostRequest
+from cluster.host_process import REPORT, USED
 from cluster.provider_protocol import Opening
 from cluster.shown import hide_secrets
 from cluster.spec import ClusterSpec
@@ -50,6 +53,7 @@ def main(descriptor: int, stands: bool) -> None:
             os._exit(0)
         os.setsid()  # its processes can be ended as one group
     control = socket.socket(fileno=descriptor)
+    write_to_log()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     status = 1
     try:
@@ -68,11 +72,12 @@ def _serve(control: socket.socket) -> None:
     with control.makefile("rb") as stream:
         request: HostRequest = pickle.load(stream)
         try:
+            heard = Heard()
             try:
-                hosted = _open(request)
+                hosted = _open(request, heard)
             except Exception as error:  # every provider has errors of its own
                 traceback.print_exc()
-                control.sendall(pickle.dumps(_told(error, request.spec)))
+                control.sendall(pickle.dumps(_told(error, request.spec, heard)))
                 return
             try:
                 _host(request, hosted, control, stream)
@@ -87,7 +92,13 @@ def _host(request: HostRequest, hosted: Hosted, control: socket.socket, stream: 
         control.sendall(pickle.dumps(hosted.answer))
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             while True:
-                hosted.expect(pickle.load(stream))
+                told = pickle.load(stream)
+                if told == REPORT:
+                    control.sendall(pickle.dumps((REPORT, hosted.report())))
+                elif told == USED:
+                    control.sendall(pickle.dumps((USED, hosted.used_seconds)))
+                else:
+                    hosted.expect(told)
         return
     from cluster.standing_host import StandingHost
 
@@ -97,7 +108,7 @@ def _host(request: HostRequest, hosted: Hosted, control: socket.socket, stream: 
         standing.serve()
 
 
-def _open(request: HostRequest) -> Hosted:
+def _open(request: HostRequest, heard: Heard) -> Hosted:
     import dask
 
     spec, provider = request.spec, request.spec.find_provider()
@@ -107,7 +118,7 @@ def _open(request: HostRequest) -> Hosted:
     cluster = provider.open(spec.options, opening)
     try:
         _refuse_inside(cluster, spec)
-        adaptive = _size(cluster, spec)
+        adaptive = _size(cluster, spec, request.used_seconds)
     except BaseException:  # SystemExit, when it is to end, as well: no cluster stays behind
         _close(cluster)
         raise
@@ -116,7 +127,7 @@ def _open(request: HostRequest) -> Hosted:
         tls or tls_of_security(getattr(cluster, "security", None)),
         _dashboard(cluster, spec),
     )
-    return Hosted(cluster, adaptive, answer)
+    return Hosted(cluster, adaptive, answer, partial(provider.report, cluster), heard)
 
 
 def _refuse_inside(cluster: Any, spec: ClusterSpec) -> None:
@@ -132,14 +143,14 @@ def _refuse_inside(cluster: Any, spec: ClusterSpec) -> None:
         )
 
 
-def _size(cluster: Any, spec: ClusterSpec) -> FollowsWork | None:
+def _size(cluster: Any, spec: ClusterSpec, used_seconds: float) -> FollowsWork | None:
     """Give a cluster the size that its spec asks for; who sizes it, if it follows the work."""
     adapt = getattr(spec.options, "adapt", None)
     workers = getattr(spec.options, "workers", None)
     if adapt is not None:
         from cluster.adapting import adapt as adapt_cluster
 
-        return adapt_cluster(cluster, adapt.arguments())
+        return adapt_cluster(cluster, adapt.arguments(), used_seconds=used_seconds)
     if workers is not None and spec.provider != "local":
         cluster.scale(workers)
     return None
@@ -165,11 +176,12 @@ def _close(cluster: Any) -> None:
             cluster.close()
 
 
-def _told(error: Exception, spec: ClusterSpec) -> DataflowError:
-    """What is told whoever asked: errors of ours as they are, others in words."""
+def _told(error: Exception, spec: ClusterSpec, heard: Heard) -> DataflowError:
+    """What is told whoever asked: errors of ours as they are, others with what was said last."""
     if isinstance(error, DataflowError):
         error.__cause__ = None
         return error
     from cluster.host import told
 
-    return RunnerUnavailable(f"{spec.where} did not start: {hide_secrets(told(error))}")
+    said = "".join(f"\n  {line}" for line in heard.last())
+    return RunnerUnavailable(f"{spec.where} did not start: {hide_secrets(told(error) + said)}")

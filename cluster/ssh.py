@@ -1,25 +1,37 @@
 """Clusters of machines that can be reached over SSH.
 
-As Dask's ``SSHCluster``, and more: certificates are copied to the machines instead of standing in
-command lines, what the processes write goes into the cluster's log, and all of them end with the
-connection that started them.
+As Dask's ``SSHCluster``, and more: certificates and the environment are copied to the machines
+instead of standing in command lines, what the processes write goes into the cluster's log, and all
+of them end with the connection that started them.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from cluster.options import ConfiguredOptions, FilePath, Options, Secret, is_loopback, require
+from cluster.options import (
+    ConfiguredOptions,
+    FilePath,
+    Options,
+    Secret,
+    WorkerOptions,
+    is_loopback,
+    require,
+)
 from cluster.provider_protocol import Opening
 from cluster.tls import PEM_FILES, config_of_paths
+from cluster.worker_place import ENVIRONMENT, FOLDER
+from cluster.worker_reports import shortened
 
+_ENVIRONMENT_FILE = "environment.json"
 _PRELOADED = ["cluster.message_intervals", "cluster.ends_with_ssh"]
 
 
-class SshOptions(ConfiguredOptions):
+class SshOptions(WorkerOptions, ConfiguredOptions):
     """What a spec may say.
 
     Attributes:
@@ -28,7 +40,6 @@ class SshOptions(ConfiguredOptions):
         workers_per_host: processes on each.
         threads: of each process; None: one for each core of its machine.
         memory: of each process, such as ``"4GB"``; None: its share of the machine's.
-        resources: of each process, such as ``{GPU = 1}``.
         python: the interpreter on the hosts; None: the path of ours.
         user, port, key_file, password: as for SSH itself; what is not said is read from its
             configuration. The password may be ``{env = "NAME"}``.
@@ -41,7 +52,6 @@ class SshOptions(ConfiguredOptions):
     workers_per_host: Annotated[int, Field(ge=1)] = 1
     threads: Annotated[int, Field(ge=1)] | None = None
     memory: str | None = None
-    resources: dict[str, float] = Field(default_factory=dict)
     python: str | None = None
     user: str | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -85,14 +95,27 @@ class SshProvider:
         require("asyncssh", "Clusters over SSH need asyncssh, which is not installed.", "ssh")
         import dask
 
-        folder = f"/tmp/dataflow-{secrets.token_hex(16)}" if opening.tls else None
+        from cluster.ssh_processes import PrivateFiles, SshCluster
+
+        files = PrivateFiles(f"/tmp/dataflow-{secrets.token_hex(16)}")
         config: dict[str, Any] = {
             "distributed.scheduler.preload": _PRELOADED,
-            "distributed.nanny.preload": ["cluster.ends_with_ssh"],
+            "distributed.nanny.preload": ["cluster.ends_with_ssh", "cluster.worker_place"],
+            "distributed.worker.preload": [
+                *dask.config.get("distributed.worker.preload"),
+                *options.preload,
+            ],
+            FOLDER: options.working_folder,
         }
-        if folder is not None:
-            config |= config_of_paths(*(f"{folder}/{name}" for name in PEM_FILES))
+        if opening.tls is not None:
+            texts = (opening.tls.ca, opening.tls.cert, opening.tls.key)
+            config |= config_of_paths(*map(files.add, PEM_FILES, texts))
+        if options.env:
+            config[ENVIRONMENT] = files.add(_ENVIRONMENT_FILE, json.dumps(options.env))
         dask.config.set(config)  # the hosts' processes are given the whole of it
-        from cluster.ssh_processes import SshCluster
+        return SshCluster(options, opening.tls, files)
 
-        return SshCluster(options, opening.tls, folder)
+    def report(self, cluster: Any) -> list[str]:
+        """How the processes on the hosts are; what they write is heard as they do."""
+        there = {name: process.report() for name, process in cluster.workers.items()}
+        return shortened([there.get(name, f"worker {name}: gone") for name in cluster.worker_spec])

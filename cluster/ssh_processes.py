@@ -1,18 +1,36 @@
-"""The processes of a cluster over SSH: Dask's own, with certificates copied to the hosts."""
+"""The processes of a cluster over SSH: Dask's own, with private files copied to the hosts."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field
 from typing import Any
 
 from distributed.deploy import ssh
 from distributed.deploy.spec import SpecCluster
 
+from cluster.heard import logger
 from cluster.options import is_loopback
-from cluster.tls import PEM_FILES, Tls
+from cluster.tls import Tls
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateFiles:
+    """What stands in files of the hosts that nobody else can read, not in command lines.
+
+    Attributes:
+        folder: of these files, on each host.
+        texts: of the files, by their names.
+    """
+
+    folder: str
+    texts: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def add(self, name: str, text: str) -> str:
+        """Have a file more; its path."""
+        self.texts[name] = text
+        return f"{self.folder}/{name}"
 
 
 class SshScheduler(ssh.Scheduler):
@@ -32,14 +50,19 @@ class SshWorker(ssh.Worker):
         await super().start()  # type: ignore[no-untyped-call]
         self._log = asyncio.ensure_future(_copy_log(self.proc, str(self.name)))
 
+    def report(self) -> str:
+        """How it is, or how it ended."""
+        status = None if self.proc is None else self.proc.exit_status
+        state = "its process runs" if status is None else f"its process ended with status {status}"
+        return f"worker {self.name} on {self.address}: {state}"
+
 
 class SshCluster(SpecCluster):
-    """Processes over SSH, with certificates in a folder of each host."""
+    """Processes over SSH, with files of theirs in a folder of each host."""
 
-    def __init__(self, options: Any, tls: Tls | None, folder: str | None) -> None:
+    def __init__(self, options: Any, tls: Tls | None, files: PrivateFiles) -> None:
         self._ssh_options = options
-        self._tls = tls
-        self._tls_folder = folder
+        self._private_files = files
         protocol = {"protocol": "tls://"} if tls else {}
         alone = all(map(is_loopback, options.all_hosts))
         listens = {**protocol, **({"host": "127.0.0.1"} if alone else {})}
@@ -75,15 +98,15 @@ class SshCluster(SpecCluster):
         )
 
     async def _start(self) -> None:
-        if self._tls is not None:
-            await self._on_each_host(self._copy_certificates)
+        if self._private_files.texts:
+            await self._on_each_host(self._copy_files)
         await super()._start()  # type: ignore[no-untyped-call]
 
     async def _close(self) -> None:
         await super()._close()  # type: ignore[no-untyped-call]
-        if self._tls is not None:
+        if self._private_files.texts:
             with contextlib.suppress(Exception):
-                await self._on_each_host(self._remove_certificates)
+                await self._on_each_host(self._remove_files)
 
     async def _on_each_host(self, step: Any) -> None:
         import asyncssh
@@ -94,19 +117,17 @@ class SshCluster(SpecCluster):
 
         await asyncio.gather(*map(on, dict.fromkeys(self._ssh_options.all_hosts)))
 
-    async def _copy_certificates(self, connection: Any) -> None:
-        assert self._tls is not None and self._tls_folder is not None
-        await connection.run(f"mkdir -m 700 {self._tls_folder}", check=True)
-        texts = (self._tls.ca, self._tls.cert, self._tls.key)
-        for name, text in zip(PEM_FILES, texts, strict=True):
-            path = PurePosixPath(self._tls_folder) / name
-            await connection.run(f"umask 077 && cat > {path}", input=text, check=True)
+    async def _copy_files(self, connection: Any) -> None:
+        folder = self._private_files.folder
+        await connection.run(f"mkdir -m 700 {folder}", check=True)
+        for name, text in self._private_files.texts.items():
+            await connection.run(f"umask 077 && cat > {folder}/{name}", input=text, check=True)
 
-    async def _remove_certificates(self, connection: Any) -> None:
-        await connection.run(f"rm -rf {self._tls_folder}")
+    async def _remove_files(self, connection: Any) -> None:
+        await connection.run(f"rm -rf {self._private_files.folder}")
 
 
 async def _copy_log(process: Any, name: str) -> None:
-    """Write what a process says into ours; unread, it would block the process in the end."""
+    """Write what a process says into our log; unread, it would block the process in the end."""
     async for line in process.stderr:
-        print(f"{name}: {line.rstrip()}", file=sys.stderr, flush=True)
+        logger.info("%s: %s", name, line.rstrip())

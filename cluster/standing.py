@@ -21,6 +21,7 @@ from dataflow.execution.runner_protocol import Remaining
 from dataflow.process_ids import is_gone
 
 _ANSWER_SECONDS = 10.0
+_REPORT_SECONDS = 60.0  # a batch system is asked meanwhile
 _STOP_SECONDS = 30.0
 
 
@@ -100,6 +101,11 @@ class Control:
             seconds=remaining.seconds,
             unmeasured=remaining.unmeasured,
         )
+
+    def report(self) -> str:
+        """What is known of workers that are not there."""
+        self._socket.settimeout(_REPORT_SECONDS)
+        return str(self.ask("report")["report"])
 
     def close(self) -> None:
         """Hang up."""

@@ -159,6 +159,8 @@ class StandingHost:
             self._ended.set()
         elif what == "info":
             return {"size": self._size(), "working_runs": self._working_runs}
+        elif what == "report":
+            return {"report": self._hosted.report()}
         else:
             return {"error": f"Nobody here knows how to {what!r}."}
         return {}

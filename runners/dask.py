@@ -15,7 +15,8 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from cluster.needs import ALL_CODE, Needs
 from dataflow.execution.runner_protocol import Remaining, RunnerListener
@@ -24,6 +25,9 @@ from dataflow.planner.batch_sizes import RunnerCosts, cluster_costs
 from dataflow.settings import get_settings
 from runners.dask_connection import Connection, tell_nobody
 from runners.dask_session import DaskSession
+
+if TYPE_CHECKING:
+    from cluster.adapting import FollowsWork
 
 _DISPATCH_SECONDS = 0.010
 _OWN_DISPATCH_SECONDS = 0.008
@@ -43,7 +47,9 @@ class DaskTaskRunner:
         adapt_kwargs: arguments of ``cluster.adapt``, such as ``{"minimum": 1, "maximum": 10}``:
             the cluster grows and shrinks with the work that remains.
 
-    A cluster that was given is never closed; one that the runner made ends with it.
+    A cluster that was given is never closed; one that the runner made ends with it. Of what its
+    workers may cost (``max_worker_seconds``) those that it makes one after the other have one
+    share, not one each.
 
     Raises:
         ValueError: what was given does not go together, or there could never be a worker.
@@ -98,6 +104,7 @@ class DaskTaskRunner:
         self._pid = os.getpid()
         self._listener: RunnerListener | None = None
         self._bytes_before = 0
+        self._used_seconds = 0.0  # of max_worker_seconds, by all clusters that were made here
         self._has_lines = False
         self._slots = self._expected_threads()
         self.costs = self._costs()
@@ -230,7 +237,9 @@ class DaskTaskRunner:
             client = connect(self._client.scheduler.address, security=self._client.security)
         else:
             client = _connect_to_cluster(self._cluster)
-        return Connection(_checked(client), grows=True, expect=self._adapt(self._cluster))
+        adaptive = self._adapt(self._cluster)  # a cluster that is given knows what it has used
+        expect = adaptive.expect if adaptive is not None else tell_nobody
+        return Connection(_checked(client), expect=expect)
 
     def _open_named(self) -> Connection:
         """Connect to what a name or a spec stands for; it is started if it does not run."""
@@ -238,7 +247,7 @@ class DaskTaskRunner:
         from cluster.opening import find_cluster, open_cluster
 
         found = find_cluster(self._named) if isinstance(self._named, str) else self._named
-        opened = open_cluster(found)
+        opened = open_cluster(found, self._used_seconds)
         try:
             direct = True if opened.lines is not None else None
             client = connect(opened.address, security=opened.security, direct=direct)
@@ -253,18 +262,23 @@ class DaskTaskRunner:
             opened.lines,
             opened.close,
             ends_idle=True,
-            grows=not opened.is_ours or opened.lines is None,
-            expect=opened.expect or tell_nobody,
+            where=opened.where,
             needs=opened.needs,
+            offers=opened.offers,
+            expect=opened.expect or tell_nobody,
+            report=opened.report,
+            note_use=self._noting(opened.used),
         )
 
     def _make_cluster(self) -> Connection:
         from cluster.connecting import connect
-        from cluster.local import LocalDaskCluster
+        from cluster.local import LocalDaskCluster, own_resources
 
         if self._cluster_class is None:
-            grows = self._adapt_kwargs is not None
-            local = LocalDaskCluster(adapt=self._adapt_kwargs, **self._cluster_kwargs)
+            adapts = self._adapt_kwargs is not None
+            local = LocalDaskCluster(
+                adapt=self._adapt_kwargs, used_seconds=self._used_seconds, **self._cluster_kwargs
+            )
             client = connect(local.address, security=local.security, direct=True)
             return Connection(
                 client,
@@ -272,8 +286,11 @@ class DaskTaskRunner:
                 local.lines,
                 local.close,
                 ends_idle=True,
-                grows=grows,
-                expect=local.expect if grows else tell_nobody,
+                where="The Dask cluster of this machine",
+                offers=own_resources(self._cluster_kwargs.get("resources")),
+                expect=local.expect if adapts else tell_nobody,
+                report=local.report,
+                note_use=self._noting(local.used_seconds if self._has_ceiling else None),
             )
         make = self._cluster_class
         if isinstance(make, str):
@@ -282,26 +299,43 @@ class DaskTaskRunner:
             make = find_class(make)
         made = make(**self._cluster_kwargs)
         try:
-            expect = self._adapt(made)
+            adaptive = self._adapt(made)
             client = _checked(_connect_to_cluster(made))
-            return Connection(client, close=made.close, grows=True, expect=expect)
+            return Connection(
+                client,
+                close=made.close,
+                expect=adaptive.expect if adaptive is not None else tell_nobody,
+                note_use=self._noting(partial(getattr, adaptive, "used_seconds", 0.0)),
+            )
         except BaseException:
             made.close()
             raise
 
-    def _adapt(self, cluster: Any) -> Callable[[Remaining], None]:
+    def _adapt(self, cluster: Any) -> FollowsWork | None:
         """Have a cluster adapt its size, if it should; who is to be told what remains.
 
         One that has its own way to do so sees only the batches that are under way, and those are
         short: for it they should take half as long.
         """
         if cluster is None or self._adapt_kwargs is None:
-            return tell_nobody
+            return None
         from cluster.adapting import adapt
 
         otherwise = {"target_duration": f"{self.costs.target_seconds * 500:.0f}ms"}
-        adaptive = adapt(cluster, self._adapt_kwargs, otherwise)
-        return tell_nobody if adaptive is None else adaptive.expect
+        return adapt(cluster, self._adapt_kwargs, otherwise, self._used_seconds)
+
+    @property
+    def _has_ceiling(self) -> bool:
+        return "max_worker_seconds" in (self._adapt_kwargs or {})
+
+    def _noting(self, used: Callable[[], float] | None) -> Callable[[], None]:
+        """Notes what a cluster has used while it can be asked; the next one goes on from it."""
+
+        def note() -> None:
+            if used is not None:
+                self._used_seconds = max(self._used_seconds, used())
+
+        return note
 
     @property
     def _is_own(self) -> bool:

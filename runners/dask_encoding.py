@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import warnings
 import weakref
@@ -22,7 +23,7 @@ from runners.dask_messages import (
     Message,
     versions_to_be,
 )
-from runners.dask_shipping import CodeShipping, SharedFiles
+from runners.dask_shipping import CodeShipping, SharedFiles, pending
 from runners.messages import dump_batch, dump_task
 
 _CONSTANT_BYTES = 64_000
@@ -95,8 +96,8 @@ class Encoder:
         Raises:
             TransferError: something in it cannot be pickled.
         """
-        tasks = [self._task_payload(task) for task in batch.tasks]
         dependencies: list[Any] = []
+        tasks = [self._task_payload(task, dependencies) for task in batch.tasks]
         inputs: list[Any] = [self._input(column, dependencies) for column in batch.inputs]
         if code is not None:
             dependencies += self._shipping.awaited(code)
@@ -124,13 +125,16 @@ class Encoder:
         )
         return pickle.dumps(message, 5)
 
-    def _task_payload(self, task: TaskLike) -> tuple[bytes, bytes | FromConstant]:
+    def _task_payload(
+        self, task: TaskLike, dependencies: list[Any]
+    ) -> tuple[bytes, bytes | FromConstant]:
         digest, payload = dump_task(task)
         if len(payload) < _CONSTANT_BYTES:
             return digest, payload
         known = self._task_constants.get(digest)
         if known is None or _is_gone(known[1]):
-            known = self._task_constants[digest] = self._hold(payload)
+            known = self._task_constants[digest] = self._put(payload)
+        dependencies += pending(known[1])
         return digest, known[0]
 
     def _input(self, column: Any, dependencies: list[Any]) -> Any:
@@ -149,8 +153,9 @@ class Encoder:
             key = id(column)
             reference = weakref.ref(column, lambda _: self._let_go(key))
             data = pickle.dumps(column, 5)
-            constant, future = self._hold(data, lambda: _pickled(reference()))
+            constant, future = self._put(data, lambda: _pickled(reference()))
             known = self._constants[key] = (reference, constant, future)
+        dependencies += pending(known[2])
         return known[1]
 
     def renew(self, key: Any) -> bool:
@@ -173,30 +178,24 @@ class Encoder:
             self._made.pop(known[1].key, None)
             self._renewed.pop(known[1].key, None)
 
-    def _hold(
-        self, data: bytes, make: Callable[[], bytes | None] | None = None
-    ) -> tuple[FromConstant, Any]:
-        """Put a constant on the cluster, before any batch that needs it is sent."""
-        has_workers = self._has_workers()
-        constant, future = self._put(data, make)
-        if not has_workers:
-            self.client.gather(self._submit(dask_worker.is_held, "held", future))
-        return constant, future
-
     def _put(
         self, data: bytes, make: Callable[[], bytes | None] | None = None
     ) -> tuple[FromConstant, Any]:
-        """Have a constant come to the cluster; ``make`` makes it again, if it is not to be kept.
+        """Have a constant come to the cluster; who needs it waits for it (see :func:`pending`).
+
+        ``make`` makes it again, if it is not to be kept.
 
         A Dask task is made again by itself if it was lost, but it waits for a free thread; so this
         is one only while there are no workers, who then come because of it.
         """
+        future = None
         if self._has_workers():
-            future = self.client.scatter(data, hash=False, broadcast=_COPIES)
-            self._made[future.key] = make or (lambda: data)
-            while len(self._made) > _MOST_MADE:
-                del self._made[next(iter(self._made))]
-        else:
+            with contextlib.suppress(TimeoutError):  # they are gone meanwhile
+                future = self.client.scatter(data, hash=False, broadcast=_COPIES)
+                self._made[future.key] = make or (lambda: data)
+                while len(self._made) > _MOST_MADE:
+                    del self._made[next(iter(self._made))]
+        if future is None:
             future = self._submit(dask_worker.hold, "constant", data)
         return FromConstant(future.key), future
 

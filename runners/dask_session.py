@@ -37,7 +37,9 @@ from runners.dask_kept import Kept, LeftColumn
 from runners.dask_lines import DaskLines
 from runners.dask_logs import MEET
 from runners.dask_messages import CodeReference
+from runners.dask_patience import resources_of
 from runners.dask_shipping import SharedFiles
+from runners.dask_watch import WorkerWatch
 from runners.messages import load_report
 
 _RETRIES = 3
@@ -97,6 +99,7 @@ class DaskSession:
         self._has_counts = False
         self._busy_at = time.monotonic()
         self._remaining = Remaining()
+        self._workers: WorkerWatch | None = None
         self._sender = threading.Thread(target=self._send_all, name="dataflow dask", daemon=True)
         self._receiver = threading.Thread(
             target=self._receive_all, name="dataflow dask reports", daemon=True
@@ -195,6 +198,7 @@ class DaskSession:
                 connection.client.sync(self._deaths.settle, callback_timeout=_SETTLE_SECONDS)
         with contextlib.suppress(Exception):
             connection.expect(Remaining())
+        connection.note_use()
         with _quiet_client():
             with contextlib.suppress(Exception):
                 connection.client.unsubscribe_topic(connection.client.id)
@@ -282,8 +286,8 @@ class DaskSession:
         _, reason = event
         error = RunnerUnavailable(
             f"The Dask cluster may not go on: {reason}.",
-            hint="What has ended is recorded. Raise max_worker_seconds in its spec, start it anew, "
-            "and resume the run.",
+            hint="What has ended is recorded. Raise max_worker_seconds (it is that of all clusters "
+            "which a runner makes), start the cluster anew, and resume the run.",
         )
         self._incoming.put(lambda: self._break(error) if self._has_work else None)
 
@@ -320,10 +324,11 @@ class DaskSession:
                 self._deaths.meet,
                 self._lost_over_line,
             )
+        self._workers = WorkerWatch(connection, self)
         client.subscribe_topic(client.id, self._event)
         client.subscribe_topic(SPENT_TOPIC, self._hear_spent)
         self._do(self._deaths.meet_all)  # before any of them can die of a batch
-        self._do(lambda: self._set_threads(sum(client.nthreads().values())))
+        self._do(lambda: self.resized(sum(client.nthreads().values())))
         self._incoming.put(lambda: self._tell_remaining(self._remaining))
         return not self.closed
 
@@ -342,6 +347,8 @@ class DaskSession:
                 return
             self.closed = True
             self._flights.clear()
+        if self._connection is not None:
+            self._connection.note_use()  # before another one is opened
         self.listener.broken(error)
         self._stop_threads()
         threading.Thread(target=self._end_connection, daemon=True).start()
@@ -352,21 +359,40 @@ class DaskSession:
         except Exception as error:
             self._break(error)
 
-    def _set_threads(self, threads: int) -> None:
-        self._threads = threads
-        self._resized(threads)
-
     async def _forget_counts(self) -> None:
         """Have the scheduler forget how far batches went whose values nobody has any more."""
         with contextlib.suppress(Exception):
             client = self._client()
             await client.set_metadata(["dataflow", client.id], {})
 
-    async def _look_around(self) -> None:
-        """See how large the cluster is now (its own events would tell, but to listen breaks it)."""
-        with contextlib.suppress(Exception):
-            threads = sum((await self._client().nthreads()).values())
-            self._incoming.put(lambda: self._set_threads(threads))
+    # --- told by who watches the workers ---------------------------------------------------------
+
+    def do_soon(self, step: Callable[[], None]) -> None:
+        """Have the thread that receives do something."""
+        self._incoming.put(step)
+
+    def under_way(self) -> list[Batch]:
+        """The batches that Dask has."""
+        with self._lock:
+            return [flight.batch for flight in self._flights.values()]
+
+    def resized(self, threads: int) -> None:
+        """So many threads are there."""
+        self._threads = threads
+        self._resized(threads)
+
+    def gave_up(self, error: RunnerUnavailable) -> None:
+        """There was no worker for too long; all that waits fails if there is none still."""
+        if self._threads == 0 and self._has_work:
+            self._break(error)
+
+    def refused(self, batch: Batch, error: RunnerUnavailable) -> None:
+        """No worker with what a batch needs has come: it fails."""
+        with self._lock:
+            flight = self._flights.pop(batch.id, None)
+        if flight is not None:
+            _outside(self._client().cancel, [flight.future], force=True)
+            self.listener.reported(failed_report(batch, error))
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -471,9 +497,8 @@ class DaskSession:
     def _receive_all(self) -> None:
         looked = 0.0
         while self._receive_next() and not self._end_if_idle():
-            connection = self._connection
-            if self._has_work and connection and time.monotonic() - looked > _LOOK_SECONDS:
-                connection.client.loop.add_callback(self._look_around)
+            if self._workers is not None and time.monotonic() - looked > _LOOK_SECONDS:
+                self._workers.look(self._has_work)
                 looked = time.monotonic()
 
     def _receive_next(self) -> bool:
@@ -628,7 +653,7 @@ def _outside(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _kind(batch: Batch) -> tuple[Any, ...]:
-    return -batch.priority, sorted(batch.resources.items())
+    return -batch.priority, resources_of(batch)
 
 
 def _key(batch: Batch) -> tuple[str, int]:

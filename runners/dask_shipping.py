@@ -98,7 +98,7 @@ class CodeShipping:
     def awaited(self, code: CodeReference) -> list[Any]:
         """The future of a version that has yet to come to the cluster: batches have to wait."""
         held = self._held.get(code.digest)
-        return [held[1]] if held is not None and held[1].status == "pending" else []
+        return [] if held is None else pending(held[1])
 
     def _version_of(self, run_id: str) -> CodeVersion | None:
         begun, loaded = self._runs.get(run_id), len(sys.modules)
@@ -119,6 +119,11 @@ class CodeShipping:
             return begun._replace(loaded=loaded)
         has_all = self._workers is not None and self._workers.have(own)
         return _Begun(None if has_all else self._code.now(), loaded, names)
+
+
+def pending(future: Any) -> list[Any]:
+    """The future of what has yet to come to the cluster: till then batches depend on it."""
+    return [future] if future.status == "pending" else []
 
 
 class SharedFiles:

@@ -107,11 +107,6 @@ def hold(data: bytes) -> bytes:
     return data
 
 
-def is_held(data: bytes) -> bool:
-    """That a constant has been put on some worker."""
-    return bool(data)
-
-
 # --- carrying out ---------------------------------------------------------------------------------
 
 

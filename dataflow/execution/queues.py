@@ -210,7 +210,9 @@ def _size(
 
     ``nbytes`` are those of the values of one of them.
     """
-    if work.is_concurrent:
+    if work.is_concurrent and work.task.resources:
+        size = 1  # a batch takes from its worker what one call needs
+    elif work.is_concurrent:
         size = concurrent_batch_size(left, slots, free)
     else:
         size = batch_size(left, slots, mean, costs, free, work.under_way)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from cluster.hosted import make_folder
+from cluster.job_queues import telling_lines
+from cluster.options import offers_of
 from cluster.provider_protocol import Opening
 from cluster.spec import ClusterSpec
 from cluster.tls import temporary_tls
@@ -18,8 +20,20 @@ COMMON: dict[str, Any] = {
     "processes": 2,
     "python": "/opt/python",
     "prologue": ["module load python"],
+    "env": {"MODE": "it's on"},
+    "working_folder": "/data/my flows",
+    "preload": ["my_package.setup"],
+    "resources": {"GPU": 2, "disk": 0.5},
     "host": "127.0.0.1",
 }
+WORKERS = [
+    "module load python",
+    """export MODE='it'"'"'s on'""",
+    "cd '/data/my flows' || exit",
+    "/opt/python -m",
+    "--nworkers 2",
+    "--preload my_package.setup --resources GPU=2.0,disk=0.5",
+]
 QUEUE = {"directives": ["--more"], "queue": "long", "account": "physics", "walltime": "01:00"}
 
 
@@ -49,8 +63,10 @@ def test_the_script_has_what_the_spec_says(
     with spec.find_provider().open(spec.options, Opening("lab", tmp_path, tls)) as cluster:
         assert cluster.scheduler_address.startswith("tls://127.0.0.1:")
         script = cluster.job_script()
-    for line in [*lines, "module load python", "/opt/python -m", "--nworkers 2"]:
-        assert line in script
+    plain = script.replace("''", "'").replace('""', '"')  # HTCondor's quotes
+    for line in [*lines, *WORKERS]:
+        assert line in plain
+    assert plain.index("export MODE") < plain.index("cd ") < plain.index("/opt/python -m")
     assert str(tmp_path / "key.pem") in script
     assert "PRIVATE KEY" not in script
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
@@ -61,3 +77,33 @@ def test_certificates_in_a_folder_that_the_nodes_share(tmp_path: Path) -> None:
     folder = Path(make_folder(spec))
     assert folder.parent == tmp_path / "shared"
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_dask_is_configured_to_add_stays() -> None:
+    import dask
+
+    spec = ClusterSpec("slurm", memory="1GB", resources={"GPU": 1}, security=False)
+    provider = spec.find_provider()
+    with (
+        dask.config.set({"jobqueue.slurm.worker-extra-args": ["--lifetime", "1h"]}),
+        provider.open(spec.options, Opening("lab", Path(), None)) as cluster,
+    ):
+        assert "--lifetime 1h --resources GPU=1.0" in cluster.job_script()
+    more = spec.with_options(kwargs={"worker_extra_args": ["--resources", "TPU=1"]}, resources={})
+    with provider.open(more.options, Opening("lab", Path(), None)) as cluster:
+        assert "--resources TPU=1" in cluster.job_script()
+    assert offers_of(spec.options) == {"GPU": 1}
+    assert offers_of(more.options) is None
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("Job Id: 1.pbs\n    Job_Name = x\n    job_state = Q\n    comment = Not Running: no node\n"
+         "    Variable_List = A=1", "job_state = Q; comment = Not Running: no node"),
+        ("Following jobs do not exist: \n7", "Following jobs do not exist:"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_what_a_batch_system_says_in_short(output: str, expected: str) -> None:
+    assert telling_lines(output) == expected

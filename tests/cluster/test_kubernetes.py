@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from cluster.kubernetes import KubernetesOptions, KubernetesProvider, resource_name
+from cluster.kubernetes import (
+    KubernetesOptions,
+    KubernetesProvider,
+    pod_lines,
+    resource_name,
+)
 from cluster.spec import ClusterSpec
 
 SPEC: dict[str, Any] = {
@@ -17,6 +22,9 @@ SPEC: dict[str, Any] = {
     "threads": 2,
     "workers": 3,
     "env": {"MODE": "test"},
+    "working_folder": "/flows",
+    "preload": ["my_package.setup"],
+    "resources": {"GPU": 1},
     "env_secrets": ["database"],
 }
 
@@ -83,6 +91,8 @@ def test_the_manifest_has_what_the_spec_says() -> None:
     assert found["spec"]["worker"]["replicas"] == 3
     assert worker["image"] == scheduler["image"] == "registry.example.org/flows:1"
     assert worker["args"][:4] == ["dask", "worker", "--nthreads", "2"]
+    assert worker["args"][4:8] == ["--preload", "my_package.setup", "--resources", "GPU=1.0"]
+    assert worker["workingDir"] == "/flows"
     assert scheduler["args"][:2] == ["dask", "scheduler"]
     assert worker["resources"]["limits"] == {"cpu": "1.5", "memory": "4Gi"}
     assert worker["env"] == scheduler["env"] == [{"name": "MODE", "value": "test"}]
@@ -98,3 +108,55 @@ def test_names_of_resources() -> None:
     assert first != second
     for name in (first, second, resource_name("x")):
         validate_cluster_name(name)
+
+
+def test_what_pods_say_of_themselves() -> None:
+    """As the API of Kubernetes describes their status."""
+    unscheduled = {
+        "metadata": {"name": "lab-worker-1"},
+        "status": {
+            "phase": "Pending",
+            "conditions": [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "Unschedulable",
+                    "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
+                }
+            ],
+        },
+    }
+    without_image = {
+        "metadata": {"name": "lab-worker-2"},
+        "status": {
+            "phase": "Pending",
+            "conditions": [{"type": "PodScheduled", "status": "True"}],
+            "containerStatuses": [
+                {
+                    "state": {
+                        "waiting": {"reason": "ImagePullBackOff", "message": "no such image"}
+                    },
+                    "lastState": {},
+                }
+            ],
+        },
+    }
+    restarting = {
+        "metadata": {"name": "lab-worker-3"},
+        "status": {
+            "phase": "Running",
+            "containerStatuses": [
+                {
+                    "state": {"running": {"startedAt": "2026-11-29T12:00:00Z"}},
+                    "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}},
+                }
+            ],
+        },
+    }
+    assert pod_lines([unscheduled, without_image, restarting]) == [
+        "pod lab-worker-1: Pending, Unschedulable 0/3 nodes are available: "
+        "3 Insufficient nvidia.com/gpu.",
+        "pod lab-worker-2: Pending, ImagePullBackOff no such image",
+        "pod lab-worker-3: Running, OOMKilled 137",
+    ]
+    assert pod_lines([]) == ["Kubernetes has no pods of it"]

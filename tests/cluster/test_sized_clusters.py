@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from cluster import standing
 from cluster.adapting import adapt, whole_jobs
 from cluster.connecting import connect
+from cluster.local import LocalDaskCluster
 from cluster.spec import ClusterSpec
 from cluster.standing_records import StandingRecord
 from dataflow import DaskTaskRunner, flow, task
@@ -130,6 +134,66 @@ def test_what_a_cluster_may_cost_is_kept(
 
         with pytest.raises(RunnerUnavailable, match="may not go on"):
             later()
+
+
+CEILING = {"minimum": 1, "maximum": 1, "interval": "100ms", "max_worker_seconds": 4.0}
+ONE = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+HOSTED: dict[str, Any] = {"kwargs": {**ONE, "dashboard_address": "127.0.0.1:0"}, "adapt": CEILING}
+
+
+@contextmanager
+def of_a_given_cluster() -> Iterator[DaskTaskRunner]:
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(**ONE) as cluster,
+        DaskTaskRunner(cluster=cluster, adapt_kwargs=CEILING) as runner,
+    ):
+        yield runner
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DaskTaskRunner(adapt_kwargs=CEILING),
+        lambda: DaskTaskRunner(cluster=ClusterSpec("local", adapt=CEILING)),
+        lambda: DaskTaskRunner(cluster=ClusterSpec("distributed:LocalCluster", **HOSTED)),
+        lambda: DaskTaskRunner(
+            cluster_class="distributed:LocalCluster", cluster_kwargs=ONE, adapt_kwargs=CEILING
+        ),
+        of_a_given_cluster,
+    ],
+    ids=["own", "spec", "hosted", "class", "given"],
+)
+def test_a_runner_has_one_ceiling_for_all_its_clusters(
+    make: Callable[[], AbstractContextManager[DaskTaskRunner]], home: Path
+) -> None:
+    with make() as runner:
+
+        @flow(task_runner=runner)
+        def too_long() -> Any:
+            return wait_for_ever.submit(1).result()
+
+        @flow(task_runner=runner)
+        def later() -> Any:
+            return wait_for_ever.submit(0).result()
+
+        for asks in (too_long, later):
+            with pytest.raises(RunnerUnavailable, match="max_worker_seconds = 4 are used"):
+                asks()
+
+
+def test_what_a_host_that_was_killed_had_used_is_the_most_that_it_can_have_been() -> None:
+    cluster = LocalDaskCluster(adapt={"minimum": 0, "maximum": 100}, used_seconds=7.0)
+    try:
+        assert cluster.used_seconds() == 7.0
+        os.kill(cluster._host.pid, signal.SIGKILL)
+        before = time.monotonic()
+        used = cluster.used_seconds()
+        assert 7.0 < used <= 7.0 + 100 * (time.monotonic() - cluster._host._started)
+        assert used >= 7.0 + 100 * (before - cluster._host._started)
+    finally:
+        cluster.close()
 
 
 def test_values_that_do_not_fit_want_more_workers() -> None:

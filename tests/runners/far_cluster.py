@@ -40,9 +40,9 @@ class FarCluster:
         self._start("dask_scheduler", *options)
         self.address = self._wait_for_address()
 
-    def start_worker(self, threads: int = 1) -> None:
-        """Have one worker more."""
-        options = ["--nthreads", str(threads), "--no-dashboard", "--no-nanny"]
+    def start_worker(self, threads: int = 1, *more: str) -> None:
+        """Have one worker more, with more arguments of ``dask worker``."""
+        options = ["--nthreads", str(threads), "--no-dashboard", "--no-nanny", *more]
         self._start("dask_worker", *options, "--local-directory", str(self.folder / "scratch"))
 
     @contextmanager
