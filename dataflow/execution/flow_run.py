@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,7 +31,6 @@ from dataflow.execution.flow_run_info import FlowRunInfo
 from dataflow.execution.hooks import call_hooks, hooks_for
 from dataflow.execution.interruptions import (
     RunSuspended,
-    Terminated,
     code_of_interruption,
     is_cancellation,
     message_of_interruption,
@@ -498,12 +496,8 @@ def run_flow(
         StoreError: nothing can be recorded.
         BaseException: what is no ``Exception``, such as Ctrl-C.
     """
-    with signals_end_runs(signal.SIGINT, signal.SIGTERM):
-        try:
-            run = FlowRun(flow, args, kwargs, wait_for, resumption)
-            return _run_body(run)
-        except Terminated:
-            raise SystemExit(143) from None
+    with signals_end_runs():
+        return _run_body(FlowRun(flow, args, kwargs, wait_for, resumption))
 
 
 def _run_body(run: FlowRun) -> State[Any]:

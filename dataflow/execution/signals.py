@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM while a flow runs in the main thread: once cancels it, twice ends it now.
 
-The first is raised in the body, and as any cancellation again until the body has ended. The second
-ends the process, whatever the user's code does about exceptions, but in an orderly way and within
+The first is raised in the body, and as any cancellation again until the body has ended; coroutines
+are cancelled by their event loop, and the last flow of them ends the process if it was SIGTERM. The
+second ends it, whatever the user's code does about exceptions, but in an orderly way and within
 seconds; where somebody works at a prompt or in a notebook, it is only raised once more.
 
 A handler runs between any two lines of Python and takes no lock: a thread does what needs one. The
@@ -22,12 +23,17 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
-from dataflow.execution.interruptions import RunCancelled, Terminated, message_of_interruption
+from dataflow.execution.interruptions import (
+    RunCancelled,
+    Terminated,
+    is_cancellation,
+    message_of_interruption,
+)
 from dataflow.execution.open_runs import mark_cancelled, open_runs
 from dataflow.execution.scope import RunScope, state_record
 from dataflow.model.states import State, StateCode
@@ -61,7 +67,7 @@ class _Signals:
 
     # --- in the main thread ----------------------------------------------------------------------
 
-    def enter(self, flow: object, numbers: Iterable[int]) -> None:
+    def enter(self, flow: object) -> None:
         """A flow begins, anything that stands for it."""
         self._flows.add(flow)
         if len(self._flows) > 1:
@@ -70,11 +76,11 @@ class _Signals:
             self._ours.recv(1000)
         self._first_at, self._error, self._cancelled = None, None, []
         self._is_interactive = _is_interactive()
-        for number in numbers:
+        for number, handler in _HANDLERS.items():
             before = signal.getsignal(number)
             if _may_be_replaced(number, before):
                 self._before[number] = before
-                signal.signal(number, _HANDLERS[number])
+                signal.signal(number, handler)
         if signal.SIGINT in self._before:
             ours = self._theirs.fileno()
             woken = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
@@ -109,13 +115,14 @@ class _Signals:
             self._tell(bytes([number]))
         before: Any = self._before.get(number)
         is_first = self._error is None
+        is_raised = number != signal.SIGTERM or not _is_in_coroutine()
         if is_first:
             self._error = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
             self._cancel(self._error)
             self._tell(_LOOK)
         if _is_of_event_loop(before) and (is_first or self._is_interactive):
             before(number, frame)
-        elif is_first:
+        elif is_first and is_raised:
             assert self._error is not None
             raise self._error
         elif self._is_interactive:
@@ -134,8 +141,14 @@ class _Signals:
                 self._interrupts.append(partial(body.interrupt, cancellation))
                 continue
             scope.loop.writer.write([state_record(scope, cancelling, scope.info.run_count)], [])
-            if not body.is_coroutine:  # its event loop cancels it
+            if not body.is_coroutine:
                 self._interrupts.append(partial(body.interrupt, error, is_raised=True))
+            elif isinstance(error, Terminated):  # of Ctrl-C its event loop hears itself
+                self._interrupts.append(partial(body.interrupt, cancellation))
+
+    def is_last_terminated(self, flow: object) -> bool:
+        """Whether SIGTERM ends a flow, and no other has to end before the process may."""
+        return self._flows == {flow} and isinstance(self._error, Terminated)
 
     def _wakes_us(self) -> bool:
         """Whether the interpreter tells our thread of signals."""
@@ -184,6 +197,12 @@ class _Signals:
                 name = scope.info.name
                 hint = "Ctrl-C again ends it now, whatever it is at."
                 scope.say(logging.WARNING, f"Flow run {name!r} is being cancelled. {hint}")
+
+
+def _is_in_coroutine() -> bool:
+    """Whether the innermost run of the main thread is a coroutine."""
+    bodies = [scope.body for scope in list(open_runs.values()) if scope.body.is_in_main_thread]
+    return bool(bodies) and bodies[-1].is_coroutine
 
 
 def _may_be_replaced(number: int, handler: Any) -> bool:
@@ -244,6 +263,20 @@ def _end_all(number: int, recorded: threading.Event) -> None:
     atexit._run_exitfuncs()
 
 
+def _exit() -> NoReturn:
+    raise SystemExit(128 + signal.SIGTERM) from None
+
+
+def _end_event_loop() -> None:
+    """Have the event loop of this coroutine raise it: whoever awaits a task need not look at it."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop().call_soon(_exit)
+    except RuntimeError:  # the loop has ended, and what called it ends now
+        _exit()
+
+
 # --- the one of this process ---------------------------------------------------------------------
 
 _signals: _Signals | None = None
@@ -273,8 +306,12 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def signals_end_runs(*numbers: int) -> Iterator[None]:
-    """While this lasts in the main thread, these signals end runs in an orderly way."""
+def signals_end_runs() -> Iterator[None]:
+    """While this lasts in the main thread, Ctrl-C and SIGTERM end runs in an orderly way.
+
+    Raises:
+        SystemExit: it was SIGTERM. Around coroutines, their event loop raises it.
+    """
     global _signals
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -283,7 +320,13 @@ def signals_end_runs(*numbers: int) -> Iterator[None]:
         _signals = _Signals()
     signals, flow = _signals, object()
     try:
-        signals.enter(flow, numbers)
+        signals.enter(flow)
         yield
+    except Terminated:
+        _exit()
+    except BaseException as error:
+        if is_cancellation(error) and signals.is_last_terminated(flow):
+            _end_event_loop()
+        raise
     finally:
         signals.leave(flow)
