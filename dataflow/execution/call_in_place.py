@@ -258,6 +258,8 @@ class Call:
     ) -> None:
         """Record how it ended, and call the hooks, unless its run had recorded that before."""
         self.is_over = True
+        if is_own:
+            self.scope.graph.note_reused(self.node.id, range(1))
         writer, ended = self.scope.loop.writer, CallEnded(self.node, code)
         hooks = [] if is_own else hooks_for(self.task, code)
         if not hooks:
