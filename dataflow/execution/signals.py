@@ -26,7 +26,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from dataflow.execution.interruptions import (
     RunCancelled,
@@ -43,6 +43,7 @@ _SAME_SECONDS = 0.1
 """Two signals this close are one: what starts programs may pass on what the terminal sent us."""
 _HINT_SECONDS = 1.0
 _LAST_SECONDS = 3.0
+_STATUS = 128 + signal.SIGTERM
 _LOOK, _SIGTERM = b"\0", b"\xff"  # beside the numbers of signals, which the interpreter writes
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -150,6 +151,17 @@ class _Signals:
         """Whether SIGTERM ends a flow, and no other has to end before the process may."""
         return self._flows == {flow} and isinstance(self._error, Terminated)
 
+    def loop_beside(self) -> Any:
+        """The event loop, in a task that it does not wait for; what is raised there gets lost."""
+        asyncio: Any = sys.modules["asyncio"]
+        try:
+            task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        except RuntimeError:  # it has ended
+            return None
+        runner = self._before.get(signal.SIGINT)
+        main = runner.keywords.get("main_task") if _is_of_event_loop(runner) else None
+        return None if task is main else loop
+
     def _wakes_us(self) -> bool:
         """Whether the interpreter tells our thread of signals."""
         ours = self._theirs.fileno()
@@ -173,6 +185,8 @@ class _Signals:
                 told = self._ours.recv(1000)
             while self._interrupts:
                 self._interrupts.popleft()()
+            if not _HANDLERS.keys().isdisjoint(told):
+                _wake_event_loops()
             for each in told:
                 if each == signal.SIGINT:
                     self._take(signal.SIGINT)
@@ -203,6 +217,16 @@ def _is_in_coroutine() -> bool:
     """Whether the innermost run of the main thread is a coroutine."""
     bodies = [scope.body for scope in list(open_runs.values()) if scope.body.is_in_main_thread]
     return bool(bodies) and bodies[-1].is_coroutine
+
+
+def _wake_event_loops() -> None:
+    """Have those of the main thread turn, so that its handlers are called.
+
+    A signal that another thread got, or that came right before the loop began to wait, wakes none.
+    """
+    for scope in list(open_runs.values()):
+        if scope.body.is_in_main_thread:
+            scope.body.wake()
 
 
 def _may_be_replaced(number: int, handler: Any) -> bool:
@@ -263,18 +287,8 @@ def _end_all(number: int, recorded: threading.Event) -> None:
     atexit._run_exitfuncs()
 
 
-def _exit() -> NoReturn:
-    raise SystemExit(128 + signal.SIGTERM) from None
-
-
-def _end_event_loop() -> None:
-    """Have the event loop of this coroutine raise it: whoever awaits a task need not look at it."""
-    import asyncio
-
-    try:
-        asyncio.get_running_loop().call_soon(_exit)
-    except RuntimeError:  # the loop has ended, and what called it ends now
-        _exit()
+def _exit() -> None:
+    raise SystemExit(_STATUS)
 
 
 # --- the one of this process ---------------------------------------------------------------------
@@ -310,7 +324,8 @@ def signals_end_runs() -> Iterator[None]:
     """While this lasts in the main thread, Ctrl-C and SIGTERM end runs in an orderly way.
 
     Raises:
-        SystemExit: it was SIGTERM. Around coroutines, their event loop raises it.
+        SystemExit: it was SIGTERM, and no other flow has to end before the process may; in tasks
+            beside the main one, their event loop raises it.
     """
     global _signals
     if threading.current_thread() is not threading.main_thread():
@@ -323,10 +338,14 @@ def signals_end_runs() -> Iterator[None]:
         signals.enter(flow)
         yield
     except Terminated:
-        _exit()
+        raise SystemExit(_STATUS) from None
     except BaseException as error:
-        if is_cancellation(error) and signals.is_last_terminated(flow):
-            _end_event_loop()
+        if not (is_cancellation(error) and signals.is_last_terminated(flow)):
+            raise
+        loop = signals.loop_beside()
+        if loop is None:
+            raise SystemExit(_STATUS) from None
+        loop.call_soon(_exit)
         raise
     finally:
         signals.leave(flow)

@@ -321,6 +321,21 @@ def test_a_signal_cancels_an_async_run(start: Start, pooled: str, number: int) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_wakes_no_event_loop_is_heard(start: Start, number: int) -> None:
+    """As one that comes right before the loop waits: here another thread gets it."""
+    blocks = "    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])\n"
+    said = '    print("ready", flush=True)\n'
+    source = ASYNC.format(then="raise").replace(said, blocks + said)
+    program = start(source.replace("import time", "import signal, time"), "threads")
+    program.wait_ready()
+    program.signal(number)
+    status, out, err = program.end()
+    assert "hook Cancelled" in out, err
+    assert number == signal.SIGINT or status == 143
+    assert _run().state.name == "Cancelled"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_second_signal_ends_an_async_run(start: Start, number: int) -> None:
     program = start(ASYNC.format(then="pass"), "threads")
     program.wait_ready()
