@@ -15,12 +15,10 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from dataflow.clock import now_ns
 from dataflow.errors import InvalidTransition, NotPausedError, RunFinishedError
 from dataflow.execution.pausing import Pause
 from dataflow.execution.run_input import as_json
 from dataflow.execution.suspending import Suspension
-from dataflow.model.records import RunStateRecord
 from dataflow.model.states import StateCode
 from dataflow.records import Run, get_run
 
@@ -46,14 +44,14 @@ def cancel_flow_run(wanted: str, *, store: str | Path | None = None) -> Run:
         raise RunFinishedError(f"{run.name} has ended: it is {state.name}.", run_id=run.id)
     if state.is_cancelling():
         return run
-    code = StateCode.CANCELLING
+    said = f"Flow run was cancelled by process {os.getpid()} on {socket.gethostname()}."
     if run.driver is None:
         if state.is_running():
             raise _inside_worker(run)
-        code = StateCode.CANCELLED
-    said = f"Flow run was cancelled by process {os.getpid()} on {socket.gethostname()}."
+        is_so = run.cancel_undriven(said)  # else somebody was faster
+        return run.refresh() if is_so else cancel_flow_run(run.id, store=store)
     try:
-        run.enter(RunStateRecord(run.id, code, code.state_name, said, now_ns()))
+        run.enter(StateCode.CANCELLING, said)
     except InvalidTransition:  # it has ended meanwhile
         run = run.refresh()
         raise RunFinishedError(
@@ -125,11 +123,10 @@ def resume_flow_run(wanted: str, run_input: Any = None, *, store: str | Path | N
         NotPausedError: it is not paused.
     """
     run = get_run(wanted, store=store)
-    code = StateCode.RESUMING
     text = as_json(run_input)
     if run.state.code is StateCode.PAUSED:
         with contextlib.suppress(InvalidTransition):
-            run.enter(RunStateRecord(run.id, code, code.state_name, text, now_ns()))
+            run.enter(StateCode.RESUMING, text)
             return run.refresh()
     run = run.refresh()
     if run.state.code is StateCode.SUSPENDED:

@@ -22,13 +22,15 @@ from pathlib import Path
 from types import EllipsisType
 from typing import Any
 
+from dataflow.clock import now_ns
 from dataflow.errors import ArtifactNotFound, StoreError
-from dataflow.model.records import FLOW_RESULT, SINGLE_CALLS, RunStateRecord
-from dataflow.model.states import State
+from dataflow.model.records import SINGLE_CALLS, RunStateRecord
+from dataflow.model.states import State, StateCode
 from dataflow.process_ids import ProcessId
 from dataflow.storage.stored_result import (
     ResultNotKept,
     StoredResult,
+    flow_result,
     stored_result,
     with_result,
 )
@@ -244,12 +246,7 @@ class Run:
     @property
     def state(self) -> State[Any]:
         """The state that it is in; its ``result()`` is read from where it was persisted."""
-        state = self.summary.state
-        if not state.is_completed():
-            return state
-        place = self._store.result_at(self.id, FLOW_RESULT)
-        kept = ResultNotKept(f"flow run {self.name!r}") if place is None else stored_result(place)
-        return State(state.type, state.name, state.message, kept, state.timestamp)
+        return flow_result(self.id, self.name, self.summary.state, self._store)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -291,13 +288,19 @@ class Run:
         """The process that drives it now; None: none does, or it goes on inside a worker."""
         return self._store.control.driver(self.id)
 
-    def enter(self, state: RunStateRecord) -> None:
+    def enter(self, code: StateCode, message: str | None) -> None:
         """Put it into a state.
 
         Raises:
             InvalidTransition: it cannot enter that from the one that it is in.
         """
+        count = self.summary.run_count
+        state = RunStateRecord(self.id, code, code.state_name, message, now_ns(), count)
         self._store.write([state])
+
+    def cancel_undriven(self, message: str) -> bool:
+        """Put it into Cancelled if nobody drives it; False if somebody does, or it has ended."""
+        return self._store.control.cancel_undriven(self.id, message)
 
     def states(self) -> list[State[Any]]:
         """All states that it was in, oldest first."""

@@ -98,10 +98,12 @@ def _apply(announcement: Announcement) -> list[Callback]:
 
 def _apply_calls(announcement: CallsEnded) -> list[Callback]:
     woken: list[Callback] = []
-    nodes, codes, ended, _ = announcement
+    nodes, codes, ended, is_own = announcement
     for node, code, ended_ns in zip(nodes, codes, ended, strict=True):
         node.announced = code
         node.ended_ns = ended_ns
+        if is_own:
+            node.graph.note_reused(node.id, range(1))
         if node.callbacks is not None and code in ENDED_CODES:
             woken += node.callbacks
             node.callbacks = None
@@ -113,6 +115,8 @@ def _apply_elements(node: MapNode, announcement: ElementsEnded) -> list[Callback
     stop = start + len(codes)
     before = node.codes[start:stop]
     node.codes[start:stop] = codes
+    if announcement.is_own:
+        node.graph.note_reused(node.id, range(start, stop))
     node.announced_count += _ended_in(codes) - _ended_in(before)
     waiting = node.callbacks
     if not waiting:

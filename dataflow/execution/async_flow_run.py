@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -28,7 +27,7 @@ async def run_flow_async(
     resumption: Resumption | None = None,
 ) -> Any:
     """Run an ``async`` flow on the running event loop: its value, or its state if wanted."""
-    with signals_end_runs(signal.SIGINT):
+    with signals_end_runs():
         run = FlowRun(flow, args, kwargs, wait_for, resumption)
         state = await _run_body_async(run)
     if return_state or state.is_completed():

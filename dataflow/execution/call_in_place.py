@@ -15,6 +15,7 @@ from typing import Any
 from dataflow.clock import now_ns
 from dataflow.errors import CancelledRun, CrashedRun, StoreError, UpstreamTaskError
 from dataflow.execution.announcements import CallEnded
+from dataflow.execution.due_hooks import call_in_turn, due_record
 from dataflow.execution.found_results import records_of_answer
 from dataflow.execution.hooks import hooks_for, run_task_hooks, task_hook_arguments
 from dataflow.execution.interruptions import code_of_interruption, message_of_interruption
@@ -40,7 +41,6 @@ from dataflow.execution.results import (
 )
 from dataflow.execution.run_loop import HELD_SECONDS
 from dataflow.execution.scope import RunScope, active_scope
-from dataflow.execution.task_hooks import call_in_turn, due_for
 from dataflow.execution.transactions import current_transaction
 from dataflow.graph.dry_run import Placeholder
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode
@@ -258,12 +258,15 @@ class Call:
     ) -> None:
         """Record how it ended, and call the hooks, unless its run had recorded that before."""
         self.is_over = True
+        if is_own:
+            self.scope.graph.note_reused(self.node.id, range(1))
         writer, ended = self.scope.loop.writer, CallEnded(self.node, code)
         hooks = [] if is_own else hooks_for(self.task, code)
         if not hooks:
             writer.write(records, [ended])
             return
-        due = due_for(self.node, None, code, self._attempt()).record
+        run_id, node = self.scope.info.run_id, self.node.id
+        due = due_record(run_id, node, None, code, self._attempt())
         try:
             writer.write_now(records if writer.store is None else [*records, due], [ended])
         except StoreError:  # whoever has something to write is told

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from dataflow.hashing.calls import NO_DIGEST
@@ -61,6 +62,7 @@ class EarlierRun:
 
     def __init__(self, store: RunStore, run_id: str, reuse_changed: bool = False) -> None:
         self.run_id = run_id
+        self._store = store
         self.reuse_changed = reuse_changed
         self.reused = 0
         self.missed: Counter[str] = Counter()
@@ -104,6 +106,26 @@ class EarlierRun:
         if result_object is None:
             result_object = self._objects[id(row)] = row.object_of(self.run_id)
         return Found(REUSED, (result_object, row.numbers[at]), row.made_by is not None)
+
+    def was_committed(self, key: str, element: int) -> bool:
+        """Whether the result of an element, which was taken again, was committed before."""
+        with self._lock:
+            committed_ns = self._committed.get(self._numbers.get(key, -1))
+            found = None if committed_ns is None else self._find(key, element)
+        return found is not None and committed_ns is not None and found[0].created_ns < committed_ns
+
+    @cached_property
+    def _committed(self) -> dict[int, int]:
+        return self._store.committed_nodes(self.run_id)
+
+    @cached_property
+    def transaction_values(self) -> dict[tuple[str, int], dict[str, bytes | None]]:
+        """What the elements of nodes have set in transactions, pickled."""
+        keys = {node: key for key, node in self._numbers.items()}
+        found: dict[tuple[str, int], dict[str, bytes | None]] = {}
+        for node, element, name, value in self._store.transaction_values(self.run_id):
+            found.setdefault((keys[node], element), {})[name] = value
+        return found
 
     def _find(self, key: str, element: int) -> _Place | None:
         node = self._numbers.get(key)

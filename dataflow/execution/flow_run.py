@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,11 +27,9 @@ from dataflow.execution.call_in_place import Resolver
 from dataflow.execution.displays import offer_display
 from dataflow.execution.earlier_run import EarlierRun
 from dataflow.execution.flow_ending import state_of_exception, state_of_result
-from dataflow.execution.flow_run_info import FlowRunInfo
-from dataflow.execution.hooks import call_hooks, hooks_for
+from dataflow.execution.flow_hooks import FlowHooks
 from dataflow.execution.interruptions import (
     RunSuspended,
-    Terminated,
     code_of_interruption,
     is_cancellation,
     message_of_interruption,
@@ -68,7 +65,13 @@ from dataflow.hashing.calls import CallHasher
 from dataflow.hashing.values import source_of
 from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo
-from dataflow.model.records import FLOW_RESULT, NodeLengthRecord, Record, ResultRecord
+from dataflow.model.records import (
+    FLOW_RESULT,
+    THE_RUN,
+    NodeLengthRecord,
+    Record,
+    ResultRecord,
+)
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
 from dataflow.storage.packs import CannotSerialize
@@ -112,6 +115,7 @@ class FlowRun:
         self.found: State[Any] | None = None
         self._earlier: EarlierRun | None = None if resumption is None else resumption.earlier
         self._scope: RunScope | None = None
+        self._hooks = FlowHooks(flow)
         self._end = threading.Lock()  # held once somebody records it
 
     @property
@@ -232,6 +236,8 @@ class FlowRun:
         is_resumed = goes_on is not None and parent is None
         with taken_up(goes_on) if goes_on and is_resumed else contextlib.nullcontext():
             suspensions = suspensions_of(goes_on, results) if goes_on and is_resumed else None
+            left = find_left_hooks(goes_on.store, info.run_id) if goes_on else {}
+            states = goes_on.records() if goes_on else []
             scope = begin_run(
                 info,
                 runner,
@@ -241,15 +247,17 @@ class FlowRun:
                 version=flow.version,
                 log_prints=log_prints,
                 code_path=flow.code_path,
-                has_crash_hooks=bool(flow.hooks["on_crashed"]),
+                hooks=self._hooks.states(),
                 results=results,
                 created_ns=goes_on.summary.created_ns if goes_on else None,
-                states=goes_on.records() if goes_on else (),
-                also=self._records_in_parent(info.run_id),
+                states=states,
+                also=[
+                    *self._records_in_parent(info.run_id),
+                    *self._hooks.due_at_start(info, states, left.pop(THE_RUN, [])),
+                ],
             )
         scope.suspensions = suspensions
-        if goes_on:
-            find_left_hooks(scope.graph, goes_on.store)
+        scope.graph.left_hooks = left
         return scope
 
     def _records_in_parent(self, run_id: str) -> list[Record]:
@@ -281,7 +289,7 @@ class FlowRun:
             events.publish(
                 events.RunStarted(info.run_id, info.name, info.flow_name, info.parent_run_id)
             )
-        self._hooks(State.of_code(StateCode.RUNNING))
+        self._hooks.call(scope)
 
     @contextlib.contextmanager
     def context(self) -> Iterator[None]:
@@ -320,12 +328,13 @@ class FlowRun:
         if self.scope.suspensions is not None:
             self.scope.suspensions.made = 0
         retrying = State.of_code(StateCode.RETRYING)
-        record_state(self.scope, retrying, self.attempt)
+        due = self._hooks.due(self.scope.info.run_id, retrying, self.attempt)
+        record_state(self.scope, retrying, self.attempt, due)
         if self.scope.graph.results.persists:
             store = self.scope.loop.lookups.store
             if store is not None:
                 begin_attempt(self.scope, EarlierRun(store, self.scope.info.run_id))
-        self._hooks(retrying)
+        self._hooks.call(self.scope)
 
     def state_after(self, result: Any) -> State[Any]:
         """Wait for all that was submitted; the state for what the body returned."""
@@ -409,7 +418,8 @@ class FlowRun:
             self._keep_result(results, state.data)
         self.scope.say(level, f"Finished in state {state.name}{said}")
         try:
-            end_run(self.scope, state, self.attempt)
+            due = self._hooks.due(self.scope.info.run_id, state, self.attempt)
+            end_run(self.scope, state, self.attempt, due)
             if state.is_cancelled() or state.is_crashed():
                 with contextlib.suppress(StoreError):  # whoever looks later finds them crashed
                     self.scope.loop.writer.end_below(self.scope.info.run_id, state)
@@ -459,14 +469,7 @@ class FlowRun:
         if events.has_subscribers():
             info = self.scope.info
             events.publish(events.RunStateChanged(info.run_id, info.name, state))
-        self._hooks(state)
-
-    def _hooks(self, state: State[Any]) -> None:
-        hooks = hooks_for(self.flow, state.code)
-        if hooks:
-            run = FlowRunInfo(self.scope.info, state)
-            call_hooks(hooks, (self.flow, run, state), self.scope.say)
-            self.scope.loop.writer.write_now([])  # what they logged is there when the flow returns
+        self._hooks.call(self.scope)
 
 
 def _parent() -> RunScope | None:
@@ -498,12 +501,8 @@ def run_flow(
         StoreError: nothing can be recorded.
         BaseException: what is no ``Exception``, such as Ctrl-C.
     """
-    with signals_end_runs(signal.SIGINT, signal.SIGTERM):
-        try:
-            run = FlowRun(flow, args, kwargs, wait_for, resumption)
-            return _run_body(run)
-        except Terminated:
-            raise SystemExit(143) from None
+    with signals_end_runs():
+        return _run_body(FlowRun(flow, args, kwargs, wait_for, resumption))
 
 
 def _run_body(run: FlowRun) -> State[Any]:

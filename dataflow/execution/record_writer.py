@@ -20,7 +20,14 @@ from dataflow.execution.announcements import Announcement, announce
 from dataflow.execution.gate import Gate
 from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.task_hooks import DueHooks, call_due_hooks, due_hooks
-from dataflow.model.records import LogRecord, NodeRecord, Record, RunStateRecord
+from dataflow.model.records import (
+    THE_RUN,
+    DueHooksRecord,
+    LogRecord,
+    NodeRecord,
+    Record,
+    RunStateRecord,
+)
 from dataflow.model.states import State
 from dataflow.store.run_store import RunStore
 
@@ -191,7 +198,7 @@ class RecordWriter:
                 position = _position_of(error.fields.get("refused"), records)
                 if position is None:
                     return error
-                records[position] = _refused(records[position], error)
+                records[:] = _without(records, position, error)
             except BaseException as error:
                 return error
             else:
@@ -213,12 +220,21 @@ def _key(record: RunStateRecord) -> tuple[str, int, int]:
     return record.run_id, record.code, record.timestamp_ns
 
 
-def _refused(record: Record, error: InvalidTransition) -> LogRecord:
-    """A line that tells of a state that a run could not enter."""
-    assert isinstance(record, RunStateRecord)
-    text = f"A state was not recorded. {error.message}"
+def _without(records: Sequence[Record], position: int, error: InvalidTransition) -> list[Record]:
+    """Records with a line instead of a state that a run could not enter, and no hooks for it."""
+    refused = records[position]
+    assert isinstance(refused, RunStateRecord)
+    run_id, text = refused.run_id, f"A state was not recorded. {error.message}"
     name = "dataflow.flow_runs"
-    return LogRecord(record.run_id, None, None, 1, now_ns(), logging.ERROR, name, text, None, 0)
+    line = LogRecord(run_id, None, None, 1, now_ns(), logging.ERROR, name, text, None, 0)
+    rest: list[Record] = [*records[:position], line, *records[position + 1 :]]
+    return [each for each in rest if not _is_due_for(each, refused)]
+
+
+def _is_due_for(record: Record, state: RunStateRecord) -> bool:
+    if not isinstance(record, DueHooksRecord) or record.node != THE_RUN:
+        return False
+    return (record.run_id, record.code) == (state.run_id, state.code)
 
 
 def _publish_nodes(records: Sequence[Any]) -> None:

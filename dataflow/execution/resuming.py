@@ -140,6 +140,13 @@ def _refuse_unless_stopped(summary: RunSummary, driver: ProcessId | None) -> Non
         )
     if driver is None:
         return
+    if summary.state.is_final():
+        raise ResumeError(
+            f"The hooks of run {summary.name!r} for its state {summary.state.name} are still being "
+            f"called, in process {driver.pid}.",
+            hint="Wait for their end, or end that process.",
+            run_id=summary.run_id,
+        )
     hint = "Wait for its end, or end that process."
     if summary.state.is_paused():
         hint = f"It waits for somebody: dataflow runs resume {summary.name}, or resume_flow_run."

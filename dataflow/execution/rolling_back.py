@@ -12,7 +12,7 @@ from dataflow.clock import now_ns
 from dataflow.execution.announcements import Announcement, CallEnded, CallsEnded, ElementsEnded
 from dataflow.execution.records_of import ended_now_record
 from dataflow.graph.nodes import GOOD_CODES, CallNode, MapNode, Node, TaskNode
-from dataflow.model.records import DroppedKeysRecord, Record
+from dataflow.model.records import CommittedRecord, DroppedKeysRecord, Record
 from dataflow.model.states import StateCode
 from dataflow.planner.bodies import runs_of
 
@@ -21,12 +21,40 @@ _DONE = GOOD_CODES - {int(StateCode.CACHED)}
 
 
 def done_runs(node: Node) -> list[int]:
-    """The indices of the task runs of a node that were done; 0 if it is a single one."""
+    """The indices of the task runs of a node that were done; 0 if it is a single one.
+
+    What was committed before the run went on, or was tried again, is not among them.
+    """
+    done = _done(node)
+    committed = _committed_before(node)
+    return [index for index in done if index not in committed] if committed else done
+
+
+def _done(node: Node) -> list[int]:
     if isinstance(node, CallNode):
         return [0]
     if isinstance(node, TaskNode):
         return [0] if node.announced in _DONE else []
     return [element for element, code in enumerate(node.codes) if code in _DONE]
+
+
+def reused_runs(node: Node) -> set[int]:
+    """The indices of the task runs whose results an earlier attempt has made."""
+    return {index for span in node.graph.reused.get(node.id, ()) for index in span}
+
+
+def note_committed(node: Node) -> None:
+    """Record that the task runs of a node were committed, if the results are there later."""
+    if node.graph.keeps(node.task):
+        record = CommittedRecord(node.graph.run_id, node.id, now_ns())
+        node.graph.queue.loop.writer.write([record], [])
+
+
+def _committed_before(node: Node) -> set[int]:
+    earlier = node.graph.results.earlier
+    if earlier is None:
+        return set()
+    return {index for index in reused_runs(node) if earlier.was_committed(node.key, index)}
 
 
 def record_rolled_back(node: Node, runs: Sequence[int], attempt: int) -> None:

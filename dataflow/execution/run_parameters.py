@@ -103,7 +103,7 @@ def _refuse_others(run: RunSummary, found: Mapping[str, Any]) -> None:
             f"{', '.join(map(repr, others))} there is only what the store shows, "
             f"{short_text({each: run.parameters[each] for each in others})}.",
             hint="Call the flow to begin another run. With @flow(persist_result=True), parameters "
-            "are kept.",
+            "that can be pickled are kept.",
             run_id=run.run_id,
         )
 

@@ -32,8 +32,8 @@ class RunWatch:
         cancelled: called with a run's id when somebody wants it cancelled, and with what was said;
             at least once, and it must not wait for anything.
         resumed: the same when somebody resumes it, with what was put in.
-        hooks_due: called with the store and the ids of crashed runs whose hooks have not
-            been called; it must not wait for anything either.
+        hooks_due: called with the store and the ids of runs that nobody drives any more and whose
+            hooks have not been called; it must not wait for anything either.
     """
 
     def __init__(
@@ -91,6 +91,6 @@ class RunWatch:
             if not is_first:  # the run that has just begun says as much
                 control.beat(this_process())
             control.crash_vanished()
-            due = control.due_hooks()
+            due = control.runs_with_due_hooks()
             if due:
                 self._hooks_due(store, due)

@@ -22,10 +22,10 @@ from functools import partial
 from typing import Any
 
 from dataflow.clock import now_ns
-from dataflow.execution.crash_hooks import call_crash_hooks
 from dataflow.execution.earlier_run import EarlierRun, resumed_ids
 from dataflow.execution.garbage import sparing_collector
 from dataflow.execution.interruptions import RunCancelled
+from dataflow.execution.left_hooks import call_left_hooks_of
 from dataflow.execution.open_runs import cancel_run, open_runs, resume_run
 from dataflow.execution.results import wait_for_all
 from dataflow.execution.run_loop import RunLoop, run_loop
@@ -37,7 +37,14 @@ from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo, StoreAddress
-from dataflow.model.records import LogRecord, Record, RunRecord, RunStateRecord, RunTimingRecord
+from dataflow.model.records import (
+    DueHooksRecord,
+    LogRecord,
+    Record,
+    RunRecord,
+    RunStateRecord,
+    RunTimingRecord,
+)
 from dataflow.model.states import State, StateCode
 from dataflow.process_ids import this_process
 from dataflow.settings import get_settings
@@ -204,7 +211,7 @@ def close_scope(scope: RunScope) -> None:
 
 
 def _new_watch() -> RunWatch:
-    return RunWatch(cancel_run, resume_run, call_crash_hooks)
+    return RunWatch(cancel_run, resume_run, call_left_hooks_of)
 
 
 def active_scope() -> RunScope:
@@ -285,7 +292,7 @@ def begin_run(
     version: str | None = None,
     log_prints: bool = False,
     code_path: str | None = None,
-    has_crash_hooks: bool = False,
+    hooks: tuple[int, ...] = (),
     results: RunResults | None = None,
     created_ns: int | None = None,
     states: Sequence[RunStateRecord] = (),
@@ -294,6 +301,7 @@ def begin_run(
     """Record that a run begins, and open it.
 
     Args:
+        hooks: the states that its flow has hooks for.
         created_ns: when it was made, if it goes on where it stopped.
         states: those that it enters then, before it is running again.
         also: what else is recorded in one go with that.
@@ -307,6 +315,7 @@ def begin_run(
     store = store or StoreAddress(loop.store_place.address, info.run_id)
     scope = open_scope(replace(info, store=store), runner, parent, log_prints, loop, results)
     now = now_ns()
+    is_driven = scope.loop.watch is not None
     scope.loop.writer.write_now(
         [
             RunRecord(
@@ -323,8 +332,8 @@ def begin_run(
                 os.getpid(),
                 socket.gethostname(),
                 code_path or (sys.argv[0] if sys.argv else None),
-                driver=this_process() if scope.loop.watch is not None else None,
-                has_crash_hooks=has_crash_hooks,
+                driver=this_process() if is_driven else None,
+                hooks=hooks if is_driven else (),
             ),
             *(states or [RunStateRecord(info.run_id, StateCode.PENDING, "Pending", None, now)]),
             RunStateRecord(info.run_id, StateCode.RUNNING, "Running", None, now, info.run_count),
@@ -336,9 +345,11 @@ def begin_run(
     return scope
 
 
-def record_state(scope: RunScope, state: State[Any], run_count: int = 1) -> None:
-    """Record that a run is in a new state; returns when the store has it."""
-    scope.loop.writer.write_now([state_record(scope, state, run_count)])
+def record_state(
+    scope: RunScope, state: State[Any], run_count: int = 1, also: Sequence[Record] = ()
+) -> None:
+    """Record that a run is in a new state, and what goes with it; returns when the store has it."""
+    scope.loop.writer.write_now([state_record(scope, state, run_count), *also])
 
 
 def state_record(scope: RunScope, state: State[Any], run_count: int = 1) -> RunStateRecord:
@@ -365,10 +376,12 @@ def timing_record(scope: RunScope) -> RunTimingRecord:
     )
 
 
-def end_run(scope: RunScope, state: State[Any], run_count: int = 1) -> None:
-    """Record how a run ended, and close it."""
+def end_run(
+    scope: RunScope, state: State[Any], run_count: int = 1, also: Sequence[Record] = ()
+) -> None:
+    """Record how a run ended, and what goes with that, and close it."""
     try:
-        ending: list[Record] = [state_record(scope, state, run_count), timing_record(scope)]
+        ending = [state_record(scope, state, run_count), timing_record(scope), *also]
         scope.loop.writer.write_now(ending, is_last=True)
     finally:
         close_scope(scope)
@@ -384,8 +397,8 @@ class _ReportStore:
         self._records = records
 
     def write(self, records: Sequence[Record]) -> None:
-        """Take records along."""
-        self._records.extend(records)
+        """Take records along; hooks that are due are called here."""
+        self._records.extend(each for each in records if not isinstance(each, DueHooksRecord))
 
     def close(self) -> None:
         """Nothing to close."""

@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM while a flow runs in the main thread: once cancels it, twice ends it now.
 
-The first is raised in the body, and as any cancellation again until the body has ended. The second
-ends the process, whatever the user's code does about exceptions, but in an orderly way and within
+The first is raised in the body, and as any cancellation again until the body has ended; coroutines
+are cancelled by their event loop, and the last flow of them ends the process if it was SIGTERM. The
+second ends it, whatever the user's code does about exceptions, but in an orderly way and within
 seconds; where somebody works at a prompt or in a notebook, it is only raised once more.
 
 A handler runs between any two lines of Python and takes no lock: a thread does what needs one. The
@@ -22,12 +23,17 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
 from typing import Any
 
-from dataflow.execution.interruptions import RunCancelled, Terminated, message_of_interruption
+from dataflow.execution.interruptions import (
+    RunCancelled,
+    Terminated,
+    is_cancellation,
+    message_of_interruption,
+)
 from dataflow.execution.open_runs import mark_cancelled, open_runs
 from dataflow.execution.scope import RunScope, state_record
 from dataflow.model.states import State, StateCode
@@ -37,6 +43,7 @@ _SAME_SECONDS = 0.1
 """Two signals this close are one: what starts programs may pass on what the terminal sent us."""
 _HINT_SECONDS = 1.0
 _LAST_SECONDS = 3.0
+_STATUS = 128 + signal.SIGTERM
 _LOOK, _SIGTERM = b"\0", b"\xff"  # beside the numbers of signals, which the interpreter writes
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -61,7 +68,7 @@ class _Signals:
 
     # --- in the main thread ----------------------------------------------------------------------
 
-    def enter(self, flow: object, numbers: Iterable[int]) -> None:
+    def enter(self, flow: object) -> None:
         """A flow begins, anything that stands for it."""
         self._flows.add(flow)
         if len(self._flows) > 1:
@@ -70,11 +77,11 @@ class _Signals:
             self._ours.recv(1000)
         self._first_at, self._error, self._cancelled = None, None, []
         self._is_interactive = _is_interactive()
-        for number in numbers:
+        for number, handler in _HANDLERS.items():
             before = signal.getsignal(number)
             if _may_be_replaced(number, before):
                 self._before[number] = before
-                signal.signal(number, _HANDLERS[number])
+                signal.signal(number, handler)
         if signal.SIGINT in self._before:
             ours = self._theirs.fileno()
             woken = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
@@ -109,13 +116,14 @@ class _Signals:
             self._tell(bytes([number]))
         before: Any = self._before.get(number)
         is_first = self._error is None
+        is_raised = number != signal.SIGTERM or not _is_in_coroutine()
         if is_first:
             self._error = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
             self._cancel(self._error)
             self._tell(_LOOK)
         if _is_of_event_loop(before) and (is_first or self._is_interactive):
             before(number, frame)
-        elif is_first:
+        elif is_first and is_raised:
             assert self._error is not None
             raise self._error
         elif self._is_interactive:
@@ -134,8 +142,25 @@ class _Signals:
                 self._interrupts.append(partial(body.interrupt, cancellation))
                 continue
             scope.loop.writer.write([state_record(scope, cancelling, scope.info.run_count)], [])
-            if not body.is_coroutine:  # its event loop cancels it
+            if not body.is_coroutine:
                 self._interrupts.append(partial(body.interrupt, error, is_raised=True))
+            elif isinstance(error, Terminated):  # of Ctrl-C its event loop hears itself
+                self._interrupts.append(partial(body.interrupt, cancellation))
+
+    def is_last_terminated(self, flow: object) -> bool:
+        """Whether SIGTERM ends a flow, and no other has to end before the process may."""
+        return self._flows == {flow} and isinstance(self._error, Terminated)
+
+    def loop_beside(self) -> Any:
+        """The event loop, in a task that it does not wait for; what is raised there gets lost."""
+        asyncio: Any = sys.modules["asyncio"]
+        try:
+            task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        except RuntimeError:  # it has ended
+            return None
+        runner = self._before.get(signal.SIGINT)
+        main = runner.keywords.get("main_task") if _is_of_event_loop(runner) else None
+        return None if task is main else loop
 
     def _wakes_us(self) -> bool:
         """Whether the interpreter tells our thread of signals."""
@@ -160,6 +185,8 @@ class _Signals:
                 told = self._ours.recv(1000)
             while self._interrupts:
                 self._interrupts.popleft()()
+            if not _HANDLERS.keys().isdisjoint(told):
+                _wake_event_loops()
             for each in told:
                 if each == signal.SIGINT:
                     self._take(signal.SIGINT)
@@ -184,6 +211,22 @@ class _Signals:
                 name = scope.info.name
                 hint = "Ctrl-C again ends it now, whatever it is at."
                 scope.say(logging.WARNING, f"Flow run {name!r} is being cancelled. {hint}")
+
+
+def _is_in_coroutine() -> bool:
+    """Whether the innermost run of the main thread is a coroutine."""
+    bodies = [scope.body for scope in list(open_runs.values()) if scope.body.is_in_main_thread]
+    return bool(bodies) and bodies[-1].is_coroutine
+
+
+def _wake_event_loops() -> None:
+    """Have those of the main thread turn, so that its handlers are called.
+
+    A signal that another thread got, or that came right before the loop began to wait, wakes none.
+    """
+    for scope in list(open_runs.values()):
+        if scope.body.is_in_main_thread:
+            scope.body.wake()
 
 
 def _may_be_replaced(number: int, handler: Any) -> bool:
@@ -244,6 +287,10 @@ def _end_all(number: int, recorded: threading.Event) -> None:
     atexit._run_exitfuncs()
 
 
+def _exit() -> None:
+    raise SystemExit(_STATUS)
+
+
 # --- the one of this process ---------------------------------------------------------------------
 
 _signals: _Signals | None = None
@@ -273,8 +320,13 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def signals_end_runs(*numbers: int) -> Iterator[None]:
-    """While this lasts in the main thread, these signals end runs in an orderly way."""
+def signals_end_runs() -> Iterator[None]:
+    """While this lasts in the main thread, Ctrl-C and SIGTERM end runs in an orderly way.
+
+    Raises:
+        SystemExit: it was SIGTERM, and no other flow has to end before the process may; in tasks
+            beside the main one, their event loop raises it.
+    """
     global _signals
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -283,7 +335,17 @@ def signals_end_runs(*numbers: int) -> Iterator[None]:
         _signals = _Signals()
     signals, flow = _signals, object()
     try:
-        signals.enter(flow, numbers)
+        signals.enter(flow)
         yield
+    except Terminated:
+        raise SystemExit(_STATUS) from None
+    except BaseException as error:
+        if not (is_cancellation(error) and signals.is_last_terminated(flow)):
+            raise
+        loop = signals.loop_beside()
+        if loop is None:
+            raise SystemExit(_STATUS) from None
+        loop.call_soon(_exit)
+        raise
     finally:
         signals.leave(flow)

@@ -3,10 +3,6 @@
 Each state of each attempt is told of once, also when its run goes on later or is tried again; of
 runs that are cancelled before they have begun, nothing. A map that could not begin as a whole is
 told of as one run, since it has no elements.
-
-That hooks are due is written with the state that they are about, and each is claimed right before
-it is called: if the process is killed, those that it had not begun are called by another one
-(``left_hooks``). Inside workers, where states are recorded with the batch, hooks are only called.
 """
 
 from __future__ import annotations
@@ -15,11 +11,8 @@ import contextlib
 import logging
 import queue
 import threading
-import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import count
 from typing import Any, NamedTuple
 
 from dataflow.errors import StoreError
@@ -30,21 +23,19 @@ from dataflow.execution.announcements import (
     ElementsEnded,
     MapFailed,
 )
+from dataflow.execution.due_hooks import call_in_turn, due_record
 from dataflow.execution.gate import Gate
-from dataflow.execution.hooks import Say, call_hooks, hooks_for, task_hook_arguments
+from dataflow.execution.hooks import hooks_for, task_hook_arguments
 from dataflow.execution.results import state_of
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import ENDED_CODES
-from dataflow.model.records import AS_A_WHOLE, DueHooksRecord
+from dataflow.model.records import DueHooksRecord
 from dataflow.model.states import State, StateCode
 from dataflow.store.run_store import RunStore
 
 Call = Callable[[], None]
 Entered = tuple[Any, int | None, int, int]
 """A node, an element, the state that it is in, and the attempt."""
-_numbers = count(time.time_ns())  # those of a later process are higher
-_failed_stores: weakref.WeakSet[Any] = weakref.WeakSet()
-_logger = logging.getLogger("dataflow.control")
 
 
 class HookThread:
@@ -98,10 +89,7 @@ def due_hooks(announcements: Iterable[Announcement]) -> list[DueHooks]:
 
 def due_for(node: Any, element: int | None, code: int, attempt: int) -> DueHooks:
     """The hooks that are to be called for the state of one run."""
-    start = AS_A_WHOLE if element is None else element
-    run_id, number = node.graph.run_id, next(_numbers)
-    record = DueHooksRecord(run_id, number, node.id, start, start + 1, int(code), attempt)
-    return DueHooks(record, node)
+    return DueHooks(due_record(node.graph.run_id, node.id, element, code, attempt), node)
 
 
 def _together(one: DueHooks, other: DueHooks) -> list[DueHooks]:
@@ -186,45 +174,6 @@ def _call(due: DueHooks, store: RunStore | None) -> None:
         return task_hook_arguments(node, element, record.code, state, record.attempt)
 
     call_in_turn(record, hooks_for(node.task, record.code), store, arguments, node.graph.say)
-
-
-def call_in_turn(
-    record: DueHooksRecord,
-    hooks: list[Callable[..., Any]],
-    store: RunStore | None,
-    arguments: Callable[[int | None], tuple[Any, ...]],
-    say: Say,
-) -> None:
-    """Call hooks that are due one after the other, but for those that somebody else calls.
-
-    Args:
-        record: for which runs.
-        hooks: those of the task for that state.
-        store: where each is claimed right before it is called; None: they are not recorded.
-        arguments: what the hooks for an element get.
-        say: logs what they raise.
-    """
-    rest: DueHooksRecord | None = record
-    given: tuple[Any, ...] = ()
-    told_of: int | None = None
-    while rest is not None:
-        due, rest = rest, rest.after_next(len(hooks))
-        if due.called < len(hooks) and told_of != due.start:
-            given, told_of = arguments(due.element), due.start
-        try:
-            is_mine = store is None or store.control.claim_task_hook(due, rest)
-        except StoreError as error:
-            _tell_of_failed(store, error)
-            return
-        if is_mine and due.called < len(hooks):  # there were more of them when it was recorded
-            call_hooks([hooks[due.called]], given, say)
-
-
-def _tell_of_failed(store: RunStore | None, error: StoreError) -> None:
-    """Say once that hooks are not called: as they were not claimed, somebody else will."""
-    if store not in _failed_stores:
-        _failed_stores.add(store)
-        _logger.warning("Hooks of tasks are left to be called later: %s", error)
 
 
 def wait_for_hooks(graph: FlowGraph) -> None:

@@ -9,14 +9,20 @@ Hooks are called in the flow's process; values that tasks on workers set come ba
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar, Token
 from enum import Enum
 from typing import Any
 
 from dataflow.execution import results
 from dataflow.execution.hooks import call_hooks
-from dataflow.execution.rolling_back import done_runs, record_rolled_back
+from dataflow.execution.kept_values import KeptValue, values_by_index
+from dataflow.execution.rolling_back import (
+    done_runs,
+    note_committed,
+    record_rolled_back,
+    reused_runs,
+)
 from dataflow.execution.slots import slot_keeper
 from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.nodes import BAD_CODES, CallNode, MapNode, Node, TaskNode
@@ -50,14 +56,22 @@ class Values:
         """Keep a value for hooks, and for whatever comes later in this transaction."""
         self._values[name] = value
 
+    def set_all(self, values: Mapping[str, Any]) -> None:
+        """Keep values that were set before."""
+        self._values.update(values)
+
     def get(self, name: str, default: Any = _MISSING) -> Any:
         """A value that was set here or around here.
 
         Raises:
-            ValueError: there is none of that name, and no default.
+            ValueError: there is none of that name, and no default; or the process that had it is
+                gone, and it could not be kept.
         """
         if name in self._values:
-            return self._values[name]
+            value = self._values[name]
+            if isinstance(value, KeptValue):
+                value = self._values[name] = value.load(name)
+            return value
         if self.parent is not None:
             return self.parent.get(name, default)
         if default is _MISSING:
@@ -200,6 +214,7 @@ class Transaction(Values):
 
     def commit(self) -> None:
         """Call the commit hooks of all that is in it, in order."""
+        was_committed = self._was_committed()
         for part in self._parts:
             if isinstance(part, Transaction):
                 if part.is_staged():
@@ -208,11 +223,25 @@ class Transaction(Values):
                 node, _ = part
                 state = TransactionState.COMMITTED
                 self._call_task_hooks(node, done_runs(node), "on_commit", state)
+                note_committed(node)
         self.state = TransactionState.COMMITTED
         if self.key is not None:
             scope = current_scope.get()
             _control().note_committed(self.key, scope.info.run_id if scope else "")
-        self._call_own_hooks("on_commit")
+        if not was_committed:
+            self._call_own_hooks("on_commit")
+
+    def _was_committed(self) -> bool:
+        """Whether all that is in it was committed before its run went on, or was tried again."""
+        nodes = list(self._all_nodes())
+        return any(map(reused_runs, nodes)) and not any(map(done_runs, nodes))
+
+    def _all_nodes(self) -> Iterator[Node]:
+        for part in self._parts:
+            if isinstance(part, Transaction):
+                yield from part._all_nodes()
+            else:
+                yield part[0]
 
     def roll_back(self) -> None:
         """Undo what has completed in it, the last first; does nothing if that has been done."""
@@ -247,12 +276,14 @@ class Transaction(Values):
         self, node: Node, runs: Iterable[int], kind: str, state: TransactionState
     ) -> None:
         hooks = node.task.hooks[kind]
-        for index in runs if hooks else ():
+        if not hooks:
+            return
+        values = values_by_index(node)
+        for index in runs:
             element = index if isinstance(node, MapNode) else None
             key = task_run_id(node.graph.run_id, node.id, index)
             part = TaskTransaction(key, results.name_of(node, element), self)
-            for name, value in node.graph.transaction_values.get((node.id, index), {}).items():
-                part.set(name, value)
+            part.set_all(values(index))
             part.state = state
             call_hooks(hooks, (part,), node.graph.say)
 

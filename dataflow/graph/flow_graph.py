@@ -15,7 +15,7 @@ from dataflow.graph.large_values import LargeValues, sent_parameters
 from dataflow.graph.nodes import CallNode, MapNode, Node, TaskNode
 from dataflow.graph.phase_times import PhaseTimes
 from dataflow.model.inputs import Ref
-from dataflow.model.records import TransactionValue
+from dataflow.model.records import KeptValueRecord, TransactionValue
 from dataflow.worker.columns import PackedColumn
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class FlowGraph:
         self.left_hooks: dict[int, list[Any]] = {}  # by an earlier process, for these nodes
         self.large = LargeValues()
         self.times = PhaseTimes()
+        self.reused: dict[int, list[range]] = {}  # elements of nodes, in a run that goes on
         self.transaction_values: dict[tuple[int, int], dict[str, Any]] = {}  # set by task runs
         self._sent: tuple[Any, Any, PackedColumn | None] = (None, None, None)
         self.lock = threading.Lock()
@@ -81,7 +82,13 @@ class FlowGraph:
             elif record.run_id == self.run_id:
                 values = self.transaction_values.setdefault((record.node, record.index or 0), {})
                 values[record.name] = record.value
+                if self.results is not None and self.results.persists:
+                    kept.append(_kept_value(record))
         return kept
+
+    def note_reused(self, node: int, elements: range) -> None:
+        """The results that some elements of a node had before have been taken again."""
+        self.reused.setdefault(node, []).append(elements)
 
     def expect_results(self, task: Any) -> None:
         """A task is about to be called: see that its results can be kept as it asks for.
@@ -212,3 +219,13 @@ def local_ids(graph: FlowGraph, refs: Iterable[Ref]) -> tuple[int, ...]:
 
 
 __all__ = ["CallNode", "FlowGraph", "MapNode", "Node", "TaskNode", "local_ids", "upstream_of"]
+
+
+def _kept_value(record: TransactionValue) -> KeptValueRecord:
+    import cloudpickle
+
+    try:
+        data = cloudpickle.dumps(record.value, protocol=5)
+    except Exception:  # whatever a user's own reduction may raise
+        data = None
+    return KeptValueRecord(record.run_id, record.node, record.index or 0, record.name, data)

@@ -17,7 +17,8 @@ class RunRecord:
     """A flow run, as it began.
 
     ``driver`` is the process that drives it; a run inside a worker has none: it goes with the run
-    that it belongs to.
+    that it belongs to. ``hooks`` are the states that the flow of a driven run has hooks for: that
+    they are due is recorded by whoever finds it without a driver, and puts it into one of these.
     """
 
     run_id: str
@@ -35,7 +36,7 @@ class RunRecord:
     code_path: str | None
     deployment: str | None = None
     driver: ProcessId | None = None
-    has_crash_hooks: bool = False
+    hooks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +146,11 @@ class LogRecord:
 
 @dataclass(frozen=True, slots=True)
 class DueHooksRecord:
-    """Hooks of task runs are to be called for a state that these have entered.
+    """Hooks of task runs, or of a run, are to be called for a state that these have entered.
 
     Attributes:
         number: later ones of a run have higher numbers.
-        node: the node.
+        node: the node; THE_RUN: the run itself.
         start, stop: its elements; from AS_A_WHOLE on where it is not about elements.
         code, attempt: the state, and the attempt that is in it.
         called: how many of the hooks for ``start`` have been called.
@@ -182,6 +183,7 @@ class DueHooksRecord:
         return None
 
 
+THE_RUN = -1
 AS_A_WHOLE = -1
 
 
@@ -269,6 +271,30 @@ class TransactionValue:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptValueRecord:
+    """The same for the store, in case that the run goes on later.
+
+    Attributes:
+        value: it, pickled; None: it cannot be.
+    """
+
+    run_id: str
+    node: int
+    index: int
+    name: str
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedRecord:
+    """The task runs of a node that have been done by now were committed by their transaction."""
+
+    run_id: str
+    node: int
+    committed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class ArtifactRecord:
     """Something to be shown to people; ``run_id``, ``node`` and ``index`` tell who made it."""
 
@@ -303,6 +329,8 @@ Record = (
     | AttemptRecord
     | LogRecord
     | DueHooksRecord
+    | KeptValueRecord
+    | CommittedRecord
     | ResultRecord
     | DroppedKeysRecord
     | RunTimingRecord

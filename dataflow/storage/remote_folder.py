@@ -138,8 +138,8 @@ class RemoteFolder:
         why = f"{type(error).__name__}: {said:.200}" if said else type(error).__name__
         return StorageError(
             f"The result storage {self.shown} cannot be used: {why}",
-            hint="Check the URL, your rights there and the network, or give another place with "
-            "result_storage=.",
+            hint="Check the URL, your credentials and rights there, and the network, or give "
+            "another place with result_storage=.",
             url=self.shown,
         )
 

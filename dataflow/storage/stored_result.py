@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dataflow.errors import ResultMissing
+from dataflow.model.records import FLOW_RESULT
 from dataflow.model.states import Deferred, State, cached_message
 from dataflow.storage.stored_column import PackPlace, open_pack
 
@@ -78,3 +79,12 @@ def with_result(element: ElementDetail, store: RunStore) -> ElementDetail:
             message = message or cached_message(kept.run_id)
     with_data: State[Any] = State(state.type, state.name, message, kept, state.timestamp)
     return replace(element, state=with_data)
+
+
+def flow_result(run_id: str, name: str, state: State[Any], store: RunStore) -> State[Any]:
+    """A state of a flow run of that name, which reads its result from where it was persisted."""
+    if not state.is_completed():
+        return state
+    place = store.result_at(run_id, FLOW_RESULT)
+    kept = ResultNotKept(f"flow run {name!r}") if place is None else stored_result(place)
+    return State(state.type, state.name, state.message, kept, state.timestamp)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataflow.clock import now_ns
 from dataflow.errors import InvalidTransition
-from dataflow.model.records import DueHooksRecord, RunStateRecord
+from dataflow.model.records import THE_RUN, DueHooksRecord, RunStateRecord
 from dataflow.model.states import StateCode
 from dataflow.process_ids import ProcessId
 from dataflow.store.database import Database, Transaction
@@ -48,7 +48,7 @@ class DatabaseControl:
             row = transaction.row("driver", (key,))
             if row is not None:
                 return ProcessId(*row)
-            transaction.change("put_driver", [(key, *process, store_now_ns(transaction), 0)])
+            transaction.change("put_driver", [(key, *process, store_now_ns(transaction))])
             return None
 
         return self._database.write(take_up)
@@ -62,6 +62,18 @@ class DatabaseControl:
         """See :meth:`RunControl.wanted`."""
         rows = self._database.read(lambda view: view.rows("wanted", process))
         return [(run_id, code, said) for run_id, code, said in rows]
+
+    def cancel_undriven(self, run_id: str, message: str) -> bool:
+        """See :meth:`RunControl.cancel_undriven`."""
+        key = run_key(run_id)
+
+        def cancel(transaction: Transaction) -> bool:
+            transaction.hold([key])
+            if transaction.row("driver", (key,)) is not None:
+                return False
+            return _end(transaction, run_id, StateCode.CANCELLED, message)
+
+        return self._database.write(cancel)
 
     def end_below(self, run_id: str, code: int, message: str) -> None:
         """See :meth:`RunControl.end_below`."""
@@ -84,33 +96,34 @@ class DatabaseControl:
         row = (key, run_id, now_ns())
         self._database.write(lambda transaction: transaction.change("note_committed", [row]))
 
-    def due_hooks(self) -> list[str]:
+    def runs_with_due_hooks(self) -> list[str]:
+        """See :meth:`RunControl.runs_with_due_hooks`."""
+        rows = self._database.read(lambda view: view.rows("runs_with_due_hooks"))
+        return [row[0] for row in rows]
+
+    def due_hooks(self, run_id: str) -> list[DueHooksRecord]:
         """See :meth:`RunControl.due_hooks`."""
-        return [row[0] for row in self._database.read(lambda view: view.rows("due_hooks"))]
-
-    def claim_hooks(self, run_id: str) -> bool:
-        """See :meth:`RunControl.claim_hooks`."""
-        return self._database.write(lambda transaction: _claim_hooks(transaction, run_key(run_id)))
-
-    def due_task_hooks(self, run_id: str) -> list[DueHooksRecord]:
-        """See :meth:`RunControl.due_task_hooks`."""
         key = run_key(run_id)
-        rows = self._database.read(lambda view: view.rows("due_task_hooks", (key,)))
+        rows = self._database.read(lambda view: view.rows("due_hooks", (key,)))
         return [DueHooksRecord(run_id, *row) for row in rows]
 
-    def claim_task_hook(self, due: DueHooksRecord, rest: DueHooksRecord | None) -> bool:
-        """See :meth:`RunControl.claim_task_hook`."""
+    def claim_hook(self, due: DueHooksRecord, rest: DueHooksRecord | None) -> bool:
+        """See :meth:`RunControl.claim_hook`."""
         which = (run_key(due.run_id), due.number, due.start, due.called)
-        name = "claim_last_task_hook" if rest is None else "claim_task_hook"
-        values = which if rest is None else (rest.start, rest.called, *which)
-        return self._database.write(lambda transaction: transaction.row(name, values) is not None)
+        if rest is None:
+            return self._database.write(lambda each: _claim_last(each, which, due.node))
+        values = (rest.start, rest.called, *which)
+        return self._database.write(lambda each: each.row("claim_hook", values) is not None)
 
 
-def _claim_hooks(transaction: Transaction, key: int) -> bool:
-    transaction.hold([key])
-    is_due = transaction.row("has_due_hooks", (key,)) is not None
-    transaction.change("drop_due_hooks", [(key,)])
-    return is_due
+def _claim_last(transaction: Transaction, which: tuple[int, ...], node: int) -> bool:
+    key = which[0]
+    if node == THE_RUN:
+        transaction.hold([key])
+    is_mine = transaction.row("claim_last_hook", which) is not None
+    if is_mine and node == THE_RUN:
+        transaction.change("drop_driver_of_ended", [(key,)])
+    return is_mine
 
 
 def _vanished(view: Transaction) -> list[Driven]:
@@ -135,7 +148,6 @@ def _crash(transaction: Transaction, vanished: list[Driven]) -> list[str]:
         if driven not in known:
             continue
         process = driven.process
-        transaction.change("note_due_hooks", [(run_key(driven.run_id),)])
         message = _GONE.format(f"{process.pid} on {process.place.partition('/')[0]}")
         if _end(transaction, driven.run_id, StateCode.CRASHED, message):
             crashed.append(driven.run_id)
@@ -152,12 +164,15 @@ def _end_below(transaction: Transaction, run_id: str, code: StateCode, said: str
 
 
 def _end(transaction: Transaction, run_id: str, code: StateCode, message: str) -> bool:
-    """End a run, if it has not ended."""
-    record = RunStateRecord(run_id, int(code), code.state_name, message, now_ns())
+    """End a run that nobody drives any more, if it has not ended; its hooks for that are due."""
+    key = run_key(run_id)
+    latest = transaction.row("latest_run_state", (key,))
+    run_count = 1 if latest is None else latest[-1]
+    record = RunStateRecord(run_id, int(code), code.state_name, message, now_ns(), run_count)
+    transaction.change("drop_driver", [(key,)])
     try:
         put_states([record], transaction)
-    except InvalidTransition:  # what has ended is driven by nobody
-        for name in ("drop_driver", "drop_due_hooks"):
-            transaction.change(name, [(run_key(run_id),)])
+    except InvalidTransition:
         return False
+    transaction.change("note_due_hooks", [(key, 1 << code)])
     return True

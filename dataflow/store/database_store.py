@@ -110,11 +110,11 @@ class DatabaseStore:
         where = self._database.shown
         return self._database.read(lambda view: run_queries.find_run(view, wanted, where))
 
-    def run_states(self, run_id: str) -> list[State[Any]]:
+    def run_states(self, run_id: str, run_count: int | None = None) -> list[State[Any]]:
         """See :meth:`RunStore.run_states`."""
         from dataflow.store import run_queries
 
-        return self._database.read(lambda view: run_queries.run_states(view, run_id))
+        return self._database.read(lambda view: run_queries.run_states(view, run_id, run_count))
 
     def nodes(self, run_id: str) -> list[NodeSummary]:
         """See :meth:`RunStore.nodes`."""
@@ -220,6 +220,18 @@ class DatabaseStore:
         from dataflow.store import result_queries
 
         return self._database.read(lambda view: result_queries.results(view, run_id))
+
+    def transaction_values(self, run_id: str) -> list[tuple[int, int, str, bytes | None]]:
+        """See :meth:`RunStore.transaction_values`."""
+        from dataflow.store import result_queries
+
+        return self._database.read(lambda view: result_queries.transaction_values(view, run_id))
+
+    def committed_nodes(self, run_id: str) -> dict[int, int]:
+        """See :meth:`RunStore.committed_nodes`."""
+        from dataflow.store import result_queries
+
+        return self._database.read(lambda view: result_queries.committed_nodes(view, run_id))
 
     def result_at(self, run_id: str, node: int, index: int = 0) -> ResultPlace | None:
         """See :meth:`RunStore.result_at`."""

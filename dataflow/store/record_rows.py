@@ -19,8 +19,10 @@ from dataflow.model.records import (
     ArtifactUpdateRecord,
     AttemptRecord,
     BatchRecord,
+    CommittedRecord,
     DroppedKeysRecord,
     DueHooksRecord,
+    KeptValueRecord,
     LogRecord,
     NodeLengthRecord,
     NodeRecord,
@@ -40,6 +42,14 @@ from dataflow.store.run_keys import run_key
 from dataflow.store.store_clock import store_now_ns
 from dataflow.store.stored_results import key_rows, keys_in, result_row
 
+_ADDED = (
+    "node_chunks",
+    "attempts",
+    "logs",
+    "due_hooks",
+    "transaction_values",
+    "committed_nodes",
+)
 Batch = tuple[int, Row, list[tuple[int, int, int, bytes]]]
 """The key of the run, the columns, the spans."""
 
@@ -56,7 +66,9 @@ class Rows:
     batches: list[Batch]
     attempts: list[Row]
     logs: list[Row]
-    due_task_hooks: list[Row]
+    due_hooks: list[Row]
+    transaction_values: list[Row]
+    committed_nodes: list[Row]
     results: list[ResultRecord]
     dropped_keys: set[tuple[bytes, int]]
     run_timings: list[Row]
@@ -74,6 +86,8 @@ def pack(records: Sequence[Record]) -> Rows:
     attempts: list[AttemptRecord] = []
     logs: list[LogRecord] = []
     due_hooks: list[DueHooksRecord] = []
+    values: list[KeptValueRecord] = []
+    committed: list[CommittedRecord] = []
     results: list[ResultRecord] = []
     dropped: list[DroppedKeysRecord] = []
     timings: list[RunTimingRecord] = []
@@ -88,6 +102,8 @@ def pack(records: Sequence[Record]) -> Rows:
         AttemptRecord: attempts.append,
         LogRecord: logs.append,
         DueHooksRecord: due_hooks.append,
+        KeptValueRecord: values.append,
+        CommittedRecord: committed.append,
         ResultRecord: results.append,
         DroppedKeysRecord: dropped.append,
         RunTimingRecord: timings.append,
@@ -99,17 +115,19 @@ def pack(records: Sequence[Record]) -> Rows:
     return Rows(
         keys={run_key(name) for name in _held_by(records)},
         runs=[_run_row(each) for each in runs],
-        drivers=[
-            (run_key(each.run_id), *each.driver, int(each.has_crash_hooks))
-            for each in runs
-            if each.driver is not None
-        ],
+        drivers=[(run_key(each.run_id), *each.driver) for each in runs if each.driver is not None],
         run_states=run_states,
         node_chunks=[(run_key(run_id), *rest) for run_id, *rest in chunk_nodes(nodes)],
         batches=[_batch(each) for each in batches if each.states],
         attempts=[_attempt_row(each) for each in attempts],
         logs=[_log_row(each) for each in logs],
-        due_task_hooks=[_due_hooks_row(each) for each in due_hooks],
+        due_hooks=[_due_hooks_row(each) for each in due_hooks],
+        transaction_values=[
+            (run_key(each.run_id), each.node, each.index, each.name, each.value) for each in values
+        ],
+        committed_nodes=[
+            (run_key(each.run_id), each.node, each.committed_ns) for each in committed
+        ],
         results=results,
         dropped_keys={
             (key, run_key(each.run_id)) for each in dropped for key in keys_in(each.cache_keys)
@@ -141,7 +159,7 @@ def put(rows: Rows, transaction: Transaction) -> None:
         _put_drivers(rows.drivers, transaction)
     if rows.batches:
         _put_batches(rows.batches, transaction)
-    for table in ("node_chunks", "attempts", "logs", "due_task_hooks"):
+    for table in _ADDED:
         if added := getattr(rows, table):
             transaction.add(table, added)
     keys = _put_results(rows.results, transaction) if rows.results else {}
@@ -174,8 +192,7 @@ def put_states(
 
 def _put_drivers(drivers: list[Row], transaction: Transaction) -> None:
     now = store_now_ns(transaction)
-    rows = [(*process, now, has_hooks) for *process, has_hooks in drivers]
-    transaction.change("put_driver", rows)
+    transaction.change("put_driver", [(*driver, now) for driver in drivers])
 
 
 def _put_batches(batches: list[Batch], transaction: Transaction) -> None:
@@ -242,8 +259,10 @@ def _show_state(key: int, transaction: Transaction) -> None:
     ended_ns = timestamp_ns if code.is_final else None
     state = (number, code.type.value, name, message, timestamp_ns, run_count)
     transaction.change("set_run_state", [(*state, start and start[0], ended_ns, key)])
-    if code.is_final or code is StateCode.SUSPENDED:
+    if code is StateCode.SUSPENDED:
         transaction.change("drop_driver", [(key,)])
+    elif code.is_final:
+        transaction.change("drop_driver_of_ended", [(key,)])
 
 
 def _run_row(record: RunRecord) -> Row:
@@ -263,6 +282,7 @@ def _run_row(record: RunRecord) -> Row:
         record.code_path,
         record.deployment,
         record.parameters_json,
+        sum(1 << code for code in record.hooks) or None,
     )
 
 

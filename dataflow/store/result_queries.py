@@ -1,4 +1,4 @@
-"""Where results are, read; and who computes what a cache key leads to."""
+"""Where results are, read; what was set beside them; and who computes what a cache key leads to."""
 
 from __future__ import annotations
 
@@ -34,6 +34,17 @@ def result_at(view: Transaction, run_id: str, node: int, index: int) -> ResultPl
                 at = found.numbers[found.elements.index(element)]
                 return found.object_of(run_id), at
     return None
+
+
+def transaction_values(view: Transaction, run_id: str) -> list[tuple[int, int, str, bytes | None]]:
+    """What the task runs of a run have set in transactions: node, element, name and value."""
+    rows = view.rows("transaction_values", (run_key(run_id),))
+    return [(node, element, name, value) for node, element, name, value in rows]
+
+
+def committed_nodes(view: Transaction, run_id: str) -> dict[int, int]:
+    """The nodes of a run whose task runs were committed, and until when."""
+    return dict(view.rows("committed_nodes", (run_key(run_id),)))
 
 
 def cached_results(

@@ -41,7 +41,10 @@ class RunControl(Protocol):
         """Note that a process that drives runs lives."""
 
     def driver(self, run_id: str) -> ProcessId | None:
-        """The process that drives a run; None: it has ended, or has none of its own."""
+        """The process that drives a run; None: it has none of its own, or has ended.
+
+        What has ended is driven until the last of its own hooks is claimed.
+        """
 
     def take_up(self, run_id: str, process: ProcessId) -> ProcessId | None:
         """Have a process drive a run that nobody drives.
@@ -55,6 +58,9 @@ class RunControl(Protocol):
 
     def wanted(self, process: ProcessId) -> list[tuple[str, int, str | None]]:
         """The runs of a process that are Cancelling or Resuming, and what was said then."""
+
+    def cancel_undriven(self, run_id: str, message: str) -> bool:
+        """Put a run into Cancelled that nobody drives; False if somebody does, or it has ended."""
 
     def end_below(self, run_id: str, code: int, message: str) -> None:
         """End the runs below one that no process drives by itself and that have not ended."""
@@ -73,20 +79,14 @@ class RunControl(Protocol):
     def note_committed(self, key: str, run_id: str) -> None:
         """A transaction of this key was committed by a run."""
 
-    def due_hooks(self) -> list[str]:
-        """The runs of which hooks have not been called.
+    def runs_with_due_hooks(self) -> list[str]:
+        """The runs that nobody drives any more and of which hooks have not been called."""
 
-        Those for their crash, or those of their tasks if nobody drives them any more.
-        """
-
-    def claim_hooks(self, run_id: str) -> bool:
-        """Whether the hooks of a crashed run are to be called by who asks: they are its own now."""
-
-    def due_task_hooks(self, run_id: str) -> list[DueHooksRecord]:
-        """The hooks of the tasks of a run that have not been called, in the order of their states.
+    def due_hooks(self, run_id: str) -> list[DueHooksRecord]:
+        """The hooks of a run and its tasks that have not been called, in the order of the states.
 
         Of a run that is driven, they are its driver's to call.
         """
 
-    def claim_task_hook(self, due: DueHooksRecord, rest: DueHooksRecord | None) -> bool:
+    def claim_hook(self, due: DueHooksRecord, rest: DueHooksRecord | None) -> bool:
         """Whether the next of these hooks is to be called by who asks; after it the rest is due."""

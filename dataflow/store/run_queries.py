@@ -46,10 +46,10 @@ def find_run(view: Transaction, wanted: str, store: str) -> RunSummary:
     raise not_found(wanted, [name for pair in names for name in pair], store)
 
 
-def run_states(view: Transaction, run_id: str) -> list[State[Any]]:
-    """All states that a run was in, oldest first."""
+def run_states(view: Transaction, run_id: str, run_count: int | None = None) -> list[State[Any]]:
+    """All states that a run was in, or those of one attempt, oldest first."""
     rows = view.rows("run_states", (run_key(run_id),))
-    return [_state(code, name, message, ns) for code, name, message, ns in rows]
+    return [_state(*row) for *row, count in rows if run_count in (None, count)]
 
 
 def task_seconds(view: Transaction, tasks: Collection[str], runs: int) -> dict[str, float]:

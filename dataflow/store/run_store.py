@@ -104,8 +104,8 @@ class RunStore(ArtifactStore, VariableStore, Protocol):
                 (``candidates`` has their ids).
         """
 
-    def run_states(self, run_id: str) -> list[State[Any]]:
-        """All states that a run was in, oldest first."""
+    def run_states(self, run_id: str, run_count: int | None = None) -> list[State[Any]]:
+        """All states that a run was in, or those of one attempt, oldest first."""
 
     def nodes(self, run_id: str) -> list[NodeSummary]:
         """All nodes of a run in the order of their numbers, with exact counts by state."""
@@ -167,6 +167,15 @@ class RunStore(ArtifactStore, VariableStore, Protocol):
 
     def results(self, run_id: str) -> list[ResultsSummary]:
         """Where the results of a run are, in the order of writing: later rows count."""
+
+    def transaction_values(self, run_id: str) -> list[tuple[int, int, str, bytes | None]]:
+        """What the task runs of a run have set in transactions: node, element, name and value.
+
+        Values are pickled; None: that could not be. Later ones count.
+        """
+
+    def committed_nodes(self, run_id: str) -> dict[int, int]:
+        """The nodes of a run whose task runs were committed, and until when (epoch nanoseconds)."""
 
     def result_at(self, run_id: str, node: int, index: int = 0) -> ResultPlace | None:
         """Where the result of one element is; None: it was not kept."""

@@ -30,13 +30,12 @@ def prepare_place(path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        is_folder = path.is_dir()
     except OSError as error:
         raise unwritable(path, f"its folder cannot be made ({error.strerror})") from error
-    if is_folder:
-        raise not_a_database(path, "is a folder")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise unwritable(path, "its folder is read-only, or belongs to someone else")
+    if path.is_dir():
+        raise not_a_database(path, "is a folder")
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
         raise unwritable(path, "the file is read-only, or belongs to someone else")
 

@@ -33,6 +33,7 @@ class ResultsSummary:
         elements: which elements (or single calls) these are, in ascending order.
         numbers: where in the object each is.
         made_by: the run that made them, where it is another one.
+        created_ns: when they were recorded.
         source: the hash of the task's source.
         digests: 16 bytes for each: the hash of what its call was given (zeros: it has none).
     """
@@ -44,6 +45,7 @@ class ResultsSummary:
     name: str
     serializer: str
     made_by: str | None
+    created_ns: int
     source: bytes
     digests: bytes
 
@@ -95,8 +97,8 @@ def keys_in(joined: bytes) -> Iterator[bytes]:
 
 def read_results(row: tuple[Any, ...]) -> ResultsSummary:
     """A row as it was read."""
-    (node, start, stop, first, storage, name, serializer, made_by, source, *packed) = row
-    elements, numbers, digests = packed
+    (node, start, stop, first, storage, name, serializer, made_by) = row[:8]
+    created_ns, source, elements, numbers, digests = row[8:]
     listed: Sequence[int] = range(start, stop) if elements is None else array("q", elements)
     return ResultsSummary(
         node,
@@ -106,6 +108,7 @@ def read_results(row: tuple[Any, ...]) -> ResultsSummary:
         name,
         serializer,
         made_by,
+        created_ns,
         source or b"",
         digests or b"",
     )

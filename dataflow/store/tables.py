@@ -42,7 +42,7 @@ _IN_ORDER = (
         "runs",
         "key run_id flow_name name tags parent_run_id parent_node runner flow_version created_ns "
         "pid host code_path deployment state_code state_type state_name state_ns run_count "
-        "started_ns ended_ns state_message parameters_json",
+        "started_ns ended_ns state_message parameters_json hooks",
         run="key",
         order="key",
     ),
@@ -81,11 +81,12 @@ _IN_ORDER = (
         "numbers digests",
         result="id",
     ),
+    _table("transaction_values", "run node element name value"),
+    _table("committed_nodes", "run node committed_ns"),
     _table("variables", "name value_json tags created_ns updated_ns", run=None, order="name"),
-    _table("run_drivers", "run place pid started beat_ns has_hooks", order="run", stays=True),
-    _table("due_hooks", "run", order="run", stays=True),
+    _table("run_drivers", "run place pid started beat_ns", order="run", stays=True),
     _table(
-        "due_task_hooks",
+        "due_hooks",
         "run number node start stop code attempt called",
         order="number",
         stays=True,

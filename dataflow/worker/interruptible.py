@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 R = TypeVar("R")
@@ -41,6 +42,7 @@ class Interruptible:
         self.is_in_main_thread = self.is_coroutine = False
         self._thread: int | None = None
         self._cancel_task: Callable[[], object] | None = None
+        self._wake_loop: Callable[[], object] | None = None
         self._error: BaseException | None = None
         self._has_ended = False
         self._late: Callable[[], object] | None = None
@@ -77,7 +79,7 @@ class Interruptible:
             self.is_in_main_thread = threading.current_thread() is threading.main_thread()
             self.is_coroutine = is_coroutine
             if is_coroutine:
-                self._cancel_task = _task_canceller()
+                self._cancel_task, self._wake_loop = _ways_into_coroutine()
                 return
             self._thread = threading.get_ident()
             _entered.setdefault(self._thread, []).append(self)
@@ -89,7 +91,7 @@ class Interruptible:
         be; else it is withdrawn.
         """
         with _lock:  # what is raised in here does no harm: it is done again from the beginning
-            self._has_ended, self._cancel_task = True, None
+            self._has_ended, self._cancel_task, self._wake_loop = True, None, None
             self.is_in_main_thread = False
             thread = self._thread
             if thread is None:
@@ -135,6 +137,14 @@ class Interruptible:
                 else:
                     self._raise(now)
                 _insist()
+
+    def wake(self) -> None:
+        """Have the event loop of a coroutine turn: a signal may have come just before it waits."""
+        with _lock:
+            wake = self._wake_loop
+        if wake is not None:
+            with contextlib.suppress(RuntimeError):  # it is closed
+                wake()
 
     def _raise(self, now: float) -> None:
         """Raise the error, unless it is being handled, or another one is about to be raised."""
@@ -279,21 +289,24 @@ def _raise_in_thread(thread: int, kind: type[BaseException] | None) -> None:
     )
 
 
-def _task_canceller() -> Callable[[], object] | None:
-    """What cancels the coroutine that asks; None: it is none."""
+def _ways_into_coroutine() -> tuple[Callable[[], object] | None, Callable[[], object] | None]:
+    """What cancels the coroutine that asks, and what wakes its event loop; None: it is none."""
     asyncio = sys.modules.get("asyncio")
     if asyncio is None:
-        return None
+        return None, None
     try:
         task = asyncio.current_task()
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        return None
+        return None, None
     if task is None:
-        return None
+        return None, None
 
     def cancel() -> None:
         if not task.cancelling():  # several bodies may be in one task
             task.cancel()
 
-    return lambda: loop.call_soon_threadsafe(cancel)
+    def turn() -> None:
+        """The loop has turned."""
+
+    return partial(loop.call_soon_threadsafe, cancel), partial(loop.call_soon_threadsafe, turn)

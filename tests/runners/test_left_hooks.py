@@ -206,7 +206,7 @@ def test_whoever_has_the_flow_calls_the_hooks_that_were_left(
         }
     )
     assert told[-1] == "flow Crashed"
-    (left,) = run._store.control.due_task_hooks(run.id)  # that of the task made in the flow
+    (left,) = run._store.control.due_hooks(run.id)  # that of the task made in the flow
     assert run.element(left.node).task_name == "local"
 
 

@@ -40,7 +40,7 @@ def called() -> Iterator[None]:
     _called.clear()
     yield
     for run in records.runs(limit=None):
-        assert run._store.control.due_task_hooks(run.id) == []
+        assert run._store.control.due_hooks(run.id) == []
 
 
 def of(name: str) -> list[str]:

@@ -267,10 +267,19 @@ def test_the_second_sigterm_ends_it_too(start: Start) -> None:
 
 ASYNC = """
 import asyncio
-from dataflow import flow
+import time
+from dataflow import flow, task
 
-@flow
+@task
+def naps(x):
+    time.sleep(60)
+
+def left(flow, run, state):
+    print("hook", state.name, flush=True)
+
+@flow(on_cancellation=[left], on_crashed=[left])
 async def sleeper():
+    naps.map(range(4))
     print("ready", flush=True)
     while True:
         try:
@@ -279,35 +288,140 @@ async def sleeper():
             print("caught", flush=True)
             {then}
 
-asyncio.run(sleeper())
+if __name__ == "__main__":
+    asyncio.run(sleeper())
 """
 
 
-def test_a_signal_cancels_an_async_run(start: Start) -> None:
-    program = start(ASYNC.format(then="raise"), "threads")
+@pytest.mark.parametrize(
+    ("pooled", "number"),
+    [
+        ("threads", signal.SIGINT),
+        ("threads", signal.SIGTERM),
+        ("processes", signal.SIGINT),
+        ("processes", signal.SIGTERM),
+        ("dask", signal.SIGTERM),
+    ],
+)
+def test_a_signal_cancels_an_async_run(start: Start, pooled: str, number: int) -> None:
+    program = start(ASYNC.format(then="raise"), pooled)
     program.wait_ready()
-    program.signal(signal.SIGINT)
-    status, _, err = program.end()
-    assert status in (130, -signal.SIGINT), err
+    program.signal(number)
+    status, out, err = program.end()
+    assert status in ((130, -signal.SIGINT) if number == signal.SIGINT else (143,)), err
+    run = _run()
+    assert run.state.name == "Cancelled"
+    by = "SIGTERM" if number == signal.SIGTERM else "Ctrl-C"
+    assert run.state.message == f"Flow run was cancelled by {by}."
+    assert [state.name for state in run.states()][-2:] == ["Cancelling", "Cancelled"]
+    assert "hook Cancelled" in out
+    assert run.node("naps-0").counts == {"Cancelled": 4}
+    assert ("Traceback" in err) == (number == signal.SIGINT)
+    wait_until(lambda: not program.processes(), "processes are left over")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_wakes_no_event_loop_is_heard(start: Start, number: int) -> None:
+    """As one that comes right before the loop waits: here another thread gets it."""
+    blocks = "    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])\n"
+    said = '    print("ready", flush=True)\n'
+    source = ASYNC.format(then="raise").replace(said, blocks + said)
+    program = start(source.replace("import time", "import signal, time"), "threads")
+    program.wait_ready()
+    program.signal(number)
+    status, out, err = program.end()
+    assert "hook Cancelled" in out, err
+    assert number == signal.SIGINT or status == 143
     assert _run().state.name == "Cancelled"
-    assert _run().state.message == "Flow run was cancelled by Ctrl-C."
 
 
-def test_the_second_ctrl_c_ends_an_async_run(start: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_second_signal_ends_an_async_run(start: Start, number: int) -> None:
     program = start(ASYNC.format(then="pass"), "threads")
     program.wait_ready()
-    program.signal(signal.SIGINT)
+    program.signal(number)
     program.wait_said("caught")
 
     def is_over() -> bool:
-        program.signal(signal.SIGINT)
+        program.signal(number)
         return program.process.poll() is not None
 
     wait_until(is_over, "it goes on")
     status, _, err = program.end()
-    assert status == 130, err
+    assert status == 128 + number, err
     assert _run().state.name == "Cancelled"
     assert "Traceback" not in err
+
+
+SEVERAL = """
+import asyncio
+import time
+from dataflow import flow
+
+@flow
+async def waits(x):
+    try:
+        print("ready", flush=True)
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(x / 10)
+
+@flow
+async def around(x):
+    await waits(x)
+
+@flow
+def sleeps():
+    print("ready", flush=True)
+    time.sleep(60)
+
+@flow
+async def calls_a_sync_one():
+    sleeps()
+
+@flow
+def runs_an_async_one():
+    asyncio.run(waits(0))
+
+async def main():
+    try:
+        await asyncio.gather(waits(2), around(1), waits(0))
+    finally:
+        print("the end", flush=True)
+
+async def apart():
+    flows = [asyncio.create_task(waits(x)) for x in range(3)]
+    await asyncio.sleep(60)
+
+{call}
+print("it goes on", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "waiting"),
+    [
+        ("asyncio.run(main())", 3),
+        ("asyncio.run(apart())", 3),
+        ("asyncio.run(around(0))", 1),
+        ("asyncio.new_event_loop().run_until_complete(around(0))", 1),
+        ("asyncio.run(calls_a_sync_one())", 1),
+        ("runs_an_async_one()", 1),
+    ],
+)
+def test_sigterm_ends_a_process_when_all_its_flows_have_ended(
+    start: Start, call: str, waiting: int
+) -> None:
+    program = start(SEVERAL.format(call=call), "threads")
+    program.wait_said("ready", times=waiting)
+    program.signal(signal.SIGTERM)
+    status, out, err = program.end()
+    assert status == 143, err
+    assert "it goes on" not in out
+    assert "never retrieved" not in err
+    assert {run.state.name for run in records.runs()} == {"Cancelled"}
+    for run in records.runs():
+        assert run.state.message == "Flow run was cancelled by SIGTERM."
 
 
 CLEANS_UP = """

@@ -124,11 +124,14 @@ def closed_port() -> int:
         ("bucket does not exist", {}),
         ("Could not connect", {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{closed_port()}"}),
         ("credentials", {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}),
+        ("Access Key Id you provided does not exist", {"AWS_SECRET_ACCESS_KEY": "another-secret"}),
     ],
 )
 def test_what_is_wrong_is_said_once_before_anything_runs(
     known, monkeypatch, said, lacking, tmp_path
 ):
+    if "you provided" in said:
+        monkeypatch.setattr("moto.settings.INITIAL_NO_AUTH_ACTION_COUNT", 0.0)
     for name, value in lacking.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))  # where somebody may have credentials
@@ -136,5 +139,7 @@ def test_what_is_wrong_is_said_once_before_anything_runs(
         with pytest.raises(StorageError, match=said) as caught:
             squares(3)
         assert "s3://nowhere/kept" in str(caught.value)
+        assert "credentials" in str(caught.value.hint)
         assert "result_storage=" in str(caught.value.hint)
+        assert "another-secret" not in f"{caught.value} {caught.value.fields}"
         assert harness.run().state.is_failed()

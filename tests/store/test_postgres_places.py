@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from dataflow.cli import main
 from dataflow.errors import (
     DataflowError,
     RunNotFound,
@@ -25,6 +26,7 @@ from dataflow.store.run_keys import run_key
 from dataflow.store.run_store import open_store
 from dataflow.store.sqlite_schema import LATEST
 from dataflow.store.store_places import find_place, without_secrets
+from dataflow.testing import dataflow_test_harness
 from tests.store import postgres_server
 from tests.store.postgres_server import PASSWORD, ROLE, PostgresServer, fresh_name, running_server
 from tests.store.programs import ROOT
@@ -168,6 +170,34 @@ def test_what_does_not_answer_is_told_without_secrets(postgres, tmp_path, wrong,
     tell = f"{caught.value!r} {caught.value} {caught.value.fields} {caught.value.__cause__}"
     assert PASSWORD not in tell and SECRET not in tell
     assert "***@" in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["password", "database"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["runs", "ls"],
+        ["run", "flows.py:begins"],
+        ["store", "info"],
+        ["store", "prune", "--older-than", "1d"],
+        ["limits", "create", "db", "--limit", "1"],
+    ],
+)
+def test_the_command_line_tells_it_too(postgres, wrong, arguments, tmp_path, monkeypatch, capsys):
+    secret = SECRET if wrong == "database" else f"{SECRET}x"
+    url = postgres.url("nowhere" if wrong == "database" else "postgres", user=f"{ROLE}:{secret}")
+    (tmp_path / "flows.py").write_text(
+        "from dataflow import flow\n\n@flow\ndef begins():\n    print('it began')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with dataflow_test_harness(None, home=tmp_path, log_to_terminal=False, store_url=url):
+        assert main(arguments) == 1
+    told = capsys.readouterr()
+    why = "authentication failed" if wrong == "password" else 'database "nowhere" does not exist'
+    assert told.err.startswith("Error: The store postgresql://keeper:***@/")
+    assert why in told.err and "\n  Hint: See to " in told.err
+    assert "it began" not in told.out and "Traceback" not in told.err
+    assert SECRET not in told.err and PASSWORD not in told.err
 
 
 def test_a_flow_does_not_begin_without_its_store(tmp_path):

@@ -200,11 +200,11 @@ def test_changes_of_nodes_are_applied_in_order(records):
 
 def claims(store: RunStore, run_id: str, hooks: int):
     """Calls all hooks that are due, one at a step: those that somebody else has not called."""
-    for left in store.control.due_task_hooks(run_id):
+    for left in store.control.due_hooks(run_id):
         rest: DueHooksRecord | None = left
         while rest is not None:
             due, rest = rest, rest.after_next(hooks)
-            is_mine = store.control.claim_task_hook(due, rest)
+            is_mine = store.control.claim_hook(due, rest)
             yield (due.number, due.start, due.called) if is_mine else None
 
 
@@ -231,7 +231,7 @@ def test_due_hooks_are_claimed_once_whoever_is_killed_when(shared, ranges, hooks
         for element in range(start, start + count)
         for hook in range(hooks)
     ]
-    assert shared.control.due_task_hooks(run_id) == []
+    assert shared.control.due_hooks(run_id) == []
 
 
 @given(st.binary(min_size=1, max_size=50))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflow.model.records import AS_A_WHOLE, DueHooksRecord, RunStateRecord
+from dataflow.model.records import AS_A_WHOLE, THE_RUN, DueHooksRecord, RunStateRecord
 from dataflow.model.states import StateCode
 from dataflow.process_ids import ProcessId, is_gone, this_process
 from dataflow.store.run_control import MISSED_SECONDS
@@ -24,8 +24,8 @@ GONE = this_process()._replace(started="1")
 ELSEWHERE = ProcessId("another-machine", 17, "99")
 
 
-def state(run_id: str, code: StateCode, ns: int = 0) -> RunStateRecord:
-    return RunStateRecord(run_id, int(code), code.state_name, None, ns or time.time_ns())
+def state(run_id: str, code: StateCode, ns: int = 0, run_count: int = 1) -> RunStateRecord:
+    return RunStateRecord(run_id, code, code.state_name, None, ns or time.time_ns(), run_count)
 
 
 def add(store: RunStore, run_id: str, driver: ProcessId | None, **more) -> None:
@@ -135,7 +135,7 @@ def test_a_process_of_another_place_is_gone_when_it_was_not_heard_of(
 def test_of_many_who_look_one_finds_a_crashed_run(store: RunStore, place: str) -> None:
     stores = [open_store(place) for _ in range(4)]
     for number in range(20):
-        add(store, f"run-{number}", GONE, has_crash_hooks=True)
+        add(store, f"run-{number}", GONE, hooks=(int(StateCode.CRASHED),))
     found: list[str] = []
     claimed: list[str] = []
     barrier = threading.Barrier(len(stores))
@@ -143,8 +143,9 @@ def test_of_many_who_look_one_finds_a_crashed_run(store: RunStore, place: str) -
     def look(each: RunStore) -> None:
         barrier.wait()
         found.extend(each.control.crash_vanished())
-        names = [f"run-{number}" for number in range(20)]
-        claimed.extend(name for name in names if each.control.claim_hooks(name))
+        for name in [f"run-{number}" for number in range(20)]:
+            for left in each.control.due_hooks(name):
+                claimed.extend([name] * each.control.claim_hook(left, None))
 
     threads = [threading.Thread(target=look, args=(each,)) for each in stores]
     for thread in threads:
@@ -152,16 +153,86 @@ def test_of_many_who_look_one_finds_a_crashed_run(store: RunStore, place: str) -
     for thread in threads:
         thread.join()
     assert sorted(found) == sorted(claimed) == sorted(f"run-{number}" for number in range(20))
-    assert store.control.due_hooks() == []
+    assert store.control.runs_with_due_hooks() == []
     for each in stores:
         each.close()
 
 
 def test_hooks_are_due_only_where_a_flow_has_such(store: RunStore) -> None:
-    add(store, "with", GONE, has_crash_hooks=True)
+    add(store, "with", GONE, hooks=(int(StateCode.CRASHED),))
+    add(store, "others", GONE, hooks=(int(StateCode.COMPLETED), int(StateCode.CANCELLED)))
     add(store, "without", GONE)
     store.control.crash_vanished()
-    assert store.control.due_hooks() == ["with"]
+    assert store.control.runs_with_due_hooks() == ["with"]
+    (left,) = store.control.due_hooks("with")
+    assert (left.node, left.element, left.code) == (THE_RUN, None, StateCode.CRASHED)
+
+
+def of_run(run_id: str, code: StateCode, number: int = 1) -> DueHooksRecord:
+    return DueHooksRecord(run_id, number, THE_RUN, AS_A_WHOLE, 0, int(code), 1)
+
+
+def test_a_run_is_driven_until_its_own_last_hook_is_claimed(store: RunStore) -> None:
+    add(store, "a", this_process())
+    ended = StateCode.COMPLETED
+    store.write([of_run("a", StateCode.RUNNING, 1)])
+    (running,) = store.control.due_hooks("a")
+    assert store.control.claim_hook(running, None)
+    assert store.control.driver("a") == this_process()
+    store.write([state("a", ended), of_run("a", ended, 2), due("a", 3)])
+    first = store.control.due_hooks("a")[0]
+    second = first.after_next(2)
+    assert store.control.claim_hook(first, second)
+    assert store.control.driver("a") == this_process()
+    assert store.control.runs_with_due_hooks() == []
+    assert second is not None and store.control.claim_hook(second, None)
+    assert store.control.driver("a") is None
+
+
+def test_hooks_of_a_run_are_left_when_its_process_is_gone(store: RunStore) -> None:
+    """It had ended, and does not end a second time; its hooks for that are the only ones due."""
+    ended = StateCode.FAILED
+    add(store, "a", GONE, hooks=(int(ended), int(StateCode.CRASHED)))
+    store.write([state("a", ended), of_run("a", ended)])
+    assert store.control.crash_vanished() == []
+    assert name_of(store, "a") == "Failed"
+    assert store.control.driver("a") is None
+    assert store.control.runs_with_due_hooks() == ["a"]
+    assert store.control.due_hooks("a") == [of_run("a", ended)]
+
+
+def test_claiming_a_hook_that_was_left_does_not_take_a_run_from_its_driver(
+    store: RunStore,
+) -> None:
+    ended = StateCode.FAILED
+    add(store, "a", GONE)
+    store.write([state("a", ended), of_run("a", ended)])
+    store.control.crash_vanished()
+    assert store.control.take_up("a", this_process()) is None
+    store.write([state("a", StateCode.RESUMING), state("a", StateCode.RUNNING)])
+    assert store.control.claim_hook(of_run("a", ended), None)
+    assert store.control.driver("a") == this_process()
+
+
+def test_a_run_that_nobody_drives_is_cancelled_by_who_asks(store: RunStore) -> None:
+    add(store, "waits", this_process(), hooks=(int(StateCode.CANCELLED),))
+    assert not store.control.cancel_undriven("waits", "so it is")
+    store.write([state("waits", StateCode.SUSPENDED, run_count=3)])
+    assert store.control.cancel_undriven("waits", "so it is")
+    assert not store.control.cancel_undriven("waits", "once more")
+    found = store.run("waits")
+    assert (found.state.name, found.state.message) == ("Cancelled", "so it is")
+    assert found.run_count == 3
+    (left,) = store.control.due_hooks("waits")
+    assert (left.code, left.attempt) == (StateCode.CANCELLED, 3)
+
+
+def test_a_run_crashes_in_the_attempt_that_it_is_in(store: RunStore) -> None:
+    add(store, "a", GONE)
+    store.write([state("a", StateCode.RETRYING, run_count=2)])
+    assert store.control.crash_vanished() == ["a"]
+    assert store.run("a").run_count == 2
+    assert [each.name for each in store.run_states("a", 2)] == ["Retrying", "Crashed"]
 
 
 def test_who_drives_a_run_sees_that_it_is_to_be_cancelled(store: RunStore, place: str) -> None:
@@ -196,7 +267,7 @@ def test_what_is_below_a_run_and_driven_by_nobody_ends_with_it(
 def test_a_file_in_which_nobody_writes_stays_at_its_version(tmp_path: Path) -> None:
     with contextlib.closing(open_store(tmp_path / "runs.db")) as store:
         before = store.control.version()
-        store.control.due_hooks()
+        store.control.runs_with_due_hooks()
         assert store.control.version() == before
 
 
@@ -216,13 +287,13 @@ def test_hooks_of_tasks_are_due_when_nobody_drives_their_run(store: RunStore) ->
     add(store, "gone", GONE)
     add(store, "quiet", GONE)
     store.write([due("driven", 1), due("gone", 2), due("gone", 1, AS_A_WHOLE, 0)])
-    assert store.control.due_hooks() == []
+    assert store.control.runs_with_due_hooks() == []
     store.control.crash_vanished()
-    assert store.control.due_hooks() == ["gone"]
-    found = store.control.due_task_hooks("gone")
+    assert store.control.runs_with_due_hooks() == ["gone"]
+    found = store.control.due_hooks("gone")
     assert found == [due("gone", 1, AS_A_WHOLE, 0), due("gone", 2)]
     assert [each.element for each in found] == [None, 0]
-    assert store.control.due_task_hooks("driven") == [due("driven", 1)]
+    assert store.control.due_hooks("driven") == [due("driven", 1)]
 
 
 def test_each_hook_of_a_task_is_claimed_once(store: RunStore, place: str) -> None:
@@ -235,11 +306,11 @@ def test_each_hook_of_a_task_is_claimed_once(store: RunStore, place: str) -> Non
 
     def call(each: RunStore) -> None:
         barrier.wait()
-        for left in each.control.due_task_hooks("run"):
+        for left in each.control.due_hooks("run"):
             rest: DueHooksRecord | None = left
             while rest is not None:
                 each_due, rest = rest, rest.after_next(hooks=2)
-                if each.control.claim_task_hook(each_due, rest):
+                if each.control.claim_hook(each_due, rest):
                     claimed.append((each_due.number, each_due.start, each_due.called))
 
     threads = [threading.Thread(target=call, args=(each,)) for each in stores]
@@ -251,16 +322,16 @@ def test_each_hook_of_a_task_is_claimed_once(store: RunStore, place: str) -> Non
         each.close()
     places = itertools.product(range(4), range(3), range(2))
     assert sorted(claimed) == list(places)
-    assert not store.control.due_task_hooks("run") and not store.control.due_hooks()
+    assert not store.control.due_hooks("run") and not store.control.runs_with_due_hooks()
 
 
 def test_a_hook_that_was_claimed_is_not_due_when_its_claimer_dies(store: RunStore) -> None:
     add(store, "run", None)
     store.write([due("run", 1)])
-    (first,) = store.control.due_task_hooks("run")
+    (first,) = store.control.due_hooks("run")
     second = first.after_next(hooks=1)
     assert second is not None
-    assert store.control.claim_task_hook(first, second)
-    assert store.control.due_task_hooks("run") == [second]
-    assert not store.control.claim_task_hook(first, second)
+    assert store.control.claim_hook(first, second)
+    assert store.control.due_hooks("run") == [second]
+    assert not store.control.claim_hook(first, second)
     assert second.start == 1

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from dataflow.errors import StoreError, StoreNotADatabase, StoreTooNew, StoreUnwritable
+from dataflow.model.records import AS_A_WHOLE, THE_RUN, DueHooksRecord
+from dataflow.model.states import StateCode
+from dataflow.process_ids import this_process
 from dataflow.store.named_sql import latest_version, load_migrations
 from dataflow.store.run_keys import run_key
 from dataflow.store.run_store import open_store
@@ -108,6 +111,44 @@ def test_an_older_store_keeps_its_runs_and_takes_new_ones(tmp_path):
     store.write([run_record(new), run_timing_record(new)])
     assert store.phases(new) is not None
     assert {run.run_id for run in store.find_runs()} == {old, new}
+    store.close()
+
+
+def test_hooks_that_were_due_stay_due_from_version_12_on(tmp_path):
+    path, ids = tmp_path / "runs.db", {name: fresh_run_id() for name in ("crashed", "goes on")}
+    migrations = load_migrations("sqlite")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for number in range(1, 13):
+            connection.executescript(migrations.get(number, ""))
+        for name, run_id in ids.items():
+            code, kind = (12, "CRASHED") if name == "crashed" else (3, "RUNNING")
+            values = (run_key(run_id), run_id, name, code, kind, kind.title())
+            connection.execute(
+                "INSERT INTO runs (key, run_id, flow_name, name, tags, runner, created_ns, pid, "
+                "host, parameters_json, state_code, state_type, state_name, state_ns, run_count) "
+                "VALUES (?, ?, 'etl', ?, '[]', 'inline', 1, 1, 'box', '{}', ?, ?, ?, 99, 2)",
+                values,
+            )
+        crashed, goes_on = (run_key(ids[name]) for name in ("crashed", "goes on"))
+        connection.execute("INSERT INTO due_hooks VALUES (?)", (crashed,))
+        connection.execute("INSERT INTO due_task_hooks VALUES (?, 7, 3, 0, 2, 6, 1, 1)", (crashed,))
+        place, pid, _ = this_process()
+        driver = (goes_on, place, pid, "gone", 1, 1)
+        connection.execute("INSERT INTO run_drivers VALUES (?, ?, ?, ?, ?, ?)", driver)
+        connection.execute(
+            "INSERT INTO run_states VALUES (1, ?, 3, 'Running', '', 98, 2)", driver[:1]
+        )
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 12")
+        connection.commit()
+    store = open_store(path)
+    run_id = ids["crashed"]
+    assert store.control.due_hooks(run_id) == [
+        DueHooksRecord(run_id, 7, 3, 0, 2, StateCode.COMPLETED, 1, 1),
+        DueHooksRecord(run_id, 99, THE_RUN, AS_A_WHOLE, 0, StateCode.CRASHED, 2),
+    ]
+    assert store.control.crash_vanished() == [ids["goes on"]]  # it has hooks for that
+    assert set(store.control.runs_with_due_hooks()) == set(ids.values())
     store.close()
 
 

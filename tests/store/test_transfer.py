@@ -92,8 +92,8 @@ def test_hooks_that_nobody_has_called_stay_where_they_are(open_fresh):
     (run_id,) = fill(old, runs=1)
     old.write([DueHooksRecord(run_id, 1, 0, 0, 2, StateCode.COMPLETED, 1)])
     new.import_from(io.BytesIO(exported(old)))
-    assert new.control.due_hooks() == []
-    assert old.control.due_hooks() == [run_id]
+    assert new.control.runs_with_due_hooks() == []
+    assert old.control.runs_with_due_hooks() == [run_id]
 
 
 @pytest.mark.parametrize("target", DIALECTS)

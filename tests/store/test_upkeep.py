@@ -100,8 +100,8 @@ def test_hooks_that_nobody_has_called_go_with_their_run(store):
     old, later = write_run(store, 1), write_run(store, 9)
     store.write([DueHooksRecord(each, 1, 0, 0, 2, StateCode.COMPLETED, 1) for each in (old, later)])
     assert store.prune(on_day(5)) == 1
-    assert store.control.due_task_hooks(old) == []
-    assert store.control.due_hooks() == [later]
+    assert store.control.due_hooks(old) == []
+    assert store.control.runs_with_due_hooks() == [later]
 
 
 def test_later_runs_and_those_that_go_on_stay_whole(store):

@@ -5,15 +5,15 @@
 -- A run begins; sent again it replaces what is there, but for its state.
 INSERT INTO runs (
     key, run_id, flow_name, name, tags, parent_run_id, parent_node, runner, flow_version,
-    created_ns, pid, host, code_path, deployment, parameters_json
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    created_ns, pid, host, code_path, deployment, parameters_json, hooks
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET
     flow_name = excluded.flow_name, name = excluded.name, tags = excluded.tags,
     parent_run_id = excluded.parent_run_id, parent_node = excluded.parent_node,
     runner = excluded.runner, flow_version = excluded.flow_version,
     created_ns = excluded.created_ns, pid = excluded.pid, host = excluded.host,
     code_path = excluded.code_path, deployment = excluded.deployment,
-    parameters_json = excluded.parameters_json;
+    parameters_json = excluded.parameters_json, hooks = excluded.hooks;
 
 -- name: first_run_start
 -- When a run first was Running (3) or Retrying (4).
@@ -79,7 +79,7 @@ SELECT name, flow_name FROM runs ORDER BY created_ns DESC LIMIT 2000;
 
 -- name: run_states
 -- All states of a run, in the order in which it entered them.
-SELECT code, name, message, timestamp_ns FROM run_states WHERE run = ? ORDER BY id;
+SELECT code, name, message, timestamp_ns, run_count FROM run_states WHERE run = ? ORDER BY id;
 
 -- name: node_chunks
 -- All nodes of a run, packed, in the order of writing.
@@ -176,8 +176,8 @@ WHERE key > ? AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.key = cache_keys.run
 
 -- name: results
 -- Where the results of a run are, in the order of writing.
-SELECT node, start, stop, first, storage, object, serializer, made_by, source, elements, numbers,
-    digests
+SELECT node, start, stop, first, storage, object, serializer, made_by, created_ns, source, elements,
+    numbers, digests
 FROM results WHERE run = ? ORDER BY id;
 
 -- name: any_results
@@ -186,8 +186,8 @@ SELECT 1 FROM results /*conditions*/ LIMIT 1;
 
 -- name: results_around
 -- The rows that may have one element (or, under node -1, one single call), the newest first.
-SELECT node, start, stop, first, storage, object, serializer, made_by, source, elements, numbers,
-    digests
+SELECT node, start, stop, first, storage, object, serializer, made_by, created_ns, source, elements,
+    numbers, digests
 FROM results WHERE run = ? AND node = ? AND start <= ? AND stop > ? ORDER BY id DESC;
 
 -- name: cached_results
@@ -305,14 +305,20 @@ DELETE FROM variables WHERE name = ?;
 
 -- name: put_driver
 -- A process drives a run from now on.
-INSERT INTO run_drivers (run, place, pid, started, beat_ns, has_hooks) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO run_drivers (run, place, pid, started, beat_ns) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (run) DO UPDATE SET
     place = excluded.place, pid = excluded.pid, started = excluded.started,
-    beat_ns = excluded.beat_ns, has_hooks = excluded.has_hooks;
+    beat_ns = excluded.beat_ns;
 
 -- name: drop_driver
--- A run has ended.
+-- Nobody drives a run any more.
 DELETE FROM run_drivers WHERE run = ?;
+
+-- name: drop_driver_of_ended
+-- The same of a run that has ended, once none of its own hooks is to be called any more.
+DELETE FROM run_drivers WHERE run = ?
+AND EXISTS (SELECT 1 FROM runs WHERE key = run_drivers.run AND ended_ns IS NOT NULL)
+AND NOT EXISTS (SELECT 1 FROM due_hooks WHERE due_hooks.run = run_drivers.run AND node = -1);
 
 -- name: drop_own_driver
 -- A process does not drive a run after all.
@@ -332,40 +338,38 @@ SELECT runs.run_id, place, run_drivers.pid, started, beat_ns
 FROM run_drivers JOIN runs ON runs.key = run_drivers.run;
 
 -- name: note_due_hooks
--- A run has crashed: if its flow has hooks for that, they are to be called.
-INSERT INTO due_hooks (run) SELECT run FROM run_drivers WHERE run = ? AND has_hooks = 1
-ON CONFLICT (run) DO NOTHING;
+-- A run has entered a state: if its flow has hooks for that, they are to be called.
+INSERT INTO due_hooks (run, number, node, start, stop, code, attempt, called)
+SELECT key, state_ns, -1, -1, 0, state_code, run_count, 0 FROM runs
+WHERE key = ? AND hooks & ? <> 0;
+
+-- name: runs_with_due_hooks
+-- The runs that nobody drives and whose hooks are to be called, their own or those of their tasks.
+SELECT run_id FROM runs
+WHERE key IN (SELECT run FROM due_hooks WHERE run NOT IN (SELECT run FROM run_drivers));
 
 -- name: due_hooks
--- The runs whose hooks are to be called: their own, or of their tasks if nobody drives them.
-SELECT runs.run_id FROM (
-    SELECT run FROM due_hooks
-    UNION
-    SELECT run FROM due_task_hooks WHERE run NOT IN (SELECT run FROM run_drivers)
-) AS due JOIN runs ON runs.key = due.run;
-
--- name: has_due_hooks
--- Whether the hooks of a run are to be called.
-SELECT 1 FROM due_hooks WHERE run = ?;
-
--- name: drop_due_hooks
--- One process calls the hooks of a run.
-DELETE FROM due_hooks WHERE run = ?;
-
--- name: due_task_hooks
--- The hooks of the tasks of a run that are to be called, in the order of their states.
+-- The hooks of a run that are to be called, in the order of the states.
 SELECT number, node, start, stop, code, attempt, called
-FROM due_task_hooks WHERE run = ? ORDER BY number;
+FROM due_hooks WHERE run = ? ORDER BY number;
 
--- name: claim_task_hook
+-- name: claim_hook
 -- One process calls one hook, if that is the next one; others remain.
-UPDATE due_task_hooks SET start = ?, called = ?
+UPDATE due_hooks SET start = ?, called = ?
 WHERE run = ? AND number = ? AND start = ? AND called = ? RETURNING 1;
 
--- name: claim_last_task_hook
+-- name: claim_last_hook
 -- The same of the last one.
-DELETE FROM due_task_hooks
+DELETE FROM due_hooks
 WHERE run = ? AND number = ? AND start = ? AND called = ? RETURNING 1;
+
+-- name: transaction_values
+-- What the task runs of a run have set in transactions.
+SELECT node, element, name, value FROM transaction_values WHERE run = ? ORDER BY id;
+
+-- name: committed_nodes
+-- The nodes of a run whose task runs were committed, and until when they had been made.
+SELECT node, committed_ns FROM committed_nodes WHERE run = ? ORDER BY id;
 
 -- name: has_committed
 -- Whether a transaction of this key was committed.
