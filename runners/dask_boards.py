@@ -29,14 +29,20 @@ _boards = threading.local()
 
 def board_for(message: Message) -> Board:
     """The board of this thread, where the flow's machine can see it."""
-    if message.boards is None:
-        return [0] * 5
-    board: Any = getattr(_boards, "board", None)
-    if board is None or _boards.folder != message.boards:
-        board = _boards.board = _open_board(message.boards)
-        _boards.folder = message.boards
+    board = board_of_thread(message.boards)
     board[POSITION] = 0
     board[BATCH] = message.batch_id
+    return board
+
+
+def board_of_thread(folder: str | None) -> Board:
+    """The board of this thread, which says of no batch that it is there."""
+    if folder is None:
+        return [0] * 5
+    board: Any = getattr(_boards, "board", None)
+    if board is None or _boards.folder != folder:
+        board = _boards.board = _open_board(folder)
+        _boards.folder = folder
     found: Board = board
     return found
 
@@ -60,10 +66,17 @@ def find_position(folder: str, batch: Batch) -> int | None:
 
 def _take_over_step(folder: str, path: Path, board: list[int]) -> None:
     """Note on a board which step the loop was making for a batch of another thread's board."""
-    process = path.name.partition("-")[0]
-    for other, found in _read_boards(folder):
-        if found[STEP_BATCH] and other.name.partition("-")[0] == process:
+    found = step_board(folder, _pid_of(path))
+    board[STEP_BATCH], board[STEP_POSITION] = found[STEP_BATCH], found[STEP_POSITION]
+
+
+def step_board(folder: str, pid: int) -> list[int]:
+    """What the event loop of a worker process is at, if it makes a step: a board of only that."""
+    board = [0] * 5
+    for path, found in _read_boards(folder):
+        if found[STEP_BATCH] and _pid_of(path) == pid:
             board[STEP_BATCH], board[STEP_POSITION] = found[STEP_BATCH], found[STEP_POSITION]
+    return board
 
 
 def kill_workers(folder: str, batch_ids: set[int]) -> list[int]:
@@ -72,7 +85,7 @@ def kill_workers(folder: str, batch_ids: set[int]) -> list[int]:
     for path, board in _read_boards(folder):
         if board[BATCH] in batch_ids and path.suffix != _DEAD:
             path.unlink()
-            pids.append(int(path.name.partition("-")[0]))
+            pids.append(_pid_of(path))
             kill_process(pids[-1])
     return pids
 
@@ -81,6 +94,10 @@ def kill_process(pid: int) -> None:
     """End a worker's process, whatever it is at."""
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGKILL)
+
+
+def _pid_of(path: Path) -> int:
+    return int(path.name.partition("-")[0])
 
 
 def _read_boards(folder: str) -> Iterator[tuple[Path, list[int]]]:

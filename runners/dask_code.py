@@ -13,8 +13,9 @@ import tarfile
 import tempfile
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -51,17 +52,25 @@ class _Versions:
         self._worlds: OrderedDict[bytes, World] = OrderedDict()
         self._users: Counter[bytes] = Counter()
 
-    @contextlib.contextmanager
-    def used(self, digest: bytes) -> Iterator[None]:
-        """Keep a version, if it is or comes here; a batch is interrupted only inside this."""
+    def keep(self, digest: bytes) -> None:
+        """A batch needs a version, if it is or comes here."""
         with self._lock:
             self._users[digest] += 1
+
+    def let_go(self, digest: bytes) -> None:
+        """That batch has ended."""
+        with self._lock:
+            self._users[digest] -= 1
+
+    @contextlib.contextmanager
+    def used(self, digest: bytes) -> Iterator[None]:
+        """Keep a version for a batch; it is interrupted only inside this."""
+        self.keep(digest)
         try:
             with behind():
                 yield
         finally:
-            with self._lock:
-                self._users[digest] -= 1
+            self.let_go(digest)
 
     def find(self, worker: Any, code: CodeReference) -> World:
         """The world of a version that is used.
@@ -112,6 +121,18 @@ def used(code: CodeReference | None) -> contextlib.AbstractContextManager[None]:
     if code is None or _is_here(code):
         return contextlib.nullcontext()
     return _versions.used(code.digest)
+
+
+def keep(code: CodeReference | None) -> Callable[[], object]:
+    """The same until what this returns is called, by any thread."""
+    if code is None or _is_here(code):
+        return _let_nothing_go
+    _versions.keep(code.digest)
+    return partial(_versions.let_go, code.digest)
+
+
+def _let_nothing_go() -> None:
+    """What the process imports by itself is always there."""
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
-"""A Dask worker's end of its line to the flow's process (see ``runners.dask_lines``).
+"""A Dask worker's ends of its lines to the flow's process (see ``runners.dask_lines``).
 
 Dask loads this module into each worker of a cluster of ours (as a "preload"). A worker has as many
-lines as threads, and for each of them a thread of its own. A batch that finds Dask's own tasks at
-work is handed back.
+lines as threads, and for each of them a thread of its own: a batch that finds Dask's own tasks at
+work is handed back. One line more goes to its event loop, for ``async`` batches, many at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pickle
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -29,10 +29,11 @@ from dataflow.worker.board import BATCH, Board
 from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.columns import pack
 from dataflow.worker.part_reports import part_reporter
-from runners.dask_boards import board_for
-from runners.dask_code import code_of, load_error, used
+from runners.code_worlds import context_of_world
+from runners.dask_boards import board_for, board_of_thread
+from runners.dask_code import code_of, keep, load_error, used
 from runners.dask_inputs import ConstantMissing, load_batch
-from runners.dask_lines import BACK, FREE, HELLO, REPORT
+from runners.dask_lines import BACK, FREE, HELLO, REPORT, Withdrawal
 from runners.dask_logs import LogStream
 from runners.dask_messages import Message
 from runners.dask_slots import slots_of
@@ -48,37 +49,76 @@ def dask_setup(server: Any) -> None:
     if path is None or not isinstance(server, Worker):
         return
     threads = server.state.nthreads
-    executor: Any = ThreadPoolExecutor(threads, thread_name_prefix="dataflow line")  # type: ignore[no-untyped-call]
-    for _ in range(threads):
+    executor: Any = ThreadPoolExecutor(threads + 1, thread_name_prefix="dataflow line")  # type: ignore[no-untyped-call]
+    for end in (*[_ThreadEnd] * threads, _LoopEnd):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.connect(path)
         except OSError:  # batches come by Dask's scheduler
             connection.close()
             return
-        executor.submit(_LineEnd(server, connection).serve)
+        executor.submit(end(server, connection).serve)
 
 
 class _LineEnd:
     """Takes batches off a line and sends their reports back."""
 
+    is_loop = False
+
     def __init__(self, worker: Any, connection: socket.socket) -> None:
         self._worker = worker
         self._connection = connection
-        self._slots = slots_of(worker)
         self._sending = threading.Lock()
-        self._receiving = threading.Lock()
 
     def serve(self) -> None:
         """Work until the flow's process hangs up."""
         with contextlib.suppress(OSError, EOFError):
-            self._send(HELLO, 0, (os.getpid(), self._worker.address, self._worker.nanny))
+            worker = self._worker
+            self._send(HELLO, 0, (os.getpid(), worker.address, worker.nanny, self.is_loop))
             while True:
-                with self._receiving:
-                    message = receive(self._connection)
-                self._work(message)
+                self._take_next()
 
-    def _work(self, message: Message) -> None:
+    def _take_next(self) -> None:
+        raise NotImplementedError
+
+    def _load(self, message: Message, stack: ExitStack) -> Batch | None:
+        """The batch of a message, and ``stack`` enters its world; None: it has been answered."""
+        try:
+            world = stack.enter_context(code_of(self._worker, message.code))
+            return load_batch(self._worker, message, (), world)
+        except ConstantMissing:
+            self._hand_back(message)
+        except Exception as error:
+            problem = load_error(self._worker, error)
+            self._report(unloadable_report(message.batch_id, message.calls, problem))
+        return None
+
+    def _hand_back(self, message: Message) -> None:
+        """Have it sent elsewhere, or once more."""
+        self._send(BACK, message.batch_id, None)
+
+    def _report(self, report: BatchReport) -> None:
+        self._send(REPORT, report.batch_id, pickle.dumps(report, 5))
+
+    def _tell(self, batch_id: int, kind: str, data: bytes) -> None:
+        self._send(kind, batch_id, data)
+
+    def _send(self, kind: str, batch_id: int, content: Any) -> None:
+        with self._sending:
+            send(self._connection, (kind, batch_id, content))
+
+
+class _ThreadEnd(_LineEnd):
+    """Carries out one batch after the other, in this thread."""
+
+    def __init__(self, worker: Any, connection: socket.socket) -> None:
+        super().__init__(worker, connection)
+        self._slots = slots_of(worker)
+        self._receiving = threading.Lock()
+
+    def _take_next(self) -> None:
+        with self._receiving:
+            message = receive(self._connection)
         if not self._slots.acquire(_PATIENCE_SECONDS):
             self._hand_back(message)
             return
@@ -90,7 +130,7 @@ class _LineEnd:
 
     def _hand_back(self, message: Message) -> None:
         """Have it sent elsewhere; nothing more should come until a slot is free."""
-        self._send(BACK, message.batch_id, None)
+        super()._hand_back(message)
         self._slots.when_freed(self._say_free)
 
     def _hand_back_waiting(self) -> None:
@@ -110,15 +150,8 @@ class _LineEnd:
     def _carry_out(self, message: Message) -> None:
         board = board_for(message)
         with used(message.code), ExitStack() as stack:
-            try:
-                world = stack.enter_context(code_of(self._worker, message.code))
-                batch = load_batch(self._worker, message, (), world)
-            except ConstantMissing:
-                self._hand_back(message)
-                return
-            except Exception as error:
-                problem = load_error(self._worker, error)
-                self._report(unloadable_report(message.batch_id, message.calls, problem))
+            batch = self._load(message, stack)
+            if batch is None:
                 return
             try:
                 self._report(self._carried_out(batch, board))
@@ -138,15 +171,53 @@ class _LineEnd:
         report.logs = [*logs.left(), *report.logs]
         return report
 
-    def _report(self, report: BatchReport) -> None:
-        self._send(REPORT, report.batch_id, pickle.dumps(report, 5))
 
-    def _tell(self, batch_id: int, kind: str, data: bytes) -> None:
-        self._send(kind, batch_id, data)
+class _LoopEnd(_LineEnd):
+    """Begins ``async`` batches on the event loop of this process, each as soon as it is there."""
 
-    def _send(self, kind: str, batch_id: int, content: Any) -> None:
-        with self._sending:
-            send(self._connection, (kind, batch_id, content))
+    is_loop = True
+
+    def __init__(self, worker: Any, connection: socket.socket) -> None:
+        super().__init__(worker, connection)
+        self._lock = threading.Lock()
+        self._cancels: dict[int, Callable[[], object]] = {}
+
+    def _take_next(self) -> None:
+        message = receive(self._connection)
+        if isinstance(message, Withdrawal):
+            with self._lock:
+                cancel = self._cancels.get(message.batch_id)
+            if cancel is not None:
+                cancel()
+            return
+        let_go = keep(message.code)
+        with ExitStack() as stack:
+            batch = self._load(message, stack)
+            if batch is None:
+                let_go()
+            else:
+                self._begin(batch, board_of_thread(message.boards), let_go)
+
+    def _begin(self, batch: Batch, board: Board, let_go: Callable[[], object]) -> None:
+        from dataflow.worker.async_calls import AsyncBatchCarrier
+        from dataflow.worker.async_thread import async_thread
+
+        logs = LogStream(partial(self._tell, batch.id))
+        carrier = AsyncBatchCarrier(batch, pack, logs.add, board)
+
+        def done(report: BatchReport) -> None:
+            part_reporter.forget(carrier)
+            logs.end()
+            report.logs = [*logs.left(), *report.logs]
+            with contextlib.suppress(OSError):  # the flow's process hung up
+                self._report(report)
+            let_go()
+            with self._lock:
+                del self._cancels[batch.id]
+
+        part_reporter.ask(carrier, self._report)
+        with self._lock:  # it may end before it is known how to cancel it
+            self._cancels[batch.id] = async_thread().begin(carrier, done, context_of_world())
 
 
 @contextlib.contextmanager

@@ -3,8 +3,9 @@
 A batch that goes by Dask's scheduler costs three processes some milliseconds, which is little for
 one that takes a tenth of a second, and most of the time for one that takes less: that one goes
 straight to a worker that has room. No more run at once in a worker than it has threads
-(``runners.dask_slots``). What has large values, or needs such, what takes long, and what only Dask
-can place goes to Dask.
+(``runners.dask_slots``). ``async`` batches take no thread: they go straight to the event loop that
+has least to do. What has large values, or needs such, what takes long, and what only Dask can place
+goes to Dask.
 """
 
 from __future__ import annotations
@@ -13,40 +14,58 @@ import pickle
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, BatchReport, seconds_of
 from dataflow.planner.batch_sizes import SMALL_VALUE_BYTES
-from runners.dask_boards import find_position, kill_process
+from dataflow.worker.board import STEP_BATCH, culprit
+from runners.dask_boards import find_position, kill_process, step_board
 from runners.line import Line, LineWaiter
 from runners.messages import load_report
 
 _DEPTH = 2
 _MOST_BYTES = 1_000_000
+_CANCEL_SECONDS = 1.0
+_WATCH_SECONDS = 0.1
 HELLO, REPORT, LOGS, BACK, FREE = "hello", "report", "logs", "back", "free"
+
+
+class Withdrawal(NamedTuple):
+    """What an event loop is sent to have it cancel a batch."""
+
+    batch_id: int
 
 
 @dataclass(eq=False)
 class _Worker:
-    """A thread of a Dask worker, and what it has been given over its line."""
+    """A thread of a Dask worker, or its event loop, and what it has been given over its line."""
 
     line: Line
     pid: int = 0
     address: str = ""
+    is_loop: bool = False
     is_occupied: bool = False
+    is_unwanted: bool = False  # we ended it: nothing that it was at is to blame
     batches: dict[int, Batch] = field(default_factory=dict)
+    cancelled: dict[int, float] = field(default_factory=dict)
+    """Batches of an event loop that should end, and until when they may."""
 
     @property
     def room(self) -> int:
         """How many more batches it should be given."""
-        return _DEPTH - len(self.batches) if self.pid and not self.is_occupied else 0
+        if not self.pid or self.is_occupied:
+            return 0
+        return _DEPTH if self.is_loop else _DEPTH - len(self.batches)
 
     @property
     def load(self) -> tuple[int, float]:
         """How little room it has, and for how long: the least comes first."""
+        if self.is_loop:
+            return sum(batch.body.calls for batch in self.batches.values()), 0.0
         return -self.room, seconds_of(self.batches.values())
 
 
@@ -59,6 +78,7 @@ class DaskLines:
         listener: who is told what comes back.
         send_on: called with a batch that a worker has no thread for.
         came: called with the address of a worker, its process id and the address of its nanny.
+        ended: called with the ids of processes that are about to be ended.
         lost: called with the address of a worker that is gone, and what it had: the ids of the
             batches, and the call of each that it was at.
 
@@ -73,6 +93,7 @@ class DaskLines:
         listener: Callable[[], RunnerListener],
         send_on: Callable[[Batch], None],
         came: Callable[[str, int, str | None], None],
+        ended: Callable[[list[int]], None],
         lost: Callable[[str, dict[int, int | None]], None],
     ) -> None:
         self.bytes_received = 0
@@ -81,6 +102,7 @@ class DaskLines:
         self._listener = listener
         self._send_on = send_on
         self._came = came
+        self._ended = ended
         self._lost = lost
         self._lock = threading.Lock()
         self._workers: list[_Worker] = []
@@ -98,40 +120,67 @@ class DaskLines:
 
     def have_room(self, batch: Batch) -> bool:
         """Whether a batch suits a line, and a worker has room for it as it seems now."""
-        return _suits(batch) and any(worker.room > 0 for worker in self._workers)
+        return _suits(batch) and self._most_room(batch) is not None
 
     def take(self, batch: Batch, message: bytes) -> bool:
         """Send a batch to the worker that has most room; False: it has to go another way."""
         if not _suits(batch):
             return False
         with self._lock:
-            worker = min(self._workers, key=lambda worker: worker.load, default=None)
-            if self._closed or worker is None or worker.room <= 0:
+            worker = self._most_room(batch)
+            if self._closed or worker is None:
                 return False
             worker.batches[batch.id] = batch
-            if not worker.line.send(message):
-                self._waiter.wake()
+            self._send(worker, message)
             return True
+
+    def _most_room(self, batch: Batch) -> _Worker | None:
+        is_loop = batch.is_concurrent
+        suited = [each for each in self._workers if each.is_loop is is_loop and each.room > 0]
+        return min(suited, key=lambda worker: worker.load, default=None)
+
+    def _send(self, worker: _Worker, message: bytes) -> None:
+        if not worker.line.send(message):
+            self._waiter.wake()
 
     def idle_workers(self) -> list[str] | None:
         """The addresses of the workers with a thread that has nothing; None: all have, or none."""
         with self._lock:
-            idle = {worker.address for worker in self._workers if not worker.batches}
-            others = {worker.address for worker in self._workers} - idle
+            threads = [worker for worker in self._workers if not worker.is_loop]
+            idle = {worker.address for worker in threads if not worker.batches}
+            others = {worker.address for worker in threads} - idle
             return list(idle) if idle and others else None
 
-    def cancel(self, batch_ids: Collection[int]) -> list[int]:
-        """End the processes of workers that have these batches, and say which."""
-        pids = []
+    def cancel(self, batch_ids: Collection[int]) -> None:
+        """End the workers that have these batches; their nannies start new ones.
+
+        ``async`` batches are cancelled, and their workers only ended if they do not end.
+        """
         with self._lock:
             for worker in self._workers:
-                if not worker.batches.keys().isdisjoint(batch_ids):
-                    for batch_id in batch_ids:
-                        worker.batches.pop(batch_id, None)
-                    worker.is_occupied = True
-                    pids.append(worker.pid)
-                    kill_process(worker.pid)
-        return pids
+                found = worker.batches.keys() & set(batch_ids)
+                if found and worker.is_loop:
+                    self._withdraw(worker, found)
+                elif found:
+                    for batch_id in found:
+                        del worker.batches[batch_id]
+                    self._end(worker)
+
+    def _withdraw(self, worker: _Worker, batch_ids: Collection[int]) -> None:
+        until = time.monotonic() + _CANCEL_SECONDS
+        for batch_id in batch_ids:
+            worker.cancelled[batch_id] = until
+            self._send(worker, pickle.dumps(Withdrawal(batch_id), 5))
+        self._waiter.wake()  # it may sleep, and has to watch the time now
+
+    def _end(self, worker: _Worker) -> None:
+        for each in self._of_process(worker):
+            each.is_unwanted = each.is_occupied = True
+        self._ended([worker.pid])
+        kill_process(worker.pid)
+
+    def _of_process(self, worker: _Worker) -> list[_Worker]:
+        return [each for each in self._workers if each.pid == worker.pid]
 
     def close(self) -> None:
         """Hang up."""
@@ -148,11 +197,14 @@ class DaskLines:
             with self._lock:
                 for worker in self._workers:
                     self._waiter.watch(worker.line)
-            for owner, events in self._waiter.wait(None):
+                watches = any(worker.cancelled for worker in self._workers)
+            for owner, events in self._waiter.wait(_WATCH_SECONDS if watches else None):
                 if owner is self:
                     self._accept()
                 else:
                     self._hear(owner, events)
+            if watches:
+                self._end_stuck()
         with self._lock:
             for worker in self._workers:
                 worker.line.close()
@@ -188,13 +240,16 @@ class DaskLines:
             if batch_id in worker.batches:
                 self._listener().logged(batch_id, pickle.loads(content))
         elif kind == HELLO:
-            worker.pid, worker.address, nanny = content
-            self._came(worker.address, worker.pid, nanny)
+            pid, address, nanny, is_loop = content
+            with self._lock:
+                worker.pid, worker.address, worker.is_loop = pid, address, is_loop
+            self._came(address, pid, nanny)
         elif kind == FREE:
             worker.is_occupied = False
         elif kind == BACK:
-            worker.is_occupied = True
+            worker.is_occupied = not worker.is_loop
             with self._lock:
+                worker.cancelled.pop(batch_id, None)
                 batch = worker.batches.pop(batch_id, None)
             if batch is not None:
                 self._send_on(batch)
@@ -203,6 +258,7 @@ class DaskLines:
         if report.final:
             with self._lock:
                 known = worker.batches.pop(report.batch_id, None) is not None
+                worker.cancelled.pop(report.batch_id, None)
         else:
             known = report.batch_id in worker.batches
         if not known:
@@ -217,18 +273,43 @@ class DaskLines:
         with self._lock:
             self._workers.remove(worker)
             worker.line.close()
-        batches = worker.batches.values()
-        if batches:
-            positions = {batch.id: find_position(self._boards, batch) for batch in batches}
+        if worker.batches:
+            batches = worker.batches.values()
+            positions = {batch.id: self._find_position(worker, batch) for batch in batches}
             self._lost(worker.address, positions)
+
+    def _find_position(self, worker: _Worker, batch: Batch) -> int | None:
+        """The call of a lost batch that its worker was at; -1: none of them; None: not known."""
+        if worker.is_unwanted:
+            return -1
+        if worker.is_loop:
+            return culprit(step_board(self._boards, worker.pid), batch)
+        return find_position(self._boards, batch)
+
+    def _end_stuck(self) -> None:
+        """End workers whose event loop does not get away from a call that was cancelled."""
+        now = time.monotonic()
+        with self._lock:
+            for worker in list(self._workers):
+                late = [each for each, until in worker.cancelled.items() if now > until]
+                if late and not worker.is_unwanted and self._is_stuck(worker, late):
+                    self._end(worker)
+
+    def _is_stuck(self, worker: _Worker, late: Collection[int]) -> bool:
+        """Whether a worker does nothing but what was cancelled, or cannot do anything else."""
+        others = [
+            batch_id
+            for each in self._of_process(worker)
+            for batch_id in each.batches.keys() - each.cancelled.keys()
+        ]
+        return not others or step_board(self._boards, worker.pid)[STEP_BATCH] in late
 
 
 def _suits(batch: Batch) -> bool:
     """Whether a batch is done soon, can be carried out anywhere, and has only small values."""
     return (
-        batch.short
+        (batch.short or batch.is_concurrent)
         and batch.value_bytes is not None
         and batch.value_bytes <= min(_MOST_BYTES, SMALL_VALUE_BYTES * batch.body.calls)
         and not batch.resources
-        and not batch.is_concurrent
     )

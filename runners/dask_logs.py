@@ -52,6 +52,10 @@ class LogStream:
         pass
 
     def __exit__(self, *_exception: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Send no more lines."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()

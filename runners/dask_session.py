@@ -137,7 +137,7 @@ class DaskSession:
             self._cancelled.update(ids)
             flights = [self._flights.pop(batch_id) for batch_id in ids if batch_id in self._flights]
         if self._lines is not None:
-            self._note_ended(self._lines.cancel(ids))
+            self._lines.cancel(ids)
         futures = [flight.future for flight in flights if flight.future is not None]
         connection = self._connection
         if not futures or connection is None:
@@ -153,12 +153,9 @@ class DaskSession:
         if connection.boards is None:
             connection.client.run(dask_worker.interrupt, connection.client.id, batch_ids)
         else:
-            self._note_ended(kill_workers(connection.boards, set(batch_ids)))
-
-    def _note_ended(self, pids: list[int]) -> None:
-        """We have ended these workers: nobody else is to be asked why."""
-        if self._deaths is not None:
-            self._deaths.were_ended(pids)
+            pids = kill_workers(connection.boards, set(batch_ids))
+            if self._deaths is not None:
+                self._deaths.were_ended(pids)
 
     def expect(self, remaining: Remaining) -> None:
         """Have whoever sizes the cluster told what remains."""
@@ -322,6 +319,7 @@ class DaskSession:
                 lambda: self.listener,
                 self._outgoing.put,
                 self._deaths.meet,
+                self._deaths.were_ended,
                 self._lost_over_line,
             )
         self._workers = WorkerWatch(connection, self)
@@ -440,7 +438,7 @@ class DaskSession:
                 if dependencies or not (self._lines and self._lines.take(batch, message)):
                     encoded.append((batch, code, message, dependencies))
                 elif batch.id in self._cancelled:  # meanwhile
-                    self._note_ended(self._lines.cancel([batch.id]))
+                    self._lines.cancel([batch.id])
             except Exception as error:
                 self.listener.reported(failed_report(batch, error))
         encoded.sort(key=lambda entry: _kind(entry[0]))

@@ -8,13 +8,19 @@ from collections.abc import Callable
 
 from dataflow.execution.queues import Flight
 from dataflow.model.batches import BatchReport
+from dataflow.model.states import StateCode
 from dataflow.planner.cost_book import CostBook
+
+_PENDING = int(StateCode.PENDING)
 
 
 def learn(book: CostBook, flight: Flight, report: BatchReport) -> None:
     """Note in the book, and in the times of the run, what a report says of its calls."""
     calls = len(report.states)
-    if not calls or flight.is_concurrent:
+    if not calls:
+        return
+    if flight.is_concurrent:
+        _learn_bytes(book, flight, report)
         return
     tasks = {task.name for task in flight.batch.tasks}
     if len(tasks) == 1:
@@ -29,6 +35,13 @@ def learn(book: CostBook, flight: Flight, report: BatchReport) -> None:
     for name, number in counts.items():
         book.learn(name, number, spent[name] / 1e9, sizes.get(name))
         flight.graph.times.called(name, number, spent[name])
+
+
+def _learn_bytes(book: CostBook, flight: Flight, report: BatchReport) -> None:
+    """The same of concurrent calls of one task: they share their time, so nothing is said of it."""
+    told = len(report.states) - report.states.count(_PENDING)
+    if told and report.values is not None:
+        book.learn_bytes(flight.batch.tasks[0].name, report.values.nbytes / told)
 
 
 def _times_of_calls(names: list[str], report: BatchReport) -> tuple[Counter[str], Counter[str]]:

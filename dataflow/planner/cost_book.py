@@ -29,7 +29,11 @@ class CostBook:
             return
         _blend(self._seconds, task, seconds / elements)
         if value_bytes is not None:
-            _blend(self._bytes, task, value_bytes)
+            self.learn_bytes(task, value_bytes)
+
+    def learn_bytes(self, task: str, value_bytes: float) -> None:
+        """Take in how large the value of one element of a task is."""
+        _blend(self._bytes, task, value_bytes)
 
     def seconds(self, task: str) -> float | None:
         """Mean seconds of one element; None if none was seen."""

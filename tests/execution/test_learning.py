@@ -38,6 +38,11 @@ def carry_out_all(run: SimulatedRun) -> None:
         run.carry_out(0)
 
 
+@task
+async def made_in_time(number: int) -> bytes:
+    return bytes(number)
+
+
 def test_nothing_is_known_before() -> None:
     book = SimulatedRun().queue.book
     assert book.seconds("make") is None
@@ -111,3 +116,18 @@ def test_the_maps_of_a_fused_batch() -> None:
     assert book.bytes("measure") < 1000
     assert book.total_bytes(["longer"]) == pytest.approx(LARGE, rel=0.01)
     assert book.bytes("make") < 1000
+
+
+@pytest.mark.parametrize("parts", [(), (1, 3)])
+def test_concurrent_calls_say_how_large_their_values_are(parts: tuple[int, ...]) -> None:
+    run = SimulatedRun()
+    made: FutureList[Any] = FutureList(
+        node=trace_map(run.graph, made_in_time, ([LARGE] * 6,), {}, None)
+    )
+    run.trace()
+    run.carry_out(0, parts=parts)
+    carry_out_all(run)
+    assert [len(each) for each in made.result()] == [LARGE] * 6
+    book = run.queue.book
+    assert book.total_bytes(["made_in_time"]) == pytest.approx(LARGE, rel=0.01)
+    assert book.seconds("made_in_time") is None

@@ -11,6 +11,7 @@ from typing import Any
 
 from dataflow.execution.runner_choice import choose_runner
 from runners.dask import DaskTaskRunner
+from runners.dask_lines import DaskLines
 from runners.dask_session import DaskSession
 
 
@@ -30,6 +31,26 @@ def client_of(runner: DaskTaskRunner) -> Any:
     connection = session_of(runner)._connection
     assert connection is not None
     return connection.client
+
+
+def lines_of(runner: DaskTaskRunner) -> DaskLines:
+    lines = session_of(runner)._lines
+    assert lines is not None
+    return lines
+
+
+def lines_are_ready(runner: DaskTaskRunner) -> bool:
+    """Whether each thread that it wanted has a line, and is free, and each worker's event loop."""
+    wanted = runner._cluster_kwargs
+    threads = wanted["n_workers"] * wanted["threads_per_worker"]
+    ready = [worker.is_loop for worker in lines_of(runner)._workers if worker.room == 2]
+    return sorted(ready) == [False] * threads + [True] * wanted["n_workers"]
+
+
+def tasks_of_dask(runner: DaskTaskRunner) -> int:
+    """How many tasks its scheduler was given so far."""
+    found: int = client_of(runner).run_on_scheduler(lambda dask_scheduler: dask_scheduler.n_tasks)
+    return found
 
 
 def worker_pids(runner: DaskTaskRunner) -> list[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataflow.worker.board import BATCH, POSITION, STEP_BATCH, STEP_POSITION
-from runners.dask_boards import find_position
+from runners.dask_boards import find_position, step_board
 from tests.worker.one_call import awaited, batch, plain
 
 
@@ -47,3 +47,12 @@ def test_of_all_boards_of_a_process_the_step_of_its_loop_counts(tmp_path: Path) 
     assert find_position(str(tmp_path), batch(awaited, 8)) == 5
     assert find_position(str(tmp_path), batch(awaited, 7)) == -1
     assert find_position(str(tmp_path), batch(awaited, 9)) is None
+
+
+def test_the_step_of_the_loop_of_a_process(tmp_path: Path) -> None:
+    write_board(tmp_path / "10-1", batch=7, position=3)
+    write_board(tmp_path / "10-2", step_batch=8, step_position=5)
+    write_board(tmp_path / "11-1", step_batch=9, step_position=6)
+    board = step_board(str(tmp_path), 10)
+    assert (board[STEP_BATCH], board[STEP_POSITION]) == (8, 5)
+    assert step_board(str(tmp_path), 12)[STEP_BATCH] == 0

@@ -15,8 +15,14 @@ import pytest
 from dataflow import flow, get_run_logger, task
 from dataflow.errors import FlowRunTimeoutError
 from runners.dask import DaskTaskRunner
-from runners.dask_lines import DaskLines
-from tests.runners.dask_pool import client_of, eventually, session_of, worker_pids
+from tests.runners.dask_pool import (
+    client_of,
+    eventually,
+    lines_are_ready,
+    lines_of,
+    tasks_of_dask,
+    worker_pids,
+)
 from tests.runners.stored import messages_of, run_of
 
 LARGE = 200_000
@@ -26,22 +32,6 @@ LARGE = 200_000
 def own() -> Iterator[DaskTaskRunner]:
     with DaskTaskRunner(cluster_kwargs={"n_workers": 2, "threads_per_worker": 1}) as runner:
         yield runner
-
-
-def lines_of(runner: DaskTaskRunner) -> DaskLines:
-    lines = session_of(runner)._lines
-    assert lines is not None
-    return lines
-
-
-def are_ready(runner: DaskTaskRunner) -> bool:
-    return sum(worker.room == 2 for worker in lines_of(runner)._workers) == 2
-
-
-def tasks_of_dask(runner: DaskTaskRunner) -> int:
-    """How many tasks its scheduler was given so far."""
-    found: int = client_of(runner).run_on_scheduler(lambda dask_scheduler: dask_scheduler.n_tasks)
-    return found
 
 
 @task
@@ -76,7 +66,7 @@ def test_a_chain_costs_dask_nothing(own: DaskTaskRunner) -> None:
     @flow(task_runner=own)
     def chain() -> tuple[int, int]:
         learn(add_one)
-        assert eventually(lambda: are_ready(own))
+        assert eventually(lambda: lines_are_ready(own))
         before = tasks_of_dask(own)
         future = add_one.submit(0)
         for _ in range(999):
@@ -121,7 +111,7 @@ def test_a_call_that_ends_its_worker_crashes_alone(own: DaskTaskRunner) -> None:
     @flow(task_runner=own)
     def deadly() -> Any:
         dies_at.submit(0, -1).wait()
-        assert eventually(lambda: are_ready(own))
+        assert eventually(lambda: lines_are_ready(own))
         before = tasks_of_dask(own)
         futures = [dies_at.submit(number, 7) for number in range(50)]
         for future in futures:
@@ -132,7 +122,7 @@ def test_a_call_that_ends_its_worker_crashes_alone(own: DaskTaskRunner) -> None:
     deadly(return_state=True)
     counts = [node.counts for node in run_of(deadly).nodes()]
     assert counts == [{"Completed": 1}] * 8 + [{"Crashed": 1}] + [{"Completed": 1}] * 42
-    assert eventually(lambda: are_ready(own), 30)  # a new one has come with its line
+    assert eventually(lambda: lines_are_ready(own), 30)  # a new one has come with its line
 
 
 def test_a_run_that_is_ended_frees_its_workers(own: DaskTaskRunner) -> None:
@@ -154,7 +144,7 @@ def test_what_dask_places_does_not_wait_for_a_long_call(own: DaskTaskRunner) -> 
     @flow(task_runner=own)
     def beside() -> tuple[Any, list[Any]]:
         learn(nap, large)
-        assert eventually(lambda: are_ready(own))
+        assert eventually(lambda: lines_are_ready(own))
         made = [large.submit(0.0) for _ in range(2)]
         for future in made:
             future.wait()
@@ -197,7 +187,7 @@ def test_a_worker_that_dask_has_occupied_hands_batches_back(
     @flow(task_runner=own)
     def held() -> int:
         learn(add_one)
-        assert eventually(lambda: are_ready(own))
+        assert eventually(lambda: lines_are_ready(own))
         holding = hold.submit(str(tmp_path))  # never measured: it goes to Dask
         assert eventually(lambda: any(path.name.isdigit() for path in tmp_path.iterdir()))
         total = sum(future.result() for future in [add_one.submit(n) for n in range(200)])
@@ -209,7 +199,7 @@ def test_a_worker_that_dask_has_occupied_hands_batches_back(
         assert held() == sum(range(1, 201))
     finally:
         (tmp_path / "go").touch()
-    assert eventually(lambda: are_ready(own))
+    assert eventually(lambda: lines_are_ready(own))
 
 
 def test_logs_and_dasks_own_functions(own: DaskTaskRunner) -> None:
@@ -223,7 +213,7 @@ def test_logs_and_dasks_own_functions(own: DaskTaskRunner) -> None:
     @flow(task_runner=own)
     def spoken() -> set[str]:
         learn(speaks)
-        assert eventually(lambda: are_ready(own))
+        assert eventually(lambda: lines_are_ready(own))
         return {future.result() for future in [speaks.submit(number) for number in range(1, 30)]}
 
     state = spoken(return_state=True)
@@ -239,7 +229,7 @@ def test_two_threads_in_a_worker_have_a_line_each() -> None:
         def paired() -> list[Any]:
             alone = nap.with_options(batch_size=1)
             learn(alone)
-            assert eventually(lambda: are_ready(runner))
+            assert eventually(lambda: lines_are_ready(runner))
             return [future.result() for future in [alone.submit(0.3) for _ in range(2)]]
 
         (_, *first), (_, *second) = paired()
