@@ -46,8 +46,9 @@ def write_run(store: RunStore, ended_day: int | None, **changes) -> str:
     )
     shown = artifact_record(0, artifact_id=run_id, run_id=run_id)
     kept = ResultRecord(run_id, 0, range(2), range(2), "/kept", run_id, "pickle", T0)
-    part = [KeptValueRecord(run_id, 0, 0, "path", b"."), CommittedRecord(run_id, 0, T0)]
-    store.write([run_record(run_id, **changes), shown, kept, *part])
+    was_set = KeptValueRecord(run_id, 0, 0, "path", b".")
+    done = CommittedRecord(run_id, 0, T0)
+    store.write([run_record(run_id, **changes), shown, kept, was_set, done])
     if ended_day is not None:
         store.write([run_state(run_id, StateCode.COMPLETED, T0 + ended_day * DAY)])
     return run_id
