@@ -158,7 +158,7 @@ class _Signals:
             task, loop = asyncio.current_task(), asyncio.get_running_loop()
         except RuntimeError:  # it has ended
             return None
-        runner = self._before.get(signal.SIGINT)
+        runner: Any = self._before.get(signal.SIGINT)
         main = runner.keywords.get("main_task") if _is_of_event_loop(runner) else None
         return None if task is main else loop
 

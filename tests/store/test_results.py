@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dataflow.model.records import SINGLE_CALLS, DroppedKeysRecord, ResultRecord
+from dataflow.model.records import (
+    SINGLE_CALLS,
+    CommittedRecord,
+    DroppedKeysRecord,
+    KeptValueRecord,
+    ResultRecord,
+)
 from dataflow.model.states import StateCode
 from dataflow.process_ids import this_process
 from dataflow.store import cache_keys, upkeep
@@ -52,6 +58,17 @@ def test_elements_in_a_row_and_others(store):
     assert store.result_at(RUN, 1, 6) is None
     rows = store.results(RUN)
     assert [list(row.elements) for row in rows] == [[5, 6, 7, 8], [1, 3]]
+
+
+def test_what_was_set_and_committed_in_transactions(store):
+    set_by_tasks = [(0, 2, "path", b"one"), (0, 2, "path", b"two"), (1, 0, "lock", None)]
+    store.write([run_record(RUN), *(KeptValueRecord(RUN, *each) for each in set_by_tasks)])
+    store.write(
+        [CommittedRecord(RUN, 0, 5), CommittedRecord(RUN, 1, 6), CommittedRecord(RUN, 0, 7)]
+    )
+    assert store.transaction_values(RUN) == set_by_tasks
+    assert store.committed_nodes(RUN) == {0: 7, 1: 6}
+    assert store.transaction_values(fresh_run_id()) == []
 
 
 def test_single_calls_and_places_in_their_object(store):

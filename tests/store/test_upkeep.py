@@ -10,7 +10,12 @@ import pytest
 
 from dataflow.clock import datetime_of
 from dataflow.errors import StoreError
-from dataflow.model.records import DueHooksRecord, ResultRecord
+from dataflow.model.records import (
+    CommittedRecord,
+    DueHooksRecord,
+    KeptValueRecord,
+    ResultRecord,
+)
 from dataflow.model.states import StateCode
 from dataflow.store.database import Transaction
 from dataflow.store.run_store import RunStore, open_store
@@ -41,7 +46,9 @@ def write_run(store: RunStore, ended_day: int | None, **changes) -> str:
     )
     shown = artifact_record(0, artifact_id=run_id, run_id=run_id)
     kept = ResultRecord(run_id, 0, range(2), range(2), "/kept", run_id, "pickle", T0)
-    store.write([run_record(run_id, **changes), shown, kept])
+    was_set = KeptValueRecord(run_id, 0, 0, "path", b".")
+    done = CommittedRecord(run_id, 0, T0)
+    store.write([run_record(run_id, **changes), shown, kept, was_set, done])
     if ended_day is not None:
         store.write([run_state(run_id, StateCode.COMPLETED, T0 + ended_day * DAY)])
     return run_id
