@@ -70,7 +70,7 @@ class LocalDaskCluster:
         adapt: dict[str, Any] | None = None,
         used_seconds: float = 0.0,
         working_folder: str | None = None,
-        preload: Sequence[str] = (),
+        preload: str | Sequence[str] = (),
         **options: Any,
     ) -> None:
         kwargs = {
@@ -100,7 +100,7 @@ class LocalDaskCluster:
         config = {
             **_CONFIG,
             "dataflow.lines": path if self.lines else None,
-            "distributed.worker.preload": [*_PRELOADED, *preload],
+            "distributed.worker.preload": [*_PRELOADED, *as_list(preload)],
         }
         self._host = self._start_host(working_folder)
         try:
@@ -173,6 +173,11 @@ def _listen(path: str) -> socket.socket | None:
         return None
     listening.listen(1000)
     return listening
+
+
+def as_list(preload: str | Sequence[str]) -> list[str]:
+    """What is to be preloaded, which Dask takes as one text, too."""
+    return [preload] if isinstance(preload, str) else list(preload)
 
 
 def own_resources(given: Mapping[str, float] | None) -> Mapping[str, float]:

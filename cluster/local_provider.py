@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from cluster.local import count_cores, own_resources
+from cluster.local import as_list, count_cores, own_resources
 from cluster.options import (
     ConfiguredOptions,
     FilePath,
@@ -68,7 +68,8 @@ class LocalProvider:
         if options.working_folder is not None:
             os.chdir(options.working_folder)
         prepare_workers()
-        preload = [*dask.config.get("distributed.worker.preload"), *arguments.pop("preload", [])]
+        ours = dask.config.get("distributed.worker.preload")
+        preload = [*ours, *as_list(arguments.pop("preload", []))]
         return LocalCluster(**arguments, preload=preload)  # type: ignore[no-untyped-call]
 
     def report(self, cluster: Any) -> list[str]:

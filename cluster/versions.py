@@ -50,7 +50,12 @@ def check_versions(client: Any, needs: Needs = ALL_CODE) -> None:
     found = {"scheduler": client.run_on_scheduler(ask, ())}  # it runs no tasks
     ours = versions_here(needs.packages)
     found["scheduler"] |= {name: ours[name] for name in needs.packages}
-    found.update(client.run(ask, needs.packages))
+    for worker, answer in client.run(ask, needs.packages, on_error="return").items():
+        if isinstance(answer, OSError):  # it has gone meanwhile
+            continue
+        if isinstance(answer, Exception):
+            raise answer
+        found[worker] = answer
     mismatch = find_mismatch(ours, found)
     if mismatch is None:
         return

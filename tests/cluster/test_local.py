@@ -50,13 +50,20 @@ def test_a_nanny_whose_worker_is_away_for_a_moment_is_not_given_up(local: LocalD
         client.close()
 
 
+LOADED = "{'wave', 'runners.dask_line_worker'} <= set(__import__('sys').modules)"
+
+
 def test_what_it_was_made_with() -> None:
-    cluster = LocalDaskCluster(n_workers=1, threads_per_worker=3, resources={"GPU": 1})
+    cluster = LocalDaskCluster(
+        n_workers=1, threads_per_worker=3, resources={"GPU": 1}, preload="wave"
+    )
     client = connect(cluster.address)
     try:
         (worker,) = client.scheduler_info()["workers"].values()
         assert worker["nthreads"] == 3
         assert worker["resources"] == {"GPU": 1}
+        loaded = client.run(eval, LOADED)
+        assert list(loaded.values()) == [True]
     finally:
         client.close()
         cluster.close()

@@ -68,10 +68,9 @@ def test_no_more_at_once_than_a_worker_has(used: Any, tmp_path: Path) -> None:
                 return [each.result() for each in asked], plain.result()
 
             for _ in range(2):  # what was measured makes no difference
-                found, others = computed()
+                found, _ = computed()
                 assert {crowd for _, crowd in found} == {1}
                 assert len({pid for pid, _ in found}) == 1
-                assert len(set(others)) == 2
 
 
 def spec_of(far: Any, **more: Any) -> ClusterSpec:
