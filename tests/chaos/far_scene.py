@@ -13,7 +13,7 @@ from tests.chaos.hosts import Host, Network, Place
 from tests.chaos.victims import Started
 
 WORKERS = 3
-_TCP_SECONDS = 12  # after which Dask takes a connection for lost; 30 if nothing is said
+_TCP_SECONDS = 11  # after which Dask takes a connection for lost; 30 if nothing is said
 _DASK = {
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": f"{_TCP_SECONDS}s",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "10s",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.connecting import connect
 from dataflow import flow, records, task, unmapped
 from runners.dask import DaskTaskRunner
 from runners.dask_deaths import cause_in
@@ -36,6 +37,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     found = TwoWorkers(tmp_path_factory.mktemp("cluster"), environment)
     yield found
     found.close()
+
+
+def whole(cluster: Cluster) -> None:
+    """Have both workers there, whatever was done to them."""
+    cluster.repair()
+    client = connect(cluster.address)
+    try:
+        wait_until(lambda: len(client.nthreads()) == 2, "a worker is missing")
+    finally:
+        client.close()
 
 
 @task
@@ -115,7 +126,7 @@ def parent_of(pid: int) -> int:
 def test_a_death_is_told(
     trouble: Callable[[int, Path], object], cause: str, cluster: Cluster, tmp_path: Path
 ) -> None:
-    cluster.repair()
+    whole(cluster)
     with DaskTaskRunner(cluster.address) as runner:
         troubled_run(trouble, runner, tmp_path)
     assert eventually(lambda: death_lines("troubled"))  # written a moment after it has ended
@@ -129,24 +140,25 @@ def test_what_was_handed_back_before_a_death_is_not_carried_out_again(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     """Dask runs the whole batch again; what waited in it behind a slow call has gone elsewhere."""
-    cluster.repair()
+    whole(cluster)
+
+    def calls() -> Counter[str]:
+        return Counter((tmp_path / "calls").read_text().split())
 
     with DaskTaskRunner(cluster.address) as runner:
 
         @flow(task_runner=runner)
         def cut() -> list[int]:
             futures = stuck_once.map(range(SIZE), unmapped(tmp_path))
-            others = [future for at, future in enumerate(futures) if at != STUCK]
-            wait_until(lambda: all(future.done() for future in others), "others wait for it")
+            wait_until((tmp_path / "stuck").exists, "the element has not begun")
+            wait_until(lambda: calls()[str(STUCK + 1)] > 0, "what is behind it waits for it")
             os.kill(int((tmp_path / "stuck").read_text()), signal.SIGKILL)
             found: list[int] = futures.result()
             return found
 
         assert cut() == list(range(SIZE))
-    calls = Counter((tmp_path / "calls").read_text().split())
-    assert calls.pop(str(STUCK)) == 2
-    after = [count for number, count in calls.items() if int(number) > STUCK]
-    assert after == [1] * (SIZE - STUCK - 1)
+    assert calls()[str(STUCK)] == 2
+    assert [calls()[str(number)] for number in range(STUCK + 1, SIZE)] == [1] * (SIZE - STUCK - 1)
 
 
 @task
@@ -157,7 +169,7 @@ def large(number: int, filling: bytes) -> bytes:
 def test_values_are_made_again_though_all_that_had_their_constants_are_gone(
     cluster: Cluster,
 ) -> None:
-    cluster.repair()
+    whole(cluster)
     with DaskTaskRunner(cluster.address) as runner:
 
         @flow(task_runner=runner)
