@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ from dataflow import flow, get_run_logger, task
 from dataflow.errors import CancelledRun, CrashedRun
 from runners.dask import DaskTaskRunner
 from tests.runners.dask_pool import (
+    client_of,
     eventually,
     lines_are_ready,
     lines_of,
@@ -282,6 +284,12 @@ def test_log_lines_come_while_a_call_waits(own: DaskTaskRunner, place: str) -> N
 
     assert spoken() == (1, 0)
     assert messages_of(run_of(spoken)) == ["number 0", "number 1"]
+
+
+def test_garbage_is_not_looked_for_in_what_dask_imports(own: DaskTaskRunner) -> None:
+    flow(lambda: add_one.submit(1).result(), name="started", task_runner=own)()
+    frozen = client_of(own).run(gc.get_freeze_count).values()
+    assert all(count > 50_000 for count in frozen)
 
 
 def test_two_threads_share_one_event_loop() -> None:
