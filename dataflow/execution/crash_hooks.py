@@ -12,7 +12,7 @@ from __future__ import annotations
 import atexit
 import logging
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataflow.clock import now_ns
 from dataflow.errors import StoreError
@@ -24,9 +24,11 @@ from dataflow.model.batches import RunInfo
 from dataflow.model.declared import known_flows
 from dataflow.model.records import LogRecord
 from dataflow.model.states import State
-from dataflow.store.run_store import RunStore
-from dataflow.store.summaries import RunSummary
 from dataflow.worker.run_logs import FLOW_RUNS
+
+if TYPE_CHECKING:
+    from dataflow.store.run_store import RunStore
+    from dataflow.store.summaries import RunSummary
 
 
 def call_crash_hooks(store: RunStore, run_ids: list[str]) -> None:

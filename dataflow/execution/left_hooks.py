@@ -23,7 +23,6 @@ from dataflow.model.batches import RunInfo
 from dataflow.model.declared import is_global, known_tasks
 from dataflow.model.records import AS_A_WHOLE, DueHooksRecord
 from dataflow.model.states import State, StateCode, StateType
-from dataflow.storage.stored_result import ResultNotKept, with_result
 from dataflow.store.run_store import RunStore
 from dataflow.worker.task_run import TaskRun
 
@@ -106,6 +105,8 @@ class LeftHooks:
 
 def _state(record: DueHooksRecord, element: int | None, store: RunStore) -> State[Any]:
     """A state with its result, where that was kept, or its exception."""
+    from dataflow.storage.stored_result import ResultNotKept, with_result
+
     code = StateCode(record.code)
     if not code.is_ended:
         return State.of_code(code)

@@ -224,6 +224,8 @@ class DroppedKeysRecord:
 
 SINGLE_CALLS = -1
 FLOW_RESULT = -2
+BY_KEY = b"by its cache key"
+"""Stands for the source of results whose digests are their cache keys."""
 
 
 @dataclass(frozen=True, slots=True)
