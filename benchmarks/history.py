@@ -78,7 +78,7 @@ def _columns(count: int) -> BatchRecord:
         stages=(0,),
         start=0,
         nodes=None,
-        count=count,
+        calls=count,
         states=bytes([StateCode.COMPLETED]) * count,
         clock_offset_ns=BEGIN_NS,
         first_started_ns=1000,

@@ -115,7 +115,7 @@ def _batch_record(
         stages=stages,
         start=start,
         nodes=None if nodes is None else nodes.tobytes(),
-        count=count,
+        calls=count,
         states=_CACHED * count,
         clock_offset_ns=0,
         first_started_ns=now_ns,
