@@ -335,12 +335,17 @@ def _task_timing_rows(record: RunTimingRecord) -> list[Row]:
 
 def clean_text(record: Record, *, keep_nul: bool) -> Record:
     """The record with text that is no valid Unicode (names of files can be so) made legible."""
-    is_tuple = isinstance(record, tuple)
-    names = record._fields if is_tuple else [each.name for each in fields(record)]
+    names: Sequence[str]
+    if isinstance(record, tuple):
+        names = record._fields
+    else:
+        names = [each.name for each in fields(record)]
     changes: dict[str, Any] = {}
     for name in names:
         value = getattr(record, name)
         if isinstance(value, str):
             legible = value.encode("utf-8", "backslashreplace").decode()
             changes[name] = legible if keep_nul else legible.replace("\0", "\\x00")
-    return record._replace(**changes) if is_tuple else replace(record, **changes)
+    if isinstance(record, tuple):
+        return record._replace(**changes)
+    return replace(record, **changes)
