@@ -12,7 +12,6 @@ import tempfile
 import time
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -59,8 +58,8 @@ def _run(number: int, elements: int, columns: BatchRecord) -> Iterator[Record]:
     )
     yield RunStateRecord(run_id, StateCode.RUNNING, "Running", None, at)
     yield NodeRecord(run_id, 0, "map", "clean-0", "clean", "clean-0", elements, (), (), (), at)
-    for start in range(0, elements, columns.count):
-        yield _part(columns, run_id, start, min(columns.count, elements - start))
+    for start in range(0, elements, columns.calls):
+        yield _part(columns, run_id, start, min(columns.calls, elements - start))
     phase = SECOND_NS // 10
     tasks = (("clean", elements, SECOND_NS),)
     yield RunTimingRecord(
@@ -78,7 +77,7 @@ def _columns(count: int) -> BatchRecord:
         stages=(0,),
         start=0,
         nodes=None,
-        count=count,
+        calls=count,
         states=bytes([StateCode.COMPLETED]) * count,
         clock_offset_ns=BEGIN_NS,
         first_started_ns=1000,
@@ -90,9 +89,9 @@ def _columns(count: int) -> BatchRecord:
 
 
 def _part(columns: BatchRecord, run_id: str, start: int, count: int) -> BatchRecord:
-    if count == columns.count:
-        return replace(columns, run_id=run_id, start=start)
-    return replace(_columns(count), run_id=run_id, start=start)
+    if count == columns.calls:
+        return columns._replace(run_id=run_id, start=start)
+    return _columns(count)._replace(run_id=run_id, start=start)
 
 
 QUESTIONS: dict[str, Callable[[RunStore], Any]] = {

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from dataflow.model.records import LogRecord, NodeRecord
     from dataflow.model.states import State
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """A flow run began."""
 
     run_id: str
@@ -26,8 +24,7 @@ class RunStarted:
     parent_run_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class RunStateChanged:
+class RunStateChanged(NamedTuple):
     """A flow run is in a new state."""
 
     run_id: str
@@ -35,16 +32,14 @@ class RunStateChanged:
     state: State[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class NodesAdded:
+class NodesAdded(NamedTuple):
     """Nodes were traced."""
 
     run_id: str
     nodes: list[NodeRecord]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeLengthKnown:
+class NodeLengthKnown(NamedTuple):
     """A dynamic map got its length."""
 
     run_id: str
@@ -52,8 +47,7 @@ class NodeLengthKnown:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class ElementsRecorded:
+class ElementsRecorded(NamedTuple):
     """Task runs have new states: how many in which (by state code).
 
     They are elements of the map ``node``, or, where that is None, single calls of one task. No
@@ -66,8 +60,7 @@ class ElementsRecorded:
     counts: dict[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class LogsRecorded:
+class LogsRecorded(NamedTuple):
     """Log lines of a run were stored."""
 
     run_id: str

@@ -11,11 +11,11 @@ from dataflow.clock import ticks_ns
 from dataflow.execution import results
 from dataflow.execution.call_in_place import call_task, origin_of
 from dataflow.execution.scope import RunScope, active_scope
-from dataflow.execution.transactions import current_transaction
 from dataflow.futures import FutureList, TaskFuture
 from dataflow.graph.trace import trace_map, trace_submit
 from dataflow.model.annotations import innermost
 from dataflow.model.inputs import Ref
+from dataflow.worker.call_context import current_transaction
 
 
 def call(

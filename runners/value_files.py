@@ -12,16 +12,33 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from dataflow.errors import StorageError
 from dataflow.worker.columns import FileColumn, PackedColumn, write_file
 from runners.memory_room import available_bytes, total_bytes
 from runners.spare_files import SpareFiles, is_spare
-from runners.value_folders import Folders
 
 _RESERVED_SHARE = 0.15  # of the memory: for what processes need themselves
 _SPARE_SHARE = 0.05  # of what shared memory can take: for the boards of the workers
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Folders(NamedTuple):
+    """Where a pool's large values are put, and how many bytes of them in memory at most.
+
+    The two are the same where the system has no shared memory with names.
+    """
+
+    memory: str
+    disk: str
+    memory_limit: int
+
+    def remove_empty(self) -> None:
+        """Remove those in which nothing is left."""
+        for folder in (self.memory, self.disk):
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
 
 
 class ValueFiles:

@@ -7,35 +7,17 @@ the next one that makes some.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 from dataflow.settings import get_settings
 from runners.memory_room import total_bytes
+from runners.value_files import Folders
 
 _SHARED_MEMORY = Path("/dev/shm")
 _MEMORY_SHARE = 0.5
-
-
-class Folders(NamedTuple):
-    """Where a pool's large values are put, and how many bytes of them in memory at most.
-
-    The two are the same where the system has no shared memory with names.
-    """
-
-    memory: str
-    disk: str
-    memory_limit: int
-
-    def remove_empty(self) -> None:
-        """Remove those in which nothing is left."""
-        for folder in (self.memory, self.disk):
-            with contextlib.suppress(OSError):
-                Path(folder).rmdir()
 
 
 def make_folders(memory_limit: int | None) -> Folders:

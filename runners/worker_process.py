@@ -32,8 +32,7 @@ from dataflow.worker.columns import PackedColumn, pack, set_apart
 from dataflow.worker.part_reports import part_reporter
 from runners.line import has_message, receive, send
 from runners.messages import unloadable_report
-from runners.value_files import ValueFiles
-from runners.value_folders import Folders
+from runners.value_files import Folders, ValueFiles
 
 FILE_BYTES = 1_000_000
 _LOG_SECONDS = 0.1

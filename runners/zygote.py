@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from dataflow.worker.board import BOARD_BYTES
 
 if TYPE_CHECKING:
-    from runners.value_folders import Folders
+    from runners.value_files import Folders
 
 FORKED, DIED = b"F", b"D"
 ANSWER = struct.Struct("<cqi")
@@ -37,7 +37,7 @@ def main(descriptor: int, places: tuple[str, str, int]) -> None:
     control = socket.socket(fileno=descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import runners.worker_process  # noqa: F401 - what the workers need, imported once
-    from runners.value_folders import Folders
+    from runners.value_files import Folders
 
     folders = Folders(*places)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -36,7 +35,7 @@ def list_limits(as_json: bool) -> None:
     """List limits, and how much of each is taken."""
     found = of_store.limits()
     if as_json:
-        echo_json([asdict(each) for each in found])
+        echo_json([each._asdict() for each in found])
     elif found:
         columns = ("NAME", ">HELD", ">LIMIT", ">WAITING", ">A SECOND", "")
         print_table(columns, [_row(each) for each in found])
@@ -95,7 +94,7 @@ def inspect_limit(name: str, as_json: bool) -> None:
     """Show who holds slots of a limit, and who waits, in the order of asking."""
     found = of_store.limit_holders(name)
     if as_json:
-        echo_json([{**asdict(each), "process": each.process._asdict()} for each in found])
+        echo_json([{**each._asdict(), "process": each.process._asdict()} for each in found])
         return
     if not found:
         click.echo(f"Nobody holds slots of {name} or waits for them.")

@@ -15,13 +15,13 @@ from typing import Any
 from dataflow.clock import now_ns
 from dataflow.errors import CancelledRun, CrashedRun, StoreError, UpstreamTaskError
 from dataflow.execution.announcements import CallEnded
+from dataflow.execution.answers import Answer, Question
 from dataflow.execution.due_hooks import call_in_turn, due_record
 from dataflow.execution.found_results import records_of_answer
 from dataflow.execution.hooks import hooks_for, run_task_hooks, task_hook_arguments
 from dataflow.execution.interruptions import code_of_interruption, message_of_interruption
 from dataflow.execution.left_hooks import call_left_hooks
 from dataflow.execution.limited_tasks import limited
-from dataflow.execution.lookups import Answer, Question
 from dataflow.execution.queues import batch_ids, keeps_of
 from dataflow.execution.records_of import (
     attempt_records,
@@ -41,7 +41,6 @@ from dataflow.execution.results import (
 )
 from dataflow.execution.run_loop import HELD_SECONDS
 from dataflow.execution.scope import RunScope, active_scope
-from dataflow.execution.transactions import current_transaction
 from dataflow.graph.dry_run import Placeholder
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode
 from dataflow.graph.tags import limits_of
@@ -51,6 +50,7 @@ from dataflow.model.arguments import ATOMS, rebuild
 from dataflow.model.batches import Batch, BatchReport, CallBody, LogLine, Note
 from dataflow.model.inputs import Ref, Reference
 from dataflow.model.states import State, StateCode, cached_message
+from dataflow.worker.call_context import current_transaction
 from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import as_objects
 from dataflow.worker.failures import describe, text_of

@@ -11,15 +11,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dataflow.hashing.calls import NO_DIGEST
+from dataflow.model.records import BY_KEY
 from dataflow.model.states import StateCode
 from dataflow.store.run_store import RunStore
 from dataflow.store.stored_results import ResultObject, ResultPlace, ResultsSummary
-
-BY_KEY = b"by its cache key"
-"""Stands for the source of results whose digests are their cache keys."""
 
 _UNKNOWN = "had not finished before"
 _INPUTS = "get other inputs now"
@@ -176,8 +174,3 @@ class EarlierRun:
             return text
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.missed.most_common())
         return f"{text}; computed: {reasons}"
-
-
-def resumed_ids(earlier: Any, run_id: str) -> dict[tuple[str, str], int] | None:
-    """The numbers that nodes of a run have already; None: it has none."""
-    return earlier.ids if earlier is not None and earlier.run_id == run_id else None

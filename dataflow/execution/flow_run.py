@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dataflow.clock import now_ns
 from dataflow.errors import (
@@ -25,7 +25,6 @@ from dataflow.errors import (
 )
 from dataflow.execution.call_in_place import Resolver
 from dataflow.execution.displays import offer_display
-from dataflow.execution.earlier_run import EarlierRun
 from dataflow.execution.flow_ending import state_of_exception, state_of_result
 from dataflow.execution.flow_hooks import FlowHooks
 from dataflow.execution.interruptions import (
@@ -38,13 +37,6 @@ from dataflow.execution.left_hooks import find_left_hooks
 from dataflow.execution.open_runs import cancel_run
 from dataflow.execution.records_of import node_record, subflow_record
 from dataflow.execution.results import wait_for_all
-from dataflow.execution.resuming import (
-    Resumption,
-    earlier_subflow,
-    suspensions_of,
-    taken_up,
-)
-from dataflow.execution.run_parameters import keep_parameters
 from dataflow.execution.run_results import RunResults
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.scope import (
@@ -61,8 +53,6 @@ from dataflow.execution.signals import signals_end_runs
 from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.tags import current_tags
 from dataflow.graph.trace import find_refs, trace_call
-from dataflow.hashing.calls import CallHasher
-from dataflow.hashing.values import source_of
 from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo
 from dataflow.model.records import (
@@ -74,11 +64,14 @@ from dataflow.model.records import (
 )
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
-from dataflow.storage.packs import CannotSerialize
 from dataflow.worker.call_context import current_call, current_scope
 from dataflow.worker.failures import leave_out_our_lines, text_of
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 from dataflow.worker.timeouts import call_with_timeout
+
+if TYPE_CHECKING:
+    from dataflow.execution.earlier_run import EarlierRun
+    from dataflow.execution.resuming import Resumption
 
 Raised = TypeVar("Raised", bound=BaseException)
 
@@ -150,6 +143,8 @@ class FlowRun:
 
     def _prepare_results(self, results: RunResults) -> None:
         """See that results can be kept, before the body runs, and keep what it is resumed with."""
+        from dataflow.execution.run_parameters import keep_parameters
+
         try:
             results.keep_of(results.options)
             if self.resumption is None:
@@ -162,6 +157,9 @@ class FlowRun:
         earlier = self.parent.graph.results.earlier if self.parent is not None else None
         if earlier is None or self.node is None or self.error is not None:
             return
+        from dataflow.execution.resuming import earlier_subflow
+        from dataflow.hashing.values import source_of
+
         assert self.parent is not None
         run_id, store = earlier.children.get(self.node.key), self.parent.loop.lookups.store
         if run_id is None or store is None:
@@ -234,8 +232,8 @@ class FlowRun:
             log_prints=log_prints,
         )
         is_resumed = goes_on is not None and parent is None
-        with taken_up(goes_on) if goes_on and is_resumed else contextlib.nullcontext():
-            suspensions = suspensions_of(goes_on, results) if goes_on and is_resumed else None
+        with goes_on.taken_up() if goes_on and is_resumed else contextlib.nullcontext():
+            suspensions = goes_on.suspensions(results) if goes_on and is_resumed else None
             left = find_left_hooks(goes_on.store, info.run_id) if goes_on else {}
             states = goes_on.records() if goes_on else []
             scope = begin_run(
@@ -331,6 +329,8 @@ class FlowRun:
         due = self._hooks.due(self.scope.info.run_id, retrying, self.attempt)
         record_state(self.scope, retrying, self.attempt, due)
         if self.scope.graph.results.persists:
+            from dataflow.execution.earlier_run import EarlierRun
+
             store = self.scope.loop.lookups.store
             if store is not None:
                 begin_attempt(self.scope, EarlierRun(store, self.scope.info.run_id))
@@ -430,6 +430,9 @@ class FlowRun:
 
     def _keep_result(self, results: RunResults, value: Any) -> None:
         """Keep what the flow returned; that it cannot be kept harms nothing else."""
+        from dataflow.hashing.values import source_of
+        from dataflow.storage.packs import CannotSerialize
+
         run_id = self.scope.info.run_id
         try:
             keep = results.keep_of(results.options)
@@ -460,6 +463,8 @@ class FlowRun:
         self.scope.loop.writer.write([record], [])
 
     def _parameters_digest(self) -> bytes:
+        from dataflow.hashing.calls import CallHasher
+
         return CallHasher(self.flow).digest_or_none((), self.parameters)
 
     def announce_end(self, state: State[Any]) -> None:

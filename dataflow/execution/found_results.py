@@ -5,14 +5,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dataflow.execution.earlier_run import BY_KEY
-from dataflow.execution.lookups import Answer
 from dataflow.graph.nodes import ENDED_CODES
-from dataflow.model.records import SINGLE_CALLS, BatchRecord, ResultRecord
+from dataflow.model.records import BY_KEY, SINGLE_CALLS, BatchRecord, ResultRecord
 from dataflow.model.states import StateCode
-from dataflow.store.stored_results import ResultObject, ResultPlace
+
+if TYPE_CHECKING:
+    from dataflow.execution.answers import Answer
+    from dataflow.store.stored_results import ResultObject, ResultPlace
 
 _CACHED = bytes((StateCode.CACHED,))
 
@@ -114,7 +115,7 @@ def _batch_record(
         stages=stages,
         start=start,
         nodes=None if nodes is None else nodes.tobytes(),
-        count=count,
+        calls=count,
         states=_CACHED * count,
         clock_offset_ns=0,
         first_started_ns=now_ns,

@@ -30,7 +30,6 @@ from dataflow.model.batches import RunInfo
 from dataflow.model.declared import is_global, known_flows, known_tasks
 from dataflow.model.records import AS_A_WHOLE, THE_RUN, DueHooksRecord, LogRecord
 from dataflow.model.states import State, StateCode, StateType
-from dataflow.storage.stored_result import ResultNotKept, flow_result, with_result
 from dataflow.store.run_store import RunStore
 from dataflow.store.summaries import RunSummary
 from dataflow.worker.run_logs import FLOW_RUNS
@@ -196,6 +195,8 @@ class LeftHooks:
 
 def _state(record: DueHooksRecord, element: int | None, store: RunStore) -> State[Any]:
     """A state with its result, where that was kept, or its exception."""
+    from dataflow.storage.stored_result import ResultNotKept, with_result
+
     code = StateCode(record.code)
     if record.node == THE_RUN:
         return _state_of_run(record, code, store)
@@ -218,6 +219,8 @@ def _state(record: DueHooksRecord, element: int | None, store: RunStore) -> Stat
 
 
 def _state_of_run(record: DueHooksRecord, code: StateCode, store: RunStore) -> State[Any]:
+    from dataflow.storage.stored_result import flow_result
+
     states = store.run_states(record.run_id, record.attempt)
     found = next((state for state in states if state.code is code), State.of_code(code))
     name = store.run(record.run_id).name if found.is_completed() else ""

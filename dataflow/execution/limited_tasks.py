@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dataflow.execution.occupation import Occupation
-from dataflow.model.batches import StoreAddress
+if TYPE_CHECKING:
+    from dataflow.execution.occupation import Occupation
+    from dataflow.model.batches import StoreAddress
 
 
 class LimitedTask:
@@ -24,6 +25,8 @@ class LimitedTask:
 
     def holding(self) -> Occupation:
         """Holds the slots of one call."""
+        from dataflow.execution.occupation import Occupation
+
         return Occupation(self._limits, store=self._store)
 
     def __reduce__(self) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataflow.errors import CrashedRun
 from dataflow.execution.queues import Flight
@@ -24,8 +24,7 @@ MAX_LOSSES = 3
 Range = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """How a call ends whose worker died at it; ``delay``: seconds until it is tried again."""
 
     code: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dataflow.execution.lookups import Answer, Question
+from dataflow.execution.answers import Answer, Question
 from dataflow.execution.state.outbox import Lookup
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.model.batches import Batch

@@ -50,6 +50,41 @@ class Resumption:
         states.append(RunStateRecord(summary.run_id, resuming, "Resuming", self.put_in, now, count))
         return states
 
+    @contextlib.contextmanager
+    def taken_up(self) -> Iterator[None]:
+        """Have this process drive the run, if it comes to that in here.
+
+        Raises:
+            ResumeError: another one was faster.
+        """
+        control, summary = self.store.control, self.summary
+        is_first = control.take_up(summary.run_id, this_process()) is None
+        try:
+            if not (is_first and self._is_as_it_was()):
+                raise ResumeError(
+                    f"Run {summary.name!r} was resumed by somebody else at this moment.",
+                    hint=f"Look at it: dataflow runs show {summary.name}",
+                    run_id=summary.run_id,
+                )
+            yield
+        except BaseException:
+            if is_first:
+                control.give_up(summary.run_id, this_process())
+            raise
+
+    def _is_as_it_was(self) -> bool:
+        before, now = self.summary, self.store.run(self.summary.run_id)
+        return (now.state, now.state.timestamp) == (before.state, before.state.timestamp)
+
+    def suspensions(self, results: RunResults) -> Suspensions:
+        """The calls that suspend the run, with what is put in now; it is kept at once."""
+        summary = self.summary
+        found = read_suspensions(results, summary.run_id)
+        if summary.state.code is StateCode.SUSPENDED:
+            found.answer(self.put_in, (utc_now() - summary.state.timestamp).total_seconds())
+            write_suspensions(results, summary.run_id, found)
+        return found
+
 
 def find_run_to_resume(
     flow: Any, wanted: str, reuse_changed: bool, put_in: str | None
@@ -75,34 +110,6 @@ def find_run_to_resume(
     return Resumption(store, summary, EarlierRun(store, summary.run_id, reuse_changed), put_in)
 
 
-@contextlib.contextmanager
-def taken_up(going_on: Resumption) -> Iterator[None]:
-    """Have this process drive a run that goes on, if it comes to that in here.
-
-    Raises:
-        ResumeError: another one was faster.
-    """
-    control, summary = going_on.store.control, going_on.summary
-    is_first = control.take_up(summary.run_id, this_process()) is None
-    try:
-        if not (is_first and _is_as_it_was(going_on)):
-            raise ResumeError(
-                f"Run {summary.name!r} was resumed by somebody else at this moment.",
-                hint=f"Look at it: dataflow runs show {summary.name}",
-                run_id=summary.run_id,
-            )
-        yield
-    except BaseException:
-        if is_first:
-            control.give_up(summary.run_id, this_process())
-        raise
-
-
-def _is_as_it_was(going_on: Resumption) -> bool:
-    before, now = going_on.summary, going_on.store.run(going_on.summary.run_id)
-    return (now.state, now.state.timestamp) == (before.state, before.state.timestamp)
-
-
 def _check_input(flow: Any, summary: RunSummary, put_in: str | None) -> None:
     is_suspended = summary.state.code is StateCode.SUSPENDED
     if put_in is not None and not is_suspended:
@@ -119,16 +126,6 @@ def _check_input(flow: Any, summary: RunSummary, put_in: str | None) -> None:
             "flow.resume(run, run_input=...).",
             run_id=summary.run_id,
         )
-
-
-def suspensions_of(going_on: Resumption, results: RunResults) -> Suspensions:
-    """The calls that suspend a run that goes on, with what is put in now; it is kept at once."""
-    summary = going_on.summary
-    found = read_suspensions(results, summary.run_id)
-    if summary.state.code is StateCode.SUSPENDED:
-        found.answer(going_on.put_in, (utc_now() - summary.state.timestamp).total_seconds())
-        write_suspensions(results, summary.run_id, found)
-    return found
 
 
 def _refuse_unless_stopped(summary: RunSummary, driver: ProcessId | None) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from dataflow.clock import ticks_ns
 from dataflow.errors import InternalError
 from dataflow.execution.announcements import Announcement, Beginning, wake_all
+from dataflow.execution.answers import Answer
 from dataflow.execution.beginnings import (
     begun_before_loss,
     begun_by,
@@ -30,7 +31,7 @@ from dataflow.execution.beginnings import (
 from dataflow.execution.cancelling import is_stuck, is_wasted
 from dataflow.execution.gate import Gate
 from dataflow.execution.left_hooks import call_left_hooks
-from dataflow.execution.lookups import Answer, Lookups
+from dataflow.execution.lookups import Lookups
 from dataflow.execution.questions import held_lookups, leased_calls, questions_of
 from dataflow.execution.queues import Flight, RunnerQueue
 from dataflow.execution.record_writer import RecordWriter

@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any
 
 from dataflow.errors import StorageError
-from dataflow.hashing.values import source_of
 from dataflow.model.result_options import NOTHING_SAID, ResultOptions
 from dataflow.settings import get_settings
 
@@ -32,6 +31,8 @@ class TaskResults:
     @cached_property
     def source(self) -> bytes:
         """The hash of the task's source."""
+        from dataflow.hashing.values import source_of
+
         return source_of(self.task.fn)
 
     def expires_ns(self, now_ns: int) -> int | None:

@@ -19,10 +19,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataflow.clock import now_ns
-from dataflow.execution.earlier_run import EarlierRun, resumed_ids
 from dataflow.execution.garbage import sparing_collector
 from dataflow.execution.interruptions import RunCancelled
 from dataflow.execution.left_hooks import call_left_hooks_of
@@ -51,6 +50,9 @@ from dataflow.settings import get_settings
 from dataflow.worker.call_context import current_call, current_scope
 from dataflow.worker.interruptible import Interruptible
 from dataflow.worker.run_logs import FLOW_RUNS
+
+if TYPE_CHECKING:
+    from dataflow.execution.earlier_run import EarlierRun
 
 
 @dataclass(slots=True, eq=False)
@@ -160,9 +162,9 @@ def open_scope(
     graph = FlowGraph(info.run_id, info.flow_name, copies_arguments=not runner.shares_objects)
     graph.info = info
     graph.results = results or RunResults(shares_objects=runner.shares_objects)
-    ids = resumed_ids(graph.results.earlier, info.run_id)
-    if ids is not None:
-        graph.line_up(ids)
+    earlier = graph.results.earlier
+    if earlier is not None and earlier.run_id == info.run_id:
+        graph.line_up(earlier.ids)
     loop.open_graph(graph, runner)
     written = loop.writer.busy_ns
     scope = RunScope(info, graph, runner, loop, parent, log_prints, written)

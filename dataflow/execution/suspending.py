@@ -18,8 +18,8 @@ from dataflow.execution.results import wait_for_all
 from dataflow.execution.run_input import DOES_NOT_FIT, WantedInput, check_patience, run_of_body
 from dataflow.execution.run_results import RunResults
 from dataflow.execution.scope import RunScope
-from dataflow.execution.transactions import current_transaction
 from dataflow.storage.result_storage import open_storage
+from dataflow.worker.call_context import current_transaction
 
 
 @dataclass

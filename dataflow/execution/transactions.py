@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextvars import ContextVar, Token
+from contextvars import Token
 from enum import Enum
 from typing import Any
 
@@ -28,7 +28,12 @@ from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.nodes import BAD_CODES, CallNode, MapNode, Node, TaskNode
 from dataflow.ids import task_run_id
 from dataflow.model.records import TransactionValue
-from dataflow.worker.call_context import CallContext, current_call, current_scope
+from dataflow.worker.call_context import (
+    CallContext,
+    current_call,
+    current_scope,
+    current_transaction,
+)
 
 _MISSING = object()
 _logger = logging.getLogger("dataflow.transactions")
@@ -290,12 +295,6 @@ class Transaction(Values):
     def _call_own_hooks(self, kind: str) -> None:
         scope = current_scope.get()
         call_hooks(self._hooks[kind], (self,), scope.say if scope is not None else _logger.log)
-
-
-current_transaction: ContextVar[Transaction | None] = ContextVar(
-    "dataflow_transaction", default=None
-)
-"""The innermost transaction that goes on here."""
 
 
 def get_transaction() -> Transaction | TaskTransaction | None:

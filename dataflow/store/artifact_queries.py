@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dataflow.model.records import ArtifactRecord
 from dataflow.store.artifact_rows import artifact_row
 from dataflow.store.database import Row, Transaction
 from dataflow.store.run_filters import Conditions, where
-from dataflow.store.summaries import ArtifactSummary
+
+if TYPE_CHECKING:
+    from dataflow.store.summaries import ArtifactSummary
 
 
 def put_artifacts(
@@ -33,6 +36,8 @@ def find_artifacts(
     view: Transaction, conditions: Conditions, limit: int | None, offset: int
 ) -> list[ArtifactSummary]:
     """Artifacts that fulfil all conditions, those stored last first."""
+    from dataflow.store.summaries import ArtifactSummary
+
     clause, values = where(conditions)
     most = view.everything if limit is None else max(limit, 0)
     rows = view.rows("find_artifacts", (*values, most, offset), clause)

@@ -36,7 +36,7 @@ def batch_row(record: BatchRecord) -> tuple[Any, ...]:
     return (
         stages,
         record.start,
-        record.count,
+        record.calls,
         record.worker,
         record.clock_offset_ns,
         record.first_started_ns,

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from dataflow.store.named_sql import complete, load_statements
 from dataflow.store.tables import TABLES, Table
@@ -84,8 +83,7 @@ class Transaction(ABC):
 Action = Callable[[Transaction], T]
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseFacts:
+class DatabaseFacts(NamedTuple):
     """What a database says of itself.
 
     Attributes:

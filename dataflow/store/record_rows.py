@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataflow.errors import InvalidTransition
 from dataflow.model.records import (
@@ -54,8 +54,7 @@ Batch = tuple[int, Row, list[tuple[int, int, int, bytes]]]
 """The key of the run, the columns, the spans."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """What one write puts into each table, and the keys of the runs that it is about."""
 
     keys: set[int]
@@ -356,8 +355,9 @@ def _task_timing_rows(record: RunTimingRecord) -> list[Row]:
 
 def clean_text(record: Record, *, keep_nul: bool) -> Record:
     """The record with text that is no valid Unicode (names of files can be so) made legible."""
-    if isinstance(record, NodeRecord):
-        names = list(record._fields)
+    names: Sequence[str]
+    if isinstance(record, tuple):
+        names = record._fields
     else:
         names = [each.name for each in fields(record)]
     changes: dict[str, Any] = {}
@@ -366,6 +366,6 @@ def clean_text(record: Record, *, keep_nul: bool) -> Record:
         if isinstance(value, str):
             legible = value.encode("utf-8", "backslashreplace").decode()
             changes[name] = legible if keep_nul else legible.replace("\0", "\\x00")
-    if isinstance(record, NodeRecord):
+    if isinstance(record, tuple):
         return record._replace(**changes)
     return replace(record, **changes)

@@ -7,8 +7,7 @@ looks puts them into Crashed, and as a state follows another only once, only one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dataflow.model.records import DueHooksRecord
 from dataflow.process_ids import ProcessId, is_gone
@@ -17,8 +16,7 @@ BEAT_SECONDS = 8.0
 MISSED_SECONDS = 25.0
 
 
-@dataclass(frozen=True, slots=True)
-class Driven:
+class Driven(NamedTuple):
     """A run that has not ended, and the process that drives it."""
 
     run_id: str

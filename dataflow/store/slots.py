@@ -9,17 +9,15 @@ elsewhere when its lease has run out.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dataflow.process_ids import ProcessId
 
 LEASE_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """A limit, as it is now.
 
     Attributes:
@@ -40,8 +38,7 @@ class Limit:
     waiting: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Somebody who holds slots of a limit, or waits for them."""
 
     holder: str
@@ -51,8 +48,7 @@ class Holder:
     process: ProcessId
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """Slots that somebody asks for.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dataflow.model.records import ResultRecord
@@ -25,8 +24,7 @@ ResultPlace = tuple[ResultObject, int]
 """Where one result is: in which object, and at which place in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResultsSummary:
+class ResultsSummary(NamedTuple):
     """What one object has of one node (-1: of single calls; -2: of the flow itself).
 
     Attributes:

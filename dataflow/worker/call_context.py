@@ -165,3 +165,6 @@ current_scope: ContextVar[Any] = ContextVar("dataflow_run", default=None)
 """The flow run whose body this thread (or coroutine) is in (``execution.scope.RunScope``)."""
 
 current_call: ContextVar[CallContext | None] = ContextVar("dataflow_call", default=None)
+
+current_transaction: ContextVar[Any] = ContextVar("dataflow_transaction", default=None)
+"""The innermost transaction that goes on here (``execution.transactions.Transaction``)."""

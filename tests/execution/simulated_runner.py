@@ -237,5 +237,5 @@ def _places(record: BatchRecord) -> Iterable[tuple[int, int]]:
         return [(node, 0) for node in array("q", record.nodes)]
     width = len(record.stages)
     return [
-        (record.stages[call % width], record.start + call // width) for call in range(record.count)
+        (record.stages[call % width], record.start + call // width) for call in range(record.calls)
     ]

@@ -15,8 +15,8 @@ from dataflow.errors import StorageError
 from dataflow.settings import get_settings
 from dataflow.worker.columns import FileColumn, pack
 from runners.memory_room import available_bytes, total_bytes
-from runners.value_files import ValueFiles
-from runners.value_folders import Folders, make_folders
+from runners.value_files import Folders, ValueFiles
+from runners.value_folders import make_folders
 
 MEGABYTE = 1_000_000
 MUCH = 1 << 50

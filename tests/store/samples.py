@@ -106,7 +106,7 @@ def call_batch(
 
 def _columns(codes: Sequence[int], attempts: Sequence[int] | None) -> dict:
     return {
-        "count": len(codes),
+        "calls": len(codes),
         "states": bytes(codes),
         "clock_offset_ns": OFFSET,
         "first_started_ns": 1_000,

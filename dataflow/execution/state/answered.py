@@ -6,8 +6,8 @@ from array import array
 from dataclasses import replace
 from functools import partial
 
+from dataflow.execution.answers import Answer
 from dataflow.execution.found_results import Origin, found_runs, records_of_answer
-from dataflow.execution.lookups import Answer
 from dataflow.execution.state.consequences import Consequences
 from dataflow.graph.nodes import ENDED_CODES, MapNode, Segment, TaskNode
 from dataflow.model.states import StateCode

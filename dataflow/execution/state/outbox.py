@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataflow.execution.announcements import Announcement
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.model.records import Record
 
 
-@dataclass(slots=True)
-class Retry:
+class Retry(NamedTuple):
     """A call that is to begin again in ``delay`` seconds."""
 
     node: TaskNode | MapNode
@@ -19,8 +18,7 @@ class Retry:
     delay: float
 
 
-@dataclass(slots=True)
-class Lookup:
+class Lookup(NamedTuple):
     """A call, or elements of a map, that can begin unless their results are there already."""
 
     node: TaskNode | MapNode
