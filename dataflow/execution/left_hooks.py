@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataflow.clock import now_ns
 from dataflow.errors import StoreError
@@ -31,9 +31,11 @@ from dataflow.model.declared import is_global, known_flows, known_tasks
 from dataflow.model.records import AS_A_WHOLE, THE_RUN, DueHooksRecord, LogRecord
 from dataflow.model.states import State, StateCode, StateType
 from dataflow.store.run_store import RunStore
-from dataflow.store.summaries import RunSummary
 from dataflow.worker.run_logs import FLOW_RUNS
 from dataflow.worker.task_run import TaskRun
+
+if TYPE_CHECKING:
+    from dataflow.store.summaries import RunSummary
 
 _unknown: set[tuple[str, int]] = set()
 """Those whose tasks this process does not know: it asks for them once, not every few seconds."""
