@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import itertools
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -123,4 +124,5 @@ def _listed(counts: Counter[str]) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended then, too
     sys.exit(main())
