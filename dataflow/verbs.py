@@ -43,7 +43,7 @@ def submit(
     scope.graph.expect_results(task)
     node = trace_submit(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     future: TaskFuture[Any] = TaskFuture(node)
-    _take_notice((*node.upstream, *node.order))
+    _take_notice(node)
     _join_transaction(node)
     scope.loop.traced(scope.graph)
     if stands_for:
@@ -64,7 +64,7 @@ def map_task(
     scope.graph.expect_results(task)
     node = trace_map(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     futures: FutureList[Any] = FutureList(node=node)
-    _take_notice((*node.upstream, *node.order))
+    _take_notice(node)
     _join_transaction(node)
     scope.loop.traced(scope.graph)
     scope.graph.times.traced(begun)
@@ -83,10 +83,11 @@ def _origins(scope: RunScope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return tuple(Ref(node) for node in found if node is not None)
 
 
-def _take_notice(upstream: tuple[Ref, ...]) -> None:
-    for ref in upstream:
-        if ref.allow_failure:
-            results.notice(ref.node, ref.element)
+def _take_notice(node: Any) -> None:
+    for refs in (node.upstream, node.order):
+        for ref in refs:
+            if ref.allow_failure:
+                results.notice(ref.node, ref.element)
 
 
 def _join_transaction(node: Any) -> None:

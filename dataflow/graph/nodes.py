@@ -119,7 +119,15 @@ class TaskNode(_Traced):
         order: tuple[Ref, ...],
         created_ns: int,
     ) -> None:
-        super().__init__(graph, task, number, upstream, order, created_ns)
+        # written out: a call of the other's would be a twentieth of a submit
+        self.graph = graph
+        self.id = -1
+        self.task = task
+        self.number = number
+        self.upstream = upstream
+        self.order = order
+        self.created_ns = created_ns
+        self.tags = current_tags.get()
         self.arguments = arguments
         self.links = links
         self.waiting = 0
