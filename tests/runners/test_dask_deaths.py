@@ -41,10 +41,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def whole(cluster: Cluster) -> None:
     """Have both workers there, whatever was done to them."""
-    cluster.repair()
+
+    def is_whole() -> bool:
+        cluster.repair()  # a nanny may take its time to end
+        return len(client.nthreads()) == 2
+
     client = connect(cluster.address)
     try:
-        wait_until(lambda: len(client.nthreads()) == 2, "a worker is missing")
+        wait_until(is_whole, "a worker is missing")
     finally:
         client.close()
 
