@@ -133,7 +133,7 @@ class JobQueueProvider:
         if options.adapt is None and options.workers:
             try:
                 cluster.sync(_submit, cluster, options.workers)
-            except BaseException:
+            except BaseException:  # an interruption, too, must not leave jobs behind
                 cluster.close()
                 raise
         return cluster

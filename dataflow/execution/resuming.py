@@ -67,7 +67,7 @@ class Resumption:
                     run_id=summary.run_id,
                 )
             yield
-        except BaseException:
+        except BaseException:  # interrupted or not: others may resume it
             if is_first:
                 control.give_up(summary.run_id, this_process())
             raise
