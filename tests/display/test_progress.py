@@ -246,7 +246,7 @@ def test_off_starts_nothing(fake):
         assert not events.has_subscribers()
 
 
-def test_a_missing_display_harms_no_run(monkeypatch):
+def test_a_missing_display_harms_no_run(home, monkeypatch):
     asked = []
 
     def fail(*names):
