@@ -81,6 +81,7 @@ def test_certificates_in_a_folder_that_the_nodes_share(tmp_path: Path) -> None:
 
 def test_what_dask_is_configured_to_add_stays() -> None:
     import dask
+    import dask_jobqueue  # noqa: F401  (brings its defaults, which `set` would take away again)
 
     spec = ClusterSpec("slurm", memory="1GB", resources={"GPU": 1}, security=False)
     provider = spec.find_provider()
