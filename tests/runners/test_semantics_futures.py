@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from pathlib import Path
@@ -194,6 +195,25 @@ def a_list():
 
 def test_a_future_list_is_like_a_list() -> None:
     assert a_list() == [2 * n for n in range(10)]
+
+
+def future_objects():
+    gc.collect()
+    return sum(type(each) is TaskFuture for each in gc.get_objects())
+
+
+@flow
+def a_long_map():
+    before = future_objects()
+    futures = double.map(range(3000))
+    values, half = futures.result(), futures[:1500]
+    made = future_objects() - before
+    kept = [futures[7], half[8]]
+    return sum(values), len(half), made, future_objects() - before - len(kept)
+
+
+def test_a_future_is_made_when_it_is_asked_for() -> None:
+    assert a_long_map() == (sum(range(0, 6000, 2)), 1500, 0, 0)
 
 
 @flow
