@@ -34,9 +34,8 @@ from runners.code_worlds import context_of_world
 from runners.dask_boards import board_for, board_of_thread
 from runners.dask_code import code_of, keep, load_error, used
 from runners.dask_inputs import ConstantMissing, load_batch
-from runners.dask_lines import BACK, FREE, HELLO, REPORT, Withdrawal
 from runners.dask_logs import LogStream
-from runners.dask_messages import Message
+from runners.dask_messages import BACK, FREE, HELLO, REPORT, Message, Withdrawal
 from runners.dask_slots import slots_of
 from runners.line import has_message, receive, send
 from runners.messages import unloadable_report

@@ -1,4 +1,7 @@
-"""What a Dask worker is sent: a batch, in plain bytes, and where it finds what is not in them."""
+"""What a Dask worker is sent: a batch, in plain bytes, and where it finds what is not in them.
+
+And the kinds of messages that come back over its line, if it has one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import Any, NamedTuple
 
 from cluster.versions import Versions, find_mismatch, versions_here
 from dataflow.process_ids import ProcessId
+
+HELLO, REPORT, LOGS, BACK, FREE = "hello", "report", "logs", "back", "free"
 
 
 class FromBatch(NamedTuple):
@@ -64,6 +69,12 @@ class Message:
     may_stop: bool
     boards: str | None
     code: CodeReference | None = None
+
+
+class Withdrawal(NamedTuple):
+    """What an event loop is sent to have it cancel a batch."""
+
+    batch_id: int
 
 
 @cache
