@@ -26,8 +26,9 @@ from dataflow.execution.garbage import sparing_collector
 from dataflow.execution.interruptions import RunCancelled
 from dataflow.execution.left_hooks import call_left_hooks_of
 from dataflow.execution.open_runs import cancel_run, open_runs, resume_run
+from dataflow.execution.process_loop import run_loop
 from dataflow.execution.results import wait_for_all
-from dataflow.execution.run_loop import RunLoop, run_loop
+from dataflow.execution.run_loop import RunLoop
 from dataflow.execution.run_results import RunResults
 from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.runner_choice import choose_runner
