@@ -45,8 +45,9 @@ from dataflow.execution.scope import (
     submitted_call,
 )
 from dataflow.execution.task_hooks import wait_for_hooks
+from dataflow.graph.references import find_refs
 from dataflow.graph.tags import current_tags
-from dataflow.graph.trace import find_refs, trace_call
+from dataflow.graph.trace import trace_call
 from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo
 from dataflow.model.records import (
