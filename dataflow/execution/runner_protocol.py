@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -112,6 +113,21 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """End the workers; a later ``start`` starts new ones."""
+
+
+class NobodyHelps:
+    """What a runner does about help whose workers are no threads of the flow's process."""
+
+    def helps(self, inside: bool) -> bool:
+        """Nobody works for the workers."""
+        return False
+
+    def help(self, is_over: Callable[[], bool], seconds: float) -> None:
+        """Nothing to do here."""
+        time.sleep(seconds)
+
+    def wake(self) -> None:
+        """Nobody helps, so nobody has to be woken."""
 
 
 @runtime_checkable
