@@ -63,10 +63,6 @@ class WorkerDeaths:
             self._known[address] = _Known(pid, nanny)
             self._client.subscribe_topic(address, partial(self._hear, address))
 
-    def has_met(self, address: str) -> bool:
-        """Whether the death of a worker will be heard of."""
-        return address in self._known
-
     def were_ended(self, pids: Iterable[int]) -> None:
         """These processes of workers were killed for the sake of what was cancelled."""
         self._ended.update(pids)

@@ -7,7 +7,6 @@ tested with batches of every size, too.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,8 +38,6 @@ def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     name, size = request.param if isinstance(request.param, tuple) else (request.param, None)
     if size is not None:
         force_batches(size, monkeypatch)
-    if name == "dask" and importlib.util.find_spec("runners.dask") is None:
-        pytest.skip("runners/dask.py does not exist yet")
     monkeypatch.setenv("DATAFLOW_RUNNER", name)
     return name
 
