@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from dataflow import records
-from tests.runners.programs import Program, wait_until
+from tests.runners.conftest import Start
+from tests.runners.programs import wait_until
 
 SLEEPS = """
 import time
@@ -37,22 +36,6 @@ def sleeper():
 
 sleeper()
 """
-Start = Callable[..., Program]
-
-
-@pytest.fixture
-def start(home: Path) -> Iterator[Start]:
-    """Starts programs, and ends them after the test."""
-    started: list[Program] = []
-
-    def begin(source: str, runner: str) -> Program:
-        program = Program(source, home, runner)
-        started.append(program)
-        return program
-
-    yield begin
-    for program in started:
-        program.kill()
 
 
 @pytest.fixture(params=["threads", "processes", "dask"])
