@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import signal
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 from cluster.versions import by_value
 from dataflow.execution.runner_protocol import Explain
+from runners.exit_status import exit_text
 
 _PATIENCE_SECONDS = 1.5
 _ANSWER_SECONDS = 3.0
@@ -142,19 +142,8 @@ def cause_in(log: Iterable[str], pid: int) -> str | None:
         if (found := _TOO_LARGE.search(line)) and int(found[1]) == pid:
             return f"its nanny ended it, as it had more than {found[2]} % of its memory limit"
         if (found := _ENDED.search(line)) and int(found[1]) == pid and ended is None:
-            by_signal = found[2] is not None
-            ended = (
-                f"it was ended by {_signal_name(int(found[2]))}"
-                if by_signal
-                else f"it exited with status {found[3]}"
-            )
+            ended = exit_text(int(found[3]) if found[2] is None else -int(found[2]))
     return ended
-
-
-def _signal_name(number: int) -> str:
-    with contextlib.suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"
 
 
 def _lost_connection(known: _Known | None, problem: Exception | None) -> str:
