@@ -1,7 +1,8 @@
 """One connection to a Dask cluster: batches go out, reports come in, values stay there.
 
-Two threads: one opens the cluster and then sends, all batches that wait in one message; the other
-takes what came back. Everything is keyed by the id of the batch.
+Two threads: one opens the cluster and then sends (``dask_sending``), all batches that wait in one
+message; the other takes what came back. What Dask has (``dask_flights``) is watched over by
+``dask_losses``; what it keeps is fetched by ``dask_values``. All is keyed by the id of the batch.
 """
 
 from __future__ import annotations
