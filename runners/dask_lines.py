@@ -79,8 +79,8 @@ class DaskLines:
         send_on: called with a batch that a worker has no thread for.
         came: called with the address of a worker, its process id and the address of its nanny.
         ended: called with the ids of processes that are about to be ended.
-        lost: called with the address of a worker that is gone, and what it had: the ids of the
-            batches, and the call of each that it was at.
+        lost: called with the address of a worker whose line has ended, and what it had over that:
+            the ids of the batches, and the call of each that it was at.
 
     Attributes:
         bytes_received: bytes of values that came over them.
@@ -273,7 +273,7 @@ class DaskLines:
         with self._lock:
             self._workers.remove(worker)
             worker.line.close()
-        if worker.batches:
+        if worker.pid:
             batches = worker.batches.values()
             positions = {batch.id: self._find_position(worker, batch) for batch in batches}
             self._lost(worker.address, positions)
@@ -312,4 +312,5 @@ def _suits(batch: Batch) -> bool:
         and batch.value_bytes is not None
         and batch.value_bytes <= min(_MOST_BYTES, SMALL_VALUE_BYTES * batch.body.calls)
         and not batch.resources
+        and not batch.alone
     )

@@ -16,7 +16,6 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import count, groupby
 from typing import Any
 
@@ -35,7 +34,7 @@ from runners.dask_deaths import WorkerDeaths
 from runners.dask_encoding import LARGE_BYTES, Encoder, allow_large_messages
 from runners.dask_kept import Kept, LeftColumn
 from runners.dask_lines import DaskLines
-from runners.dask_logs import MEET
+from runners.dask_logs import BEGUN, MEET
 from runners.dask_messages import CodeReference
 from runners.dask_patience import resources_of
 from runners.dask_shipping import SharedFiles
@@ -53,12 +52,18 @@ _STOP = None
 
 @dataclass(slots=True)
 class Flight:
-    """A batch that was given to Dask; ``future`` is None until it has been sent."""
+    """A batch that was given to Dask.
+
+    Attributes:
+        future: None until it has been sent.
+        begun_on: the worker that was the last to say that it begins with this suspect.
+    """
 
     batch: Batch
     code: CodeReference | None = None
     future: Any = None
     retries: int = 0
+    begun_on: str | None = None
 
 
 class DaskSession:
@@ -318,7 +323,7 @@ class DaskSession:
                 connection.boards,
                 lambda: self.listener,
                 self._outgoing.put,
-                self._deaths.meet,
+                self._deaths.meet_line,
                 self._deaths.were_ended,
                 self._lost_over_line,
             )
@@ -542,6 +547,8 @@ class DaskSession:
             return
         if kind in ("report", "part"):
             self._deliver(flight, load_report(data))
+        elif kind == BEGUN:
+            flight.begun_on = data.decode()
         elif kind == "logs":
             self.listener.logged(batch_id, pickle.loads(data))
         else:
@@ -605,15 +612,18 @@ class DaskSession:
             if self._landed(batch.id):
                 self.listener.reported(failed_report(batch, problem))
             return
+        worker = getattr(error, "last_worker", None)
         position = None
         if connection.boards is not None and is_own:
             position = find_position(connection.boards, batch)
-        worker = getattr(error, "last_worker", None)
+        elif batch.suspect and worker is not None and worker.address != flight.begun_on:
+            position = -1
         if worker is None:
             self._give_up(batch.id, position, _cause(error))
             return
         assert self._deaths is not None
-        self._deaths.explain(worker.address, lambda cause: self._give_up(batch.id, position, cause))
+        explain = self._deaths.explain(worker.address)
+        explain(lambda cause: self._give_up(batch.id, position, cause))
 
     def _give_up(self, batch_id: int, position: int | None, cause: str) -> None:
         if self._landed(batch_id):
@@ -633,10 +643,14 @@ class DaskSession:
             self.listener.died(ids, explain)
 
     def _lost_over_line(self, address: str, positions: dict[int, int | None]) -> None:
-        """A worker is gone that had these batches over its line, and was at these calls of them."""
+        """The line of a worker has ended that had these batches, and was at these calls of them."""
         assert self._deaths is not None
-        explain = partial(self._deaths.explain, address)
-        self.listener.died(positions, explain)
+        explain = self._deaths.explain(address)
+        if positions:
+            self.listener.died(positions, explain)
+        self._deaths.line_has_ended(address)
+        if not positions:
+            return
 
         def give_up(cause: str) -> None:
             for batch_id, position in positions.items():
