@@ -114,6 +114,8 @@ class Encoder:
             stays=batch.values_stay,
             may_stop=batch.body.calls > 1,
             boards=self._boards,
+            suspect=batch.suspect,
+            alone=batch.alone,
             code=code,
         )
         return pickle.dumps(message, 5)

@@ -13,12 +13,18 @@ from runners.dask_messages import CodeReference
 
 @dataclass(slots=True)
 class Flight:
-    """A batch that was given to Dask; ``future`` is None until it has been sent."""
+    """A batch that was given to Dask.
+
+    Attributes:
+        future: None until it has been sent.
+        begun_on: the worker that was the last to say that it begins with this suspect.
+    """
 
     batch: Batch
     code: CodeReference | None = None
     future: Any = None
     retries: int = 0
+    begun_on: str | None = None
 
 
 class Outgoing(NamedTuple):

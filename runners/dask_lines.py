@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from dataflow.execution.runner_protocol import RunnerListener
@@ -232,7 +231,7 @@ class DaskLines:
             pid, address, nanny, is_loop = content
             with self._lock:
                 worker.pid, worker.address, worker.is_loop = pid, address, is_loop
-            self._deaths.meet(address, pid, nanny)
+            self._deaths.meet_line(address, pid, nanny)
         elif kind == FREE:
             worker.is_occupied = False
         elif kind == BACK:
@@ -262,14 +261,18 @@ class DaskLines:
         with self._lock:
             self._workers.remove(worker)
             worker.line.close()
-        if worker.batches:
+        if worker.pid:
             batches = worker.batches.values()
             positions = {batch.id: self._find_position(worker, batch) for batch in batches}
             self._say_lost(worker.address, positions)
 
     def _say_lost(self, address: str, positions: dict[int, int | None]) -> None:
-        explain = partial(self._deaths.explain, address)
-        self._listener().died(positions, explain)
+        explain = self._deaths.explain(address)
+        if positions:
+            self._listener().died(positions, explain)
+        self._deaths.line_has_ended(address)
+        if not positions:
+            return
 
         def say(cause: str) -> None:
             for batch_id, position in positions.items():
@@ -311,4 +314,5 @@ def _suits(batch: Batch) -> bool:
         and batch.value_bytes is not None
         and batch.value_bytes <= min(_MOST_BYTES, SMALL_VALUE_BYTES * batch.body.calls)
         and not batch.resources
+        and not batch.alone
     )

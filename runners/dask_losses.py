@@ -81,14 +81,17 @@ class Losses:
             if self._flights.land(batch.id) is not None:
                 self._listener().reported(failed_report(batch, problem))
             return
+        worker = getattr(error, "last_worker", None)
         position = None
         if connection.boards is not None and is_own:
             position = find_position(connection.boards, batch)
-        worker = getattr(error, "last_worker", None)
+        elif batch.suspect and worker is not None and worker.address != flight.begun_on:
+            position = -1
         if worker is None:
             self._lose(batch.id, position, _cause(error))
             return
-        self.deaths.explain(worker.address, lambda cause: self._lose(batch.id, position, cause))
+        explain = self.deaths.explain(worker.address)
+        explain(lambda cause: self._lose(batch.id, position, cause))
 
     def _lose(self, batch_id: int, position: int | None, cause: str) -> None:
         if self._flights.land(batch_id) is not None:

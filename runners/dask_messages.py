@@ -55,6 +55,8 @@ class Message:
         stays: whether its values are left on the worker, whatever their size.
         may_stop: whether its time budget may end it before its last call.
         boards: the folder of the boards, for workers of the flow's own machine.
+        suspect: whether it is to say that it begins, as it may have ended another worker.
+        alone: whether it is to have a process to itself (see ``runners.dask_alone``).
         code: the user's modules; None: the worker has what it needs.
     """
 
@@ -68,6 +70,8 @@ class Message:
     stays: bool
     may_stop: bool
     boards: str | None
+    suspect: bool
+    alone: bool
     code: CodeReference | None = None
 
 

@@ -30,7 +30,7 @@ from runners.dask_encoding import Encoder
 from runners.dask_flights import Flight, Flights
 from runners.dask_kept import LeftColumn
 from runners.dask_lines import DaskLines
-from runners.dask_logs import MEET
+from runners.dask_logs import BEGUN, MEET
 from runners.dask_losses import Losses
 from runners.dask_sending import Sender
 from runners.dask_shipping import SharedFiles
@@ -389,6 +389,8 @@ class DaskSession:
             return
         if kind in ("report", "part"):
             self._deliver(flight, load_report(data))
+        elif kind == BEGUN:
+            flight.begun_on = data.decode()
         elif kind == "logs":
             self.listener.logged(batch_id, pickle.loads(data))
         else:

@@ -128,6 +128,7 @@ class RunLoop:
         reads = partial(open_run_store, self.store_place) if open_store is None else None
         self.lookups = Lookups(reads)
         self.error: BaseException | None = None
+        self._deaths: dict[Explain, dict[str, list[str]]] = {}  # what each worker held, by run
         self.closed = False
         self._thread = threading.Thread(target=self._run, name="dataflow run loop", daemon=True)
         self._thread.start()
@@ -370,11 +371,16 @@ class RunLoop:
         """A worker is gone: log what it was at, once it is known why."""
         flights = (found.flights.get(batch_id) for batch_id in batch_ids)
         held = held_by(flight for flight in flights if flight is not None)
-        if held:
-            explain(lambda cause: self.post(lambda: self._log_death(held, cause)))
+        known = self._deaths.get(explain)
+        if known is not None:
+            for run_id, names in held.items():
+                known.setdefault(run_id, []).extend(names)
+        elif held:
+            self._deaths[explain] = held
+            explain(lambda cause: self.post(lambda: self._log_death(explain, cause)))
 
-    def _log_death(self, held: dict[str, list[str]], cause: str) -> None:
-        self.state.outbox.records.extend(death_records(held, cause))
+    def _log_death(self, explain: Explain, cause: str) -> None:
+        self.state.outbox.records.extend(death_records(self._deaths.pop(explain), cause))
 
     def take_loss(
         self, found: RunnerQueue, batch_id: int, position: int | None, cause: str, timed_out: bool

@@ -46,7 +46,8 @@ class RunnerListener(Protocol):
         """A worker is gone that had been given these batches; the run logs what it was at.
 
         What becomes of the batches is another matter: they are ``lost``, or the runner carries them
-        out again.
+        out again. Of one death it may be told in parts, with the same ``explain``: those that come
+        before that is known are logged together.
         """
 
     def lost(self, batch_id: int, position: int | None, cause: str, timed_out: bool) -> None:

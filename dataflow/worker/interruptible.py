@@ -67,6 +67,11 @@ class Interruptible:
                 if error is not self._error:
                     raise
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether it has been interrupted, or will be as soon as it begins."""
+        return self._error is not None
+
     def enter(self, is_coroutine: bool = False) -> None:
         """From here on this thread, or this coroutine, is interrupted.
 

@@ -19,6 +19,7 @@ from cluster.local import LocalDaskCluster
 from cluster.opening import find_cluster
 from cluster.spec import ClusterSpec
 from cluster.tls import read_tls
+from cluster.versions import by_value
 from dataflow import DaskTaskRunner, flow, records, task
 from dataflow.errors import ClusterError, RunnerUnavailable
 from tests.cluster import real_servers
@@ -204,7 +205,15 @@ def test_a_cluster_that_does_not_start_says_why(home: Path) -> None:
     assert not list((home / "clusters").glob("files-*"))
 
 
+def private_folder() -> str:
+    import dask
+
+    found: str = dask.config.get("dataflow.files-folder")
+    return found
+
+
 def test_processes_over_ssh_end_with_the_connection(home: Path) -> None:
+    """And the last of them removes the keys from its machine."""
     with real_servers.ssh_server() as text:
         spec = ClusterSpec("ssh", security=True, **tomllib.loads(text))
         cluster = HostedCluster(spec)
@@ -212,10 +221,12 @@ def test_processes_over_ssh_end_with_the_connection(home: Path) -> None:
         client.wait_for_workers(1, timeout=30)
         pids = [client.run_on_scheduler(os.getpid), *client.run(os.getpid).values()]
         commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
+        files = Path(client.run_on_scheduler(by_value(private_folder)))
+        assert {each.name for each in files.iterdir()} == {"ca.pem", "cert.pem", "key.pem"}
         client.close()
         os.kill(cluster._host.pid, signal.SIGKILL)  # it has no time to end anything
         deadline = time.monotonic() + 30
-        while any(map(is_alive, pids)):
+        while any(map(is_alive, pids)) or files.exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)
         cluster.close()
