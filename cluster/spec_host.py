@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.dask_config import OUR_CONFIG
 from cluster.heard import Heard, write_to_log
 from cluster.host_messages import HostAnswer, Hosted, HostRequest
 from cluster.host_process import REPORT, USED
@@ -32,13 +33,7 @@ if TYPE_CHECKING:
     from cluster.adapting import FollowsWork
 
 _CLOSE_SECONDS = 20.0
-_CONFIG = {
-    "distributed.worker.multiprocessing-method": "forkserver",
-    # the run decides what becomes of a batch whose worker died: it knows which call was at fault
-    "distributed.scheduler.allowed-failures": 0,
-    "distributed.scheduler.preload": ["cluster.message_intervals"],
-    "distributed.worker.preload": ["cluster.message_intervals"],
-}
+_CONFIG = {**OUR_CONFIG, "distributed.worker.preload": ["cluster.message_intervals"]}
 
 
 def main(descriptor: int, stands: bool) -> None:
