@@ -92,6 +92,12 @@ def test_secrets_in_what_is_only_passed_on_are_not_shown_either() -> None:
     )
     assert "t0psecret" not in repr(spec)
     assert without_secrets(["export API_TOKEN=t0psecret"]) == ["export API_TOKEN=***"]
+    for name in ("DB_PASS", "pwd", "PGPASSWORD", "Authorization", "AccountKey", "credentials"):
+        assert without_secrets({name: "t0psecret"}) == {name: "***"}
+        assert without_secrets({name: {"user": "t0psecret"}}) == {name: "***"}
+        assert "t0psecret" not in without_secrets(f"-H '{name}: Bearer t0psecret'")
+    for name in ("bypass", "passenger", "keys", "author"):
+        assert without_secrets({name: "shown"}) == {name: "shown"}
     assert without_secrets({"key_file": "~/.ssh/id"}) == {"key_file": "~/.ssh/id"}
 
 
