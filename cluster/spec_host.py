@@ -57,10 +57,15 @@ def main(descriptor: int, stands: bool) -> None:
     except SystemExit:
         status = 0
     except BaseException:  # for the log, which is all that there is to look at
-        traceback.print_exc()
+        _write_error()
     finally:
         sys.stderr.flush()
         os._exit(status)  # what is left is ended by it
+
+
+def _write_error() -> None:
+    """Have the error that is handled stand in the log, without secrets as all that is shown."""
+    print(hide_secrets(traceback.format_exc()), file=sys.stderr, flush=True)
 
 
 def _serve(control: socket.socket) -> None:
@@ -71,7 +76,7 @@ def _serve(control: socket.socket) -> None:
             try:
                 hosted = _open(request, heard)
             except Exception as error:  # every provider has errors of its own
-                traceback.print_exc()
+                _write_error()
                 control.sendall(pickle.dumps(_told(error, request.spec, heard)))
                 return
             try:

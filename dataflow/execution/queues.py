@@ -395,8 +395,8 @@ class RunnerQueue:
         stay = any(map(_is_needed_outside, nodes))
         seconds = picked.seconds if picked.is_known else None
         batch = self._batch(nodes[0], builder, body, attempts, lengths, seconds, costs, stay)
-        batch.suspect = nodes[0].alone
-        batch.alone = _has_last_try(node.losses for node in nodes)
+        batch.suspect = nodes[0].alone  # then there is no other
+        batch.alone = batch.suspect and _has_last_try([nodes[0].losses])
         leaving = (node for at, node in enumerate(nodes) if at not in body.last_uses)
         batch.value_bytes = self.book.total_bytes(node.task.name for node in leaving)
         if stay and not batch.keeps and not work.is_concurrent:  # what is persisted is packed, once

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -149,6 +151,20 @@ def test_a_flow_on_a_cluster_of_its_own(
         {"Completed": 20},
         {"Completed": 19, "Failed": 1},
     ]
+
+
+@pytest.mark.parametrize(
+    ("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)]
+)
+def test_where_a_real_part_is_missing_ci_fails(
+    ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    monkeypatch.setitem(sys.modules, "dask_gateway_server", None)
+    for serve in (real_servers.ssh_server, real_servers.slurm, real_servers.gateway):
+        with pytest.raises(outcome, match="is not installed"), serve():
+            pass
 
 
 def test_a_scheduler_without_our_certificates_is_refused(tmp_path: Path) -> None:
