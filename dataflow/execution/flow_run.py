@@ -64,7 +64,7 @@ from dataflow.model.records import (
 )
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
-from dataflow.worker.call_context import current_call, current_scope
+from dataflow.worker.call_context import current_call, current_scope, current_transaction
 from dataflow.worker.failures import leave_out_our_lines, text_of
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 from dataflow.worker.timeouts import call_with_timeout
@@ -165,15 +165,19 @@ class FlowRun:
         if run_id is None or store is None:
             return
         digest, source = self._parameters_digest(), source_of(self.flow.fn)
-        going_on, self.found = earlier_subflow(store, run_id, digest, source, earlier.reuse_changed)
+        transaction = current_transaction.get()
+        in_transaction = transaction is not None and transaction.is_active()
+        going_on, self.found = earlier_subflow(
+            store, run_id, digest, source, earlier.reuse_changed, in_transaction
+        )
         if self.found is not None:
             earlier.reused += 1
+            if in_transaction and any(each.has_committed for each in going_on.all_earlier()):
+                transaction.note_committed_before()
             self._record_found(run_id, self.node.key in earlier.ended)
             return
-        self._earlier = going_on.earlier
-        if not going_on.summary.state.is_completed():
-            self.resumption = going_on
-            self.attempt = self._first_attempt = going_on.summary.run_count + 1
+        self.resumption, self._earlier = going_on, going_on.earlier
+        self.attempt = self._first_attempt = going_on.summary.run_count + 1
 
     def _record_found(self, run_id: str, is_recorded: bool) -> None:
         """A subflow need not run again; its end may not have been recorded in its parent."""
