@@ -46,6 +46,7 @@ from dataflow.execution.scope import (
     begin_run,
     end_run,
     log_level,
+    open_store,
     record_state,
     submitted_call,
 )
@@ -66,6 +67,7 @@ from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
 from dataflow.worker.call_context import current_call, current_scope, current_transaction
 from dataflow.worker.failures import leave_out_our_lines, text_of
+from dataflow.worker.interruptible import uninterrupted
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 from dataflow.worker.timeouts import call_with_timeout
 
@@ -122,6 +124,11 @@ class FlowRun:
         """Whether there is a run that has to be ended."""
         return self._scope is not None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end is being recorded, or has been."""
+        return self._end.locked()
+
     def begin(self) -> None:
         """Record that the run begins.
 
@@ -132,8 +139,11 @@ class FlowRun:
         self._look_back()
         if self.found is not None:
             return
-        self._scope = self._open()
-        self._scope.flow_run = self
+        if self.parent is None:
+            open_store()
+        with uninterrupted():
+            self._scope = self._open()
+            self._scope.flow_run = self
         results = self.scope.graph.results
         if results.persists_by_itself and self.error is None:
             self._prepare_results(results)
@@ -399,9 +409,16 @@ class FlowRun:
             if not state.is_cancelled():
                 raise
         finally:  # also when Ctrl-C ends the wait
-            is_first = self.record_end(state)
-        if is_first:
-            self.announce_end(state)
+            self._end_whole(state)
+
+    def _end_whole(self, state: State[Any]) -> None:
+        is_first = False
+        try:
+            with uninterrupted():
+                is_first = self.record_end(state)
+        finally:  # a signal that came meanwhile is raised now
+            if is_first:
+                self.announce_end(state)
 
     def record_end(self, state: State[Any]) -> bool:
         """Record how it ended; False if somebody else does, from outside or in its own thread."""
@@ -540,7 +557,12 @@ def _run_body(run: FlowRun) -> State[Any]:
         return state
     finally:
         if state is not None:
-            run.end(state)
+            try:
+                run.end(state)
+            except BaseException:
+                if not run.has_ended:  # a signal came before its first line
+                    run.end(state)
+                raise
 
 
 def _attempt(run: FlowRun) -> State[Any]:
