@@ -41,6 +41,7 @@ from dataflow.execution.scope import (
     begin_run,
     end_run,
     log_level,
+    open_store,
     record_state,
     submitted_call,
 )
@@ -57,8 +58,9 @@ from dataflow.model.records import (
 )
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
-from dataflow.worker.call_context import current_call, current_scope
+from dataflow.worker.call_context import current_call, current_scope, current_transaction
 from dataflow.worker.failures import text_of
+from dataflow.worker.interruptible import uninterrupted
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
 
 if TYPE_CHECKING:
@@ -112,6 +114,11 @@ class FlowRun:
         """Whether there is a run that has to be ended."""
         return self._scope is not None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end is being recorded, or has been."""
+        return self._end.locked()
+
     def begin(self) -> None:
         """Record that the run begins.
 
@@ -122,8 +129,11 @@ class FlowRun:
         self._look_back()
         if self.found is not None:
             return
-        self._scope = self._open()
-        self._scope.flow_run = self
+        if self.parent is None:
+            open_store()
+        with uninterrupted():
+            self._scope = self._open()
+            self._scope.flow_run = self
         results = self.scope.graph.results
         if results.persists_by_itself and self.error is None:
             from dataflow.execution.flow_results import prepare_results
@@ -150,15 +160,19 @@ class FlowRun:
             return
         digest = parameters_digest(self.flow, self.parameters)
         source = source_of(self.flow.fn)
-        going_on, self.found = earlier_subflow(store, run_id, digest, source, earlier.reuse_changed)
+        transaction = current_transaction.get()
+        in_transaction = transaction is not None and transaction.is_active()
+        going_on, self.found = earlier_subflow(
+            store, run_id, digest, source, earlier.reuse_changed, in_transaction
+        )
         if self.found is not None:
             earlier.reused += 1
+            if in_transaction and any(each.has_committed for each in going_on.all_earlier()):
+                transaction.note_committed_before()
             self._record_found(run_id, self.node.key in earlier.ended)
             return
-        self._earlier = going_on.earlier
-        if not going_on.summary.state.is_completed():
-            self.resumption = going_on
-            self.attempt = self._first_attempt = going_on.summary.run_count + 1
+        self.resumption, self._earlier = going_on, going_on.earlier
+        self.attempt = self._first_attempt = going_on.summary.run_count + 1
 
     def _record_found(self, run_id: str, is_recorded: bool) -> None:
         """A subflow need not run again; its end may not have been recorded in its parent."""
@@ -380,9 +394,16 @@ class FlowRun:
             if not state.is_cancelled():
                 raise
         finally:  # also when Ctrl-C ends the wait
-            is_first = self.record_end(state)
-        if is_first:
-            self.announce_end(state)
+            self._end_whole(state)
+
+    def _end_whole(self, state: State[Any]) -> None:
+        is_first = False
+        try:
+            with uninterrupted():
+                is_first = self.record_end(state)
+        finally:  # a signal that came meanwhile is raised now
+            if is_first:
+                self.announce_end(state)
 
     def record_end(self, state: State[Any]) -> bool:
         """Record how it ended; False if somebody else does, from outside or in its own thread."""

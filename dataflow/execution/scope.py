@@ -150,6 +150,17 @@ def log_level() -> int:
     return level if isinstance(level, int) else logging.INFO
 
 
+def open_store() -> None:
+    """Open the store of this process, if no run has yet: that may take long.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    writer = run_loop(_new_watch).writer
+    if writer.store is None:
+        writer.write_now([])
+
+
 def open_scope(
     info: RunInfo,
     runner: Runner,

@@ -60,7 +60,12 @@ def _run_body(run: FlowRun) -> State[Any]:
         return state
     finally:
         if state is not None:
-            run.end(state)
+            try:
+                run.end(state)
+            except BaseException:
+                if not run.has_ended:  # a signal came before its first line
+                    run.end(state)
+                raise
 
 
 def _attempt(run: FlowRun) -> State[Any]:

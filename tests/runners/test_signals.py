@@ -283,6 +283,7 @@ if __name__ == "__main__":
         ("threads", signal.SIGTERM),
         ("processes", signal.SIGINT),
         ("processes", signal.SIGTERM),
+        ("dask", signal.SIGINT),
         ("dask", signal.SIGTERM),
     ],
 )
@@ -301,6 +302,27 @@ def test_a_signal_cancels_an_async_run(start: Start, pooled: str, number: int) -
     assert run.node("naps-0").counts == {"Cancelled": 4}
     assert ("Traceback" in err) == (number == signal.SIGINT)
     wait_until(lambda: not program.processes(), "processes are left over")
+
+
+INTERRUPTED = """
+import atexit, os, signal
+from dataflow import flow
+
+@flow
+def interrupted():
+    atexit.register(lambda: exec("after = 1"))  # as a module that is loaded then, and defines a dataclass
+    {}
+
+interrupted()
+"""
+
+
+@pytest.mark.parametrize(
+    "how", ["os.kill(os.getpid(), signal.SIGINT)", "raise KeyboardInterrupt", "raise ValueError"]
+)
+def test_the_status_is_that_of_ctrl_c_whatever_is_done_at_the_end(start: Start, how: str) -> None:
+    status, _, err = start(INTERRUPTED.format(how), "inline").end()
+    assert status == (1 if "ValueError" in how else -signal.SIGINT), err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
