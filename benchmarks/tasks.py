@@ -87,3 +87,21 @@ def moment_once_mended(element: int) -> float:
     if element >= 0 and not MENDED.exists():
         raise FileNotFoundError(MENDED)
     return time.monotonic()
+
+
+def stay(element: int) -> None:
+    """Say that it has begun, and not end by itself."""
+    Path(f"stays-{element}").touch()
+    time.sleep(3600)
+
+
+def begun_to_stay(n: int) -> bool:
+    """Whether all of so many have begun."""
+    return all(Path(f"stays-{element}").exists() for element in range(n))
+
+
+def moment_of_a_while(_element: int) -> float:
+    """As `moment`; it takes so long that no worker has two before another has one."""
+    began = time.monotonic()
+    time.sleep(1.0)
+    return began

@@ -72,17 +72,28 @@ def start_cluster(
 @_JSON
 def list_clusters(as_json: bool) -> None:
     """List the clusters that run, and those that are written down."""
-    from cluster.spec_files import written_names
+    from cluster.spec_files import written_clusters
     from cluster.standing_records import all_records
 
     running = {record.name: record for record in all_records()}
-    written = written_names()
+    written = written_clusters()
     names = sorted({*running, *written})
+    files = {name: str(written[name].path) if name in written else None for name in names}
     if as_json:
-        found = [_as_dict(running[name]) if name in running else {"name": name} for name in names]
-        echo_json([{**each, "file": _text(written.get(each["name"]))} for each in found])
+        found = [
+            _as_dict(running[name])
+            if name in running
+            else {"name": name, "provider": written[name].provider}
+            for name in names
+        ]
+        echo_json([{**each, "file": files[each["name"]]} for each in found])
     elif names:
-        rows = [_row(name, running.get(name), written.get(name)) for name in names]
+        rows = [
+            _row(running[name], files[name])
+            if name in running
+            else [name, written[name].provider, "", "", "", files[name] or ""]
+            for name in names
+        ]
         print_table(("NAME", "PROVIDER", "RUNS SINCE", "ON", "ADDRESS", "FILE"), rows)
     else:
         click.echo("No clusters yet. Start one: dataflow cluster start")
@@ -208,7 +219,7 @@ def _read_options(texts: tuple[str, ...]) -> dict[str, Any]:
 
 def _running(name: str | None) -> Any:
     """A cluster that runs: the one of a name, or the only one."""
-    from cluster.spec_files import not_found, written_names
+    from cluster.spec_files import not_found, written_clusters
     from cluster.standing_records import all_records, find_record
 
     if name is not None:
@@ -216,7 +227,7 @@ def _running(name: str | None) -> Any:
         if found is not None:
             return found
         running = [record.name for record in all_records()]
-        if name in written_names():
+        if name in written_clusters():
             raise Misuse(
                 f"Cluster {name!r} does not run.", hint=f"Start it: dataflow cluster start {name}."
             )
@@ -284,17 +295,15 @@ def _as_dict(record: Any) -> dict[str, Any]:
     }
 
 
-def _row(name: str, record: Any, path: Any) -> list[str]:
-    if record is None:
-        return [name, "", "", "", "", _text(path) or ""]
+def _row(record: Any, file: str | None) -> list[str]:
     started = _moment(record)
     return [
-        name,
+        record.name,
         record.provider,
         f"{moment_text(started)} ({ago_text(started)})",
         record.host,
         record.address,
-        _text(path) or "",
+        file or "",
     ]
 
 
@@ -306,10 +315,6 @@ def _moment(record: Any) -> Any:
 
 def _ago(record: Any) -> str:
     return ago_text(_moment(record))
-
-
-def _text(path: Any) -> str | None:
-    return None if path is None else str(path)
 
 
 def _shown(value: Any) -> str:

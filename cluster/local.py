@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cluster.dask_config import OUR_CONFIG
 from cluster.host_process import HostProcess
 from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import Remaining
@@ -29,13 +30,10 @@ _HOST = (
 )
 _LINES = "lines"
 _CONFIG = {
-    "distributed.worker.multiprocessing-method": "forkserver",
-    # the run decides what becomes of a batch whose worker died: it knows which call was at fault
-    "distributed.scheduler.allowed-failures": 0,
+    **OUR_CONFIG,
     # 15 s after a worker has died, Dask gives up its nanny, too, if there is no worker at that very
     # moment, because it has just been ended once more; a nanny brings its worker back in any case
     "distributed.deploy.lost-worker-timeout": "365 days",
-    "distributed.scheduler.preload": ["cluster.message_intervals"],
 }
 _PRELOADED = ["cluster.message_intervals", "runners.dask_line_worker"]
 

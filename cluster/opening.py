@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.needs import Needs
 from cluster.options import needs_of, offers_of
@@ -18,6 +18,10 @@ from cluster.tls import tls_of
 from dataflow.errors import ClusterError
 from dataflow.execution.runner_protocol import Remaining
 
+if TYPE_CHECKING:
+    from cluster.hosted import HostedCluster
+    from cluster.local import LocalDaskCluster
+
 
 @dataclass(frozen=True, slots=True)
 class OpenCluster:
@@ -27,7 +31,6 @@ class OpenCluster:
         address: of its scheduler.
         security: what a client needs to speak with it.
         close: leaves it; one that was opened for us ends.
-        is_ours: whether it was opened for us alone.
         where: what messages call it.
         needs: what a run needs of it.
         offers: the resources that each worker has or will have; None: nobody says.
@@ -40,7 +43,6 @@ class OpenCluster:
     address: str
     security: Any
     close: Callable[[], None]
-    is_ours: bool
     where: str
     needs: Needs
     offers: dict[str, float] | None
@@ -90,27 +92,32 @@ def open_cluster(which: StandingRecord | ClusterSpec, used_seconds: float = 0.0)
             found.scheduler_address,
             found.security,
             _leave,
-            is_ours=False,
             where=_name(which),
             needs=needs_of(which.options),
             offers=offers_of(which.options),
         )
     if which.provider == "local":
-        return _open_local(which, used_seconds)
+        local = _start_local(which, used_seconds)
+        return replace(_opened(which, local), boards=local.boards, lines=local.lines)
     from cluster.hosted import HostedCluster
 
-    cluster = HostedCluster(which, used_seconds)
+    return _opened(which, HostedCluster(which, used_seconds))
+
+
+def _opened(spec: ClusterSpec, cluster: LocalDaskCluster | HostedCluster) -> OpenCluster:
+    """A cluster that was started for us alone."""
+    adapt = getattr(spec.options, "adapt", None)
+    has_ceiling = adapt is not None and adapt.max_worker_seconds is not None
     return OpenCluster(
         cluster.address,
         cluster.security,
         cluster.close,
-        is_ours=True,
-        where=_name(which),
-        needs=needs_of(which.options),
-        offers=offers_of(which.options),
-        expect=cluster.expect if _adapts(which) else None,
+        where=_name(spec),
+        needs=needs_of(spec.options),
+        offers=offers_of(spec.options),
+        expect=cluster.expect if adapt is not None else None,
         report=cluster.report,
-        used=cluster.used_seconds if _has_ceiling(which) else None,
+        used=cluster.used_seconds if has_ceiling else None,
     )
 
 
@@ -120,15 +127,6 @@ def _name(spec: ClusterSpec) -> str:
 
 def _leave() -> None:
     """It is not ours to end."""
-
-
-def _adapts(spec: ClusterSpec) -> bool:
-    return getattr(spec.options, "adapt", None) is not None
-
-
-def _has_ceiling(spec: ClusterSpec) -> bool:
-    adapt = getattr(spec.options, "adapt", None)
-    return adapt is not None and adapt.max_worker_seconds is not None
 
 
 def _open_standing(record: StandingRecord) -> OpenCluster:
@@ -143,7 +141,6 @@ def _open_standing(record: StandingRecord) -> OpenCluster:
         record.address,
         record.security,
         control.close if control else _leave,
-        is_ours=False,
         where=f"Cluster {record.name!r}",
         needs=needs_of(options),
         offers=offers_of(options),
@@ -159,7 +156,7 @@ def _standing_report(record: StandingRecord) -> str:
         return control.report()
 
 
-def _open_local(spec: ClusterSpec, used_seconds: float) -> OpenCluster:
+def _start_local(spec: ClusterSpec, used_seconds: float) -> LocalDaskCluster:
     """A cluster of this machine, to whose workers short batches go directly."""
     from cluster.local import LocalDaskCluster
     from cluster.local_provider import LocalOptions, LocalProvider
@@ -169,24 +166,9 @@ def _open_local(spec: ClusterSpec, used_seconds: float) -> OpenCluster:
     tls = tls_of(spec.options, provider.listens_beyond_loopback(spec.options))
     arguments = provider.arguments(spec.options, tls)
     arguments.pop("silence_logs", None)
-    adapt = spec.options.adapt.arguments() if spec.options.adapt is not None else None
-    cluster = LocalDaskCluster(
-        adapt=adapt,
+    return LocalDaskCluster(
+        adapt=spec.options.adapt.arguments() if spec.options.adapt is not None else None,
         used_seconds=used_seconds,
         working_folder=spec.options.working_folder,
         **arguments,
-    )
-    return OpenCluster(
-        cluster.address,
-        cluster.security,
-        cluster.close,
-        is_ours=True,
-        where=_name(spec),
-        needs=needs_of(spec.options),
-        offers=offers_of(spec.options),
-        expect=cluster.expect if adapt is not None else None,
-        report=cluster.report,
-        used=cluster.used_seconds if _has_ceiling(spec) else None,
-        boards=cluster.boards,
-        lines=cluster.lines,
     )

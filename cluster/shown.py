@@ -9,9 +9,13 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 HIDDEN = "***"
-_NAMES = r"passw(or)?d|passphrase|secret|token|credential|cookie|(api|private|access)_?key"
+_NAMES = (
+    r"passw(or)?d|passphrase|(?<![a-z])pass(?![a-z])|pwd|secret|token|credential|cookie"
+    r"|authorization|(api|private|access|account|encryption|signing)_?key"
+)
 _SECRET = re.compile(_NAMES, re.IGNORECASE)
-_SETTING = re.compile(rf"(\w*(?:{_NAMES})\w*\s*[=:]\s*)\S+", re.IGNORECASE)
+_VALUE = r"((bearer|basic)\s+)?\S+"
+_SETTING = re.compile(rf"(\w*(?:{_NAMES})\w*\s*[=:]\s*){_VALUE}", re.IGNORECASE)
 _USER = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
@@ -22,7 +26,8 @@ def without_secrets(value: Any, name: str = "") -> Any:
         value: a model, or data in it.
         name: under which it stands: ``password`` and the like say what it is.
     """
-    if isinstance(value, SecretStr):
+    is_secret = isinstance(value, SecretStr) or _SECRET.search(name) is not None
+    if is_secret and value is not None and not isinstance(value, bool):
         return HIDDEN
     if isinstance(value, BaseModel):
         given = value.model_fields_set
@@ -31,8 +36,6 @@ def without_secrets(value: Any, name: str = "") -> Any:
         return {str(each): without_secrets(inner, str(each)) for each, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [without_secrets(inner, name) for inner in value]
-    if _SECRET.search(name) and value is not None and not isinstance(value, bool):
-        return HIDDEN
     if isinstance(value, str):
         return hide_secrets(value)
     return value if isinstance(value, (int, float, bool)) or value is None else repr(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,33 @@ from dataflow.errors import ClusterNotFound, SettingsError
 from dataflow.settings import get_settings
 
 FILE = "dataflow.toml"
+_PROVIDER = "local"
 
 
-def written_names() -> dict[str, Path]:
-    """The names of all clusters that are written down, and in which file.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is said of a cluster that is written down, whether it can be used or not.
+
+    Attributes:
+        path: of the file.
+        provider: who makes it.
+    """
+
+    path: Path
+    provider: str
+
+
+def written_clusters() -> dict[str, Written]:
+    """All clusters that are written down, by name.
 
     Raises:
         SettingsError: a file is no TOML, or has something else where clusters should be.
     """
-    return {name: path for path in reversed(_files()) for name in _tables(path)}
+    return {
+        name: Written(path, str(table.get("provider", _PROVIDER)))
+        for path in reversed(_files())
+        for name, table in _tables(path).items()
+    }
 
 
 def written_spec(name: str) -> ClusterSpec | None:
@@ -47,7 +66,7 @@ def not_found(name: str, running: list[str]) -> ClusterNotFound:
         name: what was asked for.
         running: names of clusters that run.
     """
-    known = sorted({*written_names(), *running})
+    known = sorted({*written_clusters(), *running})
     close = difflib.get_close_matches(name, known, 1)
     nearly = f"Did you mean {close[0]!r}? " if close else ""
     listed = f"Known clusters: {', '.join(known)}. " if known else ""
@@ -65,7 +84,7 @@ def _read(name: str, table: Any, path: Path) -> ClusterSpec:
             f"Cluster {name!r} ({path}): there is no field {sorted(reserved)[0]!r}.",
             hint="The name of a cluster is that of its table.",
         )
-    return ClusterSpec(**{"provider": "local", **table, "name": name, "origin": str(path)})
+    return ClusterSpec(**{"provider": _PROVIDER, **table, "name": name, "origin": str(path)})
 
 
 def _files() -> list[Path]:

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.dask_config import OUR_CONFIG
 from cluster.heard import Heard, write_to_log
 from cluster.host_messages import HostAnswer, Hosted, HostRequest
 from cluster.host_process import REPORT, USED
@@ -32,13 +33,7 @@ if TYPE_CHECKING:
     from cluster.adapting import FollowsWork
 
 _CLOSE_SECONDS = 20.0
-_CONFIG = {
-    "distributed.worker.multiprocessing-method": "forkserver",
-    # the run decides what becomes of a batch whose worker died: it knows which call was at fault
-    "distributed.scheduler.allowed-failures": 0,
-    "distributed.scheduler.preload": ["cluster.message_intervals"],
-    "distributed.worker.preload": ["cluster.message_intervals"],
-}
+_CONFIG = {**OUR_CONFIG, "distributed.worker.preload": ["cluster.message_intervals"]}
 
 
 def main(descriptor: int, stands: bool) -> None:
@@ -62,10 +57,15 @@ def main(descriptor: int, stands: bool) -> None:
     except SystemExit:
         status = 0
     except BaseException:  # for the log, which is all that there is to look at
-        traceback.print_exc()
+        _write_error()
     finally:
         sys.stderr.flush()
         os._exit(status)  # what is left is ended by it
+
+
+def _write_error() -> None:
+    """Have the error that is handled stand in the log, without secrets as all that is shown."""
+    print(hide_secrets(traceback.format_exc()), file=sys.stderr, flush=True)
 
 
 def _serve(control: socket.socket) -> None:
@@ -76,7 +76,7 @@ def _serve(control: socket.socket) -> None:
             try:
                 hosted = _open(request, heard)
             except Exception as error:  # every provider has errors of its own
-                traceback.print_exc()
+                _write_error()
                 control.sendall(pickle.dumps(_told(error, request.spec, heard)))
                 return
             try:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from cluster.ends_with_ssh import FILES
 from cluster.options import (
     ConfiguredOptions,
     FilePath,
@@ -112,6 +113,8 @@ class SshProvider:
             config |= config_of_paths(*map(files.add, PEM_FILES, texts))
         if options.env:
             config[ENVIRONMENT] = files.add(_ENVIRONMENT_FILE, json.dumps(options.env))
+        if files.texts:
+            config[FILES] = files.folder
         dask.config.set(config)  # the hosts' processes are given the whole of it
         return SshCluster(options, opening.tls, files)
 

@@ -175,6 +175,10 @@ class StandingHost:
     def _adapts(self) -> bool:
         return getattr(self._spec.options, "adapt", None) is not None
 
+    @property
+    def _can_be_scaled(self) -> bool:
+        return bool(getattr(self._hosted.cluster, "_supports_scaling", True))
+
     def _size(self) -> str:
         """How large the cluster is to be, and why."""
         adaptive = self._hosted.adaptive
@@ -185,6 +189,9 @@ class StandingHost:
         if self._asked is not None:
             return f"{self._asked} worker(s): asked for by dataflow cluster scale"
         workers = getattr(self._spec.options, "workers", None)
+        if not self._can_be_scaled:
+            made = getattr(self._hosted.cluster, "worker_spec", {})
+            return f"{len(made) or 'some'} worker(s): those that it was made with"
         if workers is None:
             return "what its provider thinks right: neither workers nor adapt is in its spec"
         return f"{workers} worker(s): its spec says so (workers)"
@@ -192,10 +199,9 @@ class StandingHost:
     def _scale(self, workers: int) -> dict[str, Any]:
         if self._adapts:
             return {"error": "Its size follows the work, as its spec says (adapt)."}
-        cluster = self._hosted.cluster
-        if not getattr(cluster, "_supports_scaling", True):
+        if not self._can_be_scaled:
             return {"error": "Its size is what its spec says: the hosts that are listed there."}
-        cluster.scale(workers)
+        self._hosted.cluster.scale(workers)
         self._asked = workers
         self._say(f"is to have {workers} workers")
         return {}

@@ -9,7 +9,6 @@ The request is a state in the store; the process that drives the run sees it wit
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from pathlib import Path
@@ -123,12 +122,10 @@ def resume_flow_run(wanted: str, run_input: Any = None, *, store: str | Path | N
         NotPausedError: it is not paused.
     """
     run = get_run(wanted, store=store)
-    text = as_json(run_input)
-    if run.state.code is StateCode.PAUSED:
-        with contextlib.suppress(InvalidTransition):
-            run.enter(StateCode.RESUMING, text)
-            return run.refresh()
+    is_so = run.resume_paused(as_json(run_input))
     run = run.refresh()
+    if is_so:
+        return run
     if run.state.code is StateCode.SUSPENDED:
         raise NotPausedError(
             f"{run.name} is Suspended: it has no process that could go on.",

@@ -8,7 +8,6 @@
     │   ├── MappingLengthMismatch      also ValueError
     │   ├── MappingMissingIterable     also ValueError
     │   ├── TraceError                 the body needs a value while nothing runs
-    │   ├── CycleError                 also ValueError
     │   ├── LimitError                 also ValueError: a limit cannot be so
     │   ├── SettingsError              also ValueError
     │   └── ArtifactError · VariableError  also ValueError
@@ -117,10 +116,6 @@ class TraceError(DefinitionError):
 
     ``graph`` holds what was traced so far.
     """
-
-
-class CycleError(DefinitionError, ValueError):
-    """A task would have to wait for itself."""
 
 
 class LimitError(DefinitionError, ValueError):

@@ -88,12 +88,13 @@ class Flow(Declared, Generic[P, R]):
         return_state: bool,
         going_on: Resumption | None = None,
     ) -> Any:
-        from dataflow.execution.flow_run import failure_of, run_flow, shortened
-
         if self.kind.startswith("async"):
             from dataflow.execution.async_flow_run import run_flow_async
 
             return run_flow_async(self, args, kwargs, wait_for, return_state, going_on)
+        from dataflow.execution.flow_ending import failure_of, shortened
+        from dataflow.execution.sync_flow_run import run_flow
+
         try:
             state = run_flow(self, args, kwargs, wait_for, going_on)
         except (DataflowError, KeyboardInterrupt) as error:  # no line of ours says anything

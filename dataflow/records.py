@@ -298,6 +298,10 @@ class Run:
         state = RunStateRecord(self.id, code, code.state_name, message, now_ns(), count)
         self._store.write([state])
 
+    def resume_paused(self, put_in: str | None) -> bool:
+        """Put it into Resuming if it is Paused; False if it is not, or not any more."""
+        return self._store.control.resume_paused(self.id, put_in)
+
     def cancel_undriven(self, message: str) -> bool:
         """Put it into Cancelled if nobody drives it; False if somebody does, or it has ended."""
         return self._store.control.cancel_undriven(self.id, message)

@@ -11,7 +11,6 @@ import atexit
 import math
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -19,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cluster.needs import ALL_CODE, Needs
-from dataflow.execution.runner_protocol import Remaining, RunnerListener
+from dataflow.execution.runner_protocol import NobodyHelps, Remaining, RunnerListener
 from dataflow.model.batches import Batch
 from dataflow.planner.batch_sizes import RunnerCosts, cluster_costs
 from dataflow.settings import get_settings
@@ -34,7 +33,7 @@ _OWN_DISPATCH_SECONDS = 0.008
 _LINE_DISPATCH_SECONDS = 0.0008
 
 
-class DaskTaskRunner:
+class DaskTaskRunner(NobodyHelps):
     """Runs tasks on a Dask cluster: one of its own on this machine, or one that is named here.
 
     Args:
@@ -160,17 +159,6 @@ class DaskTaskRunner:
         if self._session is not None:
             session = self._session
             threading.Thread(target=session.cancel, args=(list(batch_ids),), daemon=True).start()
-
-    def helps(self, inside: bool) -> bool:
-        """Nobody works for the workers."""
-        return False
-
-    def help(self, is_over: Callable[[], bool], seconds: float) -> None:
-        """Nothing to do here."""
-        time.sleep(seconds)
-
-    def wake(self) -> None:
-        """Nobody helps, so nobody has to be woken."""
 
     @property
     def is_elastic(self) -> bool:

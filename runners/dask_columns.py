@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from dataflow.model.batches import Column
 from dataflow.worker.columns import load_range, pack
@@ -15,6 +15,24 @@ _BLOCK_BYTES = 256_000
 _KEPT_BYTES = 16_000_000
 
 
+class Fetcher(Protocol):
+    """Brings columns, or some of their values, to the flow's process."""
+
+    def fetch(self, column: RemoteColumn) -> Column:
+        """Bring a column to this process.
+
+        Raises:
+            ResultMissing: the cluster does not have it any more.
+        """
+
+    def fetch_part(self, column: RemoteColumn, start: int, stop: int) -> Column:
+        """Bring some values of a column to this process.
+
+        Raises:
+            ResultMissing: the cluster does not have them any more.
+        """
+
+
 class RemoteColumn:
     """A column under a Dask key; the key is released when the last reference to this goes.
 
@@ -22,18 +40,18 @@ class RemoteColumn:
     of others what was asked for and small neighbours. What has crossed is kept, if it is not large.
 
     Args:
-        session: the connection to the cluster that has it.
+        fetcher: brings it from the cluster that has it.
         future: the Dask future of the batch that made it.
         left: how many values, and how large.
         code: the user's modules that they need.
     """
 
-    __slots__ = ("__weakref__", "_blocks", "_kept_bytes", "code", "future", "left", "session")
+    __slots__ = ("__weakref__", "_blocks", "_kept_bytes", "code", "fetcher", "future", "left")
 
     def __init__(
-        self, session: Any, future: Any, left: LeftColumn, code: CodeReference | None = None
+        self, fetcher: Fetcher, future: Any, left: LeftColumn, code: CodeReference | None = None
     ) -> None:
-        self.session = session
+        self.fetcher = fetcher
         self.future = future
         self.left = left
         self.code = code
@@ -100,9 +118,9 @@ class RemoteColumn:
     def _fetch(self, start: int, stop: int) -> Column:
         with while_loading():
             if stop - start == self.count:
-                found: Column = self.session.fetch(self)
+                found = self.fetcher.fetch(self)
             else:
-                found = self.session.fetch_part(self, start, stop)
+                found = self.fetcher.fetch_part(self, start, stop)
         return found
 
     def _keep(self, block: tuple[int, int, Column]) -> None:

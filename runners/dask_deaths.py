@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import signal
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from cluster.versions import by_value
 from dataflow.execution.runner_protocol import Explain
+from runners.exit_status import exit_text
 
 _PATIENCE_SECONDS = 1.5
 _ANSWER_SECONDS = 3.0
@@ -28,11 +30,20 @@ _TOO_LARGE = re.compile(r"\(pid=(\d+)\) exceeded (\d+)% memory budget")
 Key = Any
 
 
-class _Known(NamedTuple):
-    """What is known of a worker while it lives."""
+@dataclass(slots=True)
+class _Known:
+    """What is known of a worker.
+
+    Attributes:
+        pid, nanny: its process, and the address of who looks after that.
+        ways: by which its end has yet to be heard of: from the scheduler, and at each of its lines.
+        heard: done when it was heard of by all of them.
+    """
 
     pid: int
     nanny: str | None
+    ways: int = 1
+    heard: Future[None] = field(default_factory=Future)
 
 
 class WorkerDeaths:
@@ -46,10 +57,12 @@ class WorkerDeaths:
     def __init__(self, client: Any, died: Callable[[Collection[Key], Explain], None]) -> None:
         self._client = client
         self._died = died
+        self._lock = threading.Lock()
         self._known: dict[str, _Known] = {}
         self._ended: set[int] = set()
         self._reasons: dict[str, str] = {}
         self._causes: dict[str, Future[str]] = {}
+        self._explains: dict[str, Explain] = {}
 
     def meet_all(self) -> None:
         """Meet the workers that are there; those that come later introduce themselves."""
@@ -59,20 +72,37 @@ class WorkerDeaths:
 
     def meet(self, address: str, pid: int, nanny: str | None) -> None:
         """Know a worker's process and its nanny, and listen for what becomes of it."""
-        if address not in self._known:
+        with self._lock:
+            if address in self._known:
+                return
             self._known[address] = _Known(pid, nanny)
-            self._client.subscribe_topic(address, partial(self._hear, address))
+        self._client.subscribe_topic(address, partial(self._hear, address))
 
-    def has_met(self, address: str) -> bool:
-        """Whether the death of a worker will be heard of."""
-        return address in self._known
+    def meet_line(self, address: str, pid: int, nanny: str | None) -> None:
+        """The same of a worker that has a line to us: it will be heard of when that ends, too."""
+        self.meet(address, pid, nanny)
+        self._count_ways(address, 1)
+
+    def line_has_ended(self, address: str) -> None:
+        """What a worker had over a line of its own has been told."""
+        self._count_ways(address, -1)
+
+    def _count_ways(self, address: str, more: int) -> None:
+        with self._lock:
+            known = self._known[address]
+            known.ways += more
+            if known.ways == 0:
+                known.heard.set_result(None)
 
     def were_ended(self, pids: Iterable[int]) -> None:
         """These processes of workers were killed for the sake of what was cancelled."""
         self._ended.update(pids)
 
-    def explain(self, address: str, tell: Callable[[str], None]) -> None:
-        """Find out how and where a worker died (from any thread); a second time it is known."""
+    def explain(self, address: str) -> Explain:
+        """Finds out how and where a worker died (from any thread); the same for each who asks."""
+        return self._explains.setdefault(address, partial(self._explain, address))
+
+    def _explain(self, address: str, tell: Callable[[str], None]) -> None:
         self._cause_of(address).add_done_callback(lambda cause: tell(cause.result()))
 
     async def settle(self) -> None:
@@ -96,13 +126,23 @@ class WorkerDeaths:
             self._reasons[address] = str(message.get("reason"))
         elif action == "remove-worker":
             self._client.unsubscribe_topic(address)
-            self._died(message["processing-tasks"], partial(self.explain, address))
+            self._died(message["processing-tasks"], self.explain(address))
+            self._count_ways(address, -1)
 
     async def _find_cause(self, address: str, cause: Future[str]) -> None:
         said = "nobody knows why"
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         with contextlib.suppress(Exception):
-            said = await self._ask(address)
+            said = await self._ask(address, deadline)
+            await self._hear_all(address, deadline)
         self._settle(address, cause, said)
+
+    async def _hear_all(self, address: str, deadline: float) -> None:
+        """Wait until all that a worker had has been told: it died once, and is told of once."""
+        known = self._known.get(address)
+        if known is not None:
+            seconds = max(deadline - time.monotonic(), 0.0)
+            await asyncio.wait([asyncio.wrap_future(known.heard)], timeout=seconds)
 
     def _settle(self, address: str, cause: Future[str], said: str) -> None:
         known = self._known.get(address)
@@ -111,11 +151,10 @@ class WorkerDeaths:
         if not cause.done():
             cause.set_result(f"Dask worker {address} ({process}on host {host}) died: {said}")
 
-    async def _ask(self, address: str) -> str:
+    async def _ask(self, address: str, deadline: float) -> str:
         known = self._known.get(address)
         if known is not None and known.pid in self._ended:
             return "it was ended, as something that it was at was cancelled"
-        deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             problem = None
             if known is not None and known.nanny is not None:
@@ -146,19 +185,8 @@ def cause_in(log: Iterable[str], pid: int) -> str | None:
         if (found := _TOO_LARGE.search(line)) and int(found[1]) == pid:
             return f"its nanny ended it, as it had more than {found[2]} % of its memory limit"
         if (found := _ENDED.search(line)) and int(found[1]) == pid and ended is None:
-            by_signal = found[2] is not None
-            ended = (
-                f"it was ended by {_signal_name(int(found[2]))}"
-                if by_signal
-                else f"it exited with status {found[3]}"
-            )
+            ended = exit_text(int(found[3]) if found[2] is None else -int(found[2]))
     return ended
-
-
-def _signal_name(number: int) -> str:
-    with contextlib.suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"
 
 
 def _lost_connection(known: _Known | None, problem: Exception | None) -> str:

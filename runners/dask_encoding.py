@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +13,8 @@ from cluster.needs import Needs
 from dataflow.model.batches import Batch, TaskLike
 from dataflow.storage.stored_column import StoredColumn
 from dataflow.worker.columns import ObjectColumn, PackedColumn, pack
-from runners import dask_worker
 from runners.dask_columns import RemoteColumn
+from runners.dask_constants import Constants, is_gone, pending
 from runners.dask_messages import (
     CodeReference,
     FromBatch,
@@ -23,12 +22,11 @@ from runners.dask_messages import (
     Message,
     versions_to_be,
 )
-from runners.dask_shipping import CodeShipping, SharedFiles, pending
+from runners.dask_shipping import CodeShipping, SharedFiles
+from runners.dask_values import ValueFetcher
 from runners.messages import dump_batch, dump_task
 
 _CONSTANT_BYTES = 64_000
-_COPIES = 2
-_MOST_MADE = 64
 LARGE_BYTES = 5_000_000
 
 
@@ -36,36 +34,31 @@ class Encoder:
     """Makes the messages of one session.
 
     Args:
-        owner: the session whose columns are already on the cluster.
-        client: connected to the cluster.
+        fetcher: whose columns are already on the cluster.
+        topic: where workers report: the id of the client.
         boards: where workers write down what they are at.
-        has_workers: whether any worker is there.
-        submit: runs a function as a Dask task: ``(function, name, *arguments)``.
+        constants: where is put what is large and the same for many.
         needs: what the spec of the cluster says of the user's modules.
         workers: what its workers can import by themselves.
     """
 
     def __init__(
         self,
-        owner: Any,
-        client: Any,
+        fetcher: ValueFetcher,
+        topic: str,
         boards: str | None,
-        has_workers: Callable[[], bool],
-        submit: Callable[..., Any],
+        constants: Constants,
         needs: Needs,
         workers: SharedFiles | None,
     ) -> None:
-        self.owner = owner
-        self.client = client
-        self.boards = boards
-        self._has_workers = has_workers
-        self._submit = submit
-        self._constants: dict[int, tuple[weakref.ref[Any], FromConstant, Any]] = {}
-        self._task_constants: dict[bytes, tuple[FromConstant, Any]] = {}
-        self._made: dict[Any, Callable[[], bytes | None]] = {}
-        self._renewed: dict[Any, Any] = {}
+        self._fetcher = fetcher
+        self._topic = topic
+        self._boards = boards
+        self._constants = constants
+        self._of_columns: dict[int, tuple[weakref.ref[Any], FromConstant, Any]] = {}
+        self._of_tasks: dict[bytes, tuple[FromConstant, Any]] = {}
         self._versions = None if needs.warns else versions_to_be(needs.packages)
-        self._shipping = CodeShipping(needs, workers, self._put, _is_gone)
+        self._shipping = CodeShipping(needs, workers, constants)
 
     def encode_plain(self, batch: Batch) -> bytes | None:
         """The message of a batch, if nothing has to be sent ahead of it; never waits.
@@ -112,7 +105,7 @@ class Encoder:
     ) -> bytes:
         message = Message(
             versions=self._versions,
-            topic=self.client.id,
+            topic=self._topic,
             batch_id=batch.id,
             digests=[digest for digest, _ in tasks],
             payloads=dict(tasks),
@@ -120,7 +113,9 @@ class Encoder:
             calls=batch.body.calls,
             stays=batch.values_stay,
             may_stop=batch.body.calls > 1,
-            boards=self.boards,
+            boards=self._boards,
+            suspect=batch.suspect,
+            alone=batch.alone,
             code=code,
         )
         return pickle.dumps(message, 5)
@@ -131,15 +126,15 @@ class Encoder:
         digest, payload = dump_task(task)
         if len(payload) < _CONSTANT_BYTES:
             return digest, payload
-        known = self._task_constants.get(digest)
-        if known is None or _is_gone(known[1]):
-            known = self._task_constants[digest] = self._put(payload)
+        known = self._of_tasks.get(digest)
+        if known is None or is_gone(known[1]):
+            known = self._of_tasks[digest] = self._constants.put(payload)
         dependencies += pending(known[1])
         return digest, known[0]
 
     def _input(self, column: Any, dependencies: list[Any]) -> Any:
         """A column as it is sent: by reference if it is on the workers, or should be."""
-        if isinstance(column, RemoteColumn) and column.session is self.owner:
+        if isinstance(column, RemoteColumn) and column.fetcher is self._fetcher:
             dependencies.append(column.future)
             return FromBatch(len(dependencies) - 1)
         if isinstance(column, StoredColumn):  # workers read it where it is kept
@@ -148,56 +143,21 @@ class Encoder:
             column = pack(column.load_all(), exact=True)
         if not isinstance(column, PackedColumn) or _is_small(column):
             return column
-        known = self._constants.get(id(column))
-        if known is None or known[0]() is not column or _is_gone(known[2]):
+        known = self._of_columns.get(id(column))
+        if known is None or known[0]() is not column or is_gone(known[2]):
             key = id(column)
             reference = weakref.ref(column, lambda _: self._let_go(key))
             data = pickle.dumps(column, 5)
-            constant, future = self._put(data, lambda: _pickled(reference()))
-            known = self._constants[key] = (reference, constant, future)
+            constant, future = self._constants.put(data, lambda: _pickled(reference()))
+            known = self._of_columns[key] = (reference, constant, future)
         dependencies += pending(known[2])
         return known[1]
 
-    def renew(self, key: Any) -> bool:
-        """Bring a constant back that was lost with all workers that had it; whether that is known.
-
-        Those that need it are mostly batches of before, which Dask carries out again as their
-        values were lost as well: others are sent with a new one.
-        """
-        make = self._made.get(key)
-        data = make() if make is not None else None
-        if data is None:
-            return False
-        self._renewed[key] = self.client.scatter({key: data}, broadcast=_COPIES)[key]
-        return True
-
     def _let_go(self, column_id: int) -> None:
         """A column is gone, and with it whoever could need its constant."""
-        known = self._constants.pop(column_id, None)
+        known = self._of_columns.pop(column_id, None)
         if known is not None:
-            self._made.pop(known[1].key, None)
-            self._renewed.pop(known[1].key, None)
-
-    def _put(
-        self, data: bytes, make: Callable[[], bytes | None] | None = None
-    ) -> tuple[FromConstant, Any]:
-        """Have a constant come to the cluster; who needs it waits for it (see :func:`pending`).
-
-        ``make`` makes it again, if it is not to be kept.
-
-        A Dask task is made again by itself if it was lost, but it waits for a free thread; so this
-        is one only while there are no workers, who then come because of it.
-        """
-        future = None
-        if self._has_workers():
-            with contextlib.suppress(TimeoutError):  # they are gone meanwhile
-                future = self.client.scatter(data, hash=False, broadcast=_COPIES)
-                self._made[future.key] = make or (lambda: data)
-                while len(self._made) > _MOST_MADE:
-                    del self._made[next(iter(self._made))]
-        if future is None:
-            future = self._submit(dask_worker.hold, "constant", data)
-        return FromConstant(future.key), future
+            self._constants.forget(known[1])
 
 
 def _pickled(column: Any) -> bytes | None:
@@ -211,7 +171,3 @@ def _is_small(column: PackedColumn) -> bool:
 def allow_large_messages() -> None:
     """Dask warns of large graphs; ours are as large as the user's arguments."""
     warnings.filterwarnings("ignore", message="Sending large graph")
-
-
-def _is_gone(future: Any) -> bool:
-    return future.status in ("cancelled", "error", "lost")

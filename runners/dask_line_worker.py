@@ -31,12 +31,12 @@ from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.columns import pack
 from dataflow.worker.part_reports import part_reporter
 from runners.code_worlds import context_of_world
+from runners.dask_alone import gate
 from runners.dask_boards import board_for, board_of_thread
 from runners.dask_code import code_of, keep, load_error, used
 from runners.dask_inputs import ConstantMissing, load_batch
-from runners.dask_lines import BACK, FREE, HELLO, REPORT, Withdrawal
 from runners.dask_logs import LogStream
-from runners.dask_messages import Message
+from runners.dask_messages import BACK, FREE, HELLO, REPORT, Message, Withdrawal
 from runners.dask_slots import slots_of
 from runners.line import has_message, receive, send
 from runners.messages import unloadable_report
@@ -125,8 +125,14 @@ class _ThreadEnd(_LineEnd):
             self._hand_back(message)
             return
         try:
-            with _as_task(self._worker, message):
-                self._carry_out(message)
+            if not gate.enter():
+                self._hand_back(message)
+                return
+            try:
+                with _as_task(self._worker, message):
+                    self._carry_out(message)
+            finally:
+                gate.leave()
         finally:
             self._slots.release()
 
@@ -192,15 +198,23 @@ class _LoopEnd(_LineEnd):
             if cancel is not None:
                 cancel()
             return
+        if not gate.enter():
+            self._hand_back(message)
+            return
         let_go = keep(message.code)
+
+        def leave() -> None:
+            let_go()
+            gate.leave()
+
         with ExitStack() as stack:
             batch = self._load(message, stack)
             if batch is None:
-                let_go()
+                leave()
             else:
-                self._begin(batch, board_of_thread(message.boards), let_go)
+                self._begin(batch, board_of_thread(message.boards), leave)
 
-    def _begin(self, batch: Batch, board: Board, let_go: Callable[[], object]) -> None:
+    def _begin(self, batch: Batch, board: Board, leave: Callable[[], object]) -> None:
         from dataflow.worker.async_calls import AsyncBatchCarrier
         from dataflow.worker.async_thread import async_thread
 
@@ -213,7 +227,7 @@ class _LoopEnd(_LineEnd):
             report.logs = [*logs.left(), *report.logs]
             with contextlib.suppress(OSError):  # the flow's process hung up
                 self._report(report)
-            let_go()
+            leave()
             with self._lock:
                 del self._cancels[batch.id]
 

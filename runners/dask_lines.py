@@ -17,13 +17,15 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, BatchReport, seconds_of
 from dataflow.planner.batch_sizes import SMALL_VALUE_BYTES
 from dataflow.worker.board import STEP_BATCH, culprit
 from runners.dask_boards import find_position, kill_process, step_board
+from runners.dask_deaths import WorkerDeaths
+from runners.dask_messages import BACK, FREE, HELLO, LOGS, REPORT, Withdrawal
 from runners.line import Line, LineWaiter
 from runners.messages import load_report
 
@@ -31,13 +33,6 @@ _DEPTH = 2
 _MOST_BYTES = 1_000_000
 _CANCEL_SECONDS = 1.0
 _WATCH_SECONDS = 0.1
-HELLO, REPORT, LOGS, BACK, FREE = "hello", "report", "logs", "back", "free"
-
-
-class Withdrawal(NamedTuple):
-    """What an event loop is sent to have it cancel a batch."""
-
-    batch_id: int
 
 
 @dataclass(eq=False)
@@ -75,12 +70,9 @@ class DaskLines:
     Args:
         listening: a socket that the workers connect to.
         boards: the folder in which they write down what they are at.
-        listener: who is told what comes back.
+        deaths: meets the workers, and says why one died.
+        listener: gives who is told what comes back.
         send_on: called with a batch that a worker has no thread for.
-        came: called with the address of a worker, its process id and the address of its nanny.
-        ended: called with the ids of processes that are about to be ended.
-        lost: called with the address of a worker that is gone, and what it had: the ids of the
-            batches, and the call of each that it was at.
 
     Attributes:
         bytes_received: bytes of values that came over them.
@@ -90,20 +82,16 @@ class DaskLines:
         self,
         listening: socket.socket,
         boards: str,
+        deaths: WorkerDeaths,
         listener: Callable[[], RunnerListener],
         send_on: Callable[[Batch], None],
-        came: Callable[[str, int, str | None], None],
-        ended: Callable[[list[int]], None],
-        lost: Callable[[str, dict[int, int | None]], None],
     ) -> None:
         self.bytes_received = 0
         self._listening = listening
         self._boards = boards
+        self._deaths = deaths
         self._listener = listener
         self._send_on = send_on
-        self._came = came
-        self._ended = ended
-        self._lost = lost
         self._lock = threading.Lock()
         self._workers: list[_Worker] = []
         self._closed = False
@@ -176,7 +164,7 @@ class DaskLines:
     def _end(self, worker: _Worker) -> None:
         for each in self._of_process(worker):
             each.is_unwanted = each.is_occupied = True
-        self._ended([worker.pid])
+        self._deaths.were_ended([worker.pid])
         kill_process(worker.pid)
 
     def _of_process(self, worker: _Worker) -> list[_Worker]:
@@ -243,7 +231,7 @@ class DaskLines:
             pid, address, nanny, is_loop = content
             with self._lock:
                 worker.pid, worker.address, worker.is_loop = pid, address, is_loop
-            self._came(address, pid, nanny)
+            self._deaths.meet_line(address, pid, nanny)
         elif kind == FREE:
             worker.is_occupied = False
         elif kind == BACK:
@@ -273,10 +261,24 @@ class DaskLines:
         with self._lock:
             self._workers.remove(worker)
             worker.line.close()
-        if worker.batches:
+        if worker.pid:
             batches = worker.batches.values()
             positions = {batch.id: self._find_position(worker, batch) for batch in batches}
-            self._lost(worker.address, positions)
+            self._say_lost(worker.address, positions)
+
+    def _say_lost(self, address: str, positions: dict[int, int | None]) -> None:
+        explain = self._deaths.explain(address)
+        if positions:
+            self._listener().died(positions, explain)
+        self._deaths.line_has_ended(address)
+        if not positions:
+            return
+
+        def say(cause: str) -> None:
+            for batch_id, position in positions.items():
+                self._listener().lost(batch_id, position, cause, False)
+
+        explain(say)
 
     def _find_position(self, worker: _Worker, batch: Batch) -> int | None:
         """The call of a lost batch that its worker was at; -1: none of them; None: not known."""
@@ -312,4 +314,5 @@ def _suits(batch: Batch) -> bool:
         and batch.value_bytes is not None
         and batch.value_bytes <= min(_MOST_BYTES, SMALL_VALUE_BYTES * batch.body.calls)
         and not batch.resources
+        and not batch.alone
     )

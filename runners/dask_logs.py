@@ -11,7 +11,7 @@ from typing import Any
 from dataflow.model.batches import LogLine
 from runners.dask_messages import Message
 
-MEET = "meet"
+MEET, BEGUN = "meet", "begun"
 _LOG_BYTES = 16_000
 _LOG_LINES = 50
 _LOG_SECONDS = 0.2

@@ -1,4 +1,7 @@
-"""What a Dask worker is sent: a batch, in plain bytes, and where it finds what is not in them."""
+"""What a Dask worker is sent: a batch, in plain bytes, and where it finds what is not in them.
+
+And the kinds of messages that come back over its line, if it has one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import Any, NamedTuple
 
 from cluster.versions import Versions, find_mismatch, versions_here
 from dataflow.process_ids import ProcessId
+
+HELLO, REPORT, LOGS, BACK, FREE = "hello", "report", "logs", "back", "free"
 
 
 class FromBatch(NamedTuple):
@@ -50,6 +55,8 @@ class Message:
         stays: whether its values are left on the worker, whatever their size.
         may_stop: whether its time budget may end it before its last call.
         boards: the folder of the boards, for workers of the flow's own machine.
+        suspect: whether it is to say that it begins, as it may have ended another worker.
+        alone: whether it is to have a process to itself (see ``runners.dask_alone``).
         code: the user's modules; None: the worker has what it needs.
     """
 
@@ -63,7 +70,15 @@ class Message:
     stays: bool
     may_stop: bool
     boards: str | None
+    suspect: bool
+    alone: bool
     code: CodeReference | None = None
+
+
+class Withdrawal(NamedTuple):
+    """What an event loop is sent to have it cancel a batch."""
+
+    batch_id: int
 
 
 @cache

@@ -9,7 +9,6 @@ from __future__ import annotations
 import pickle
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from cluster.needs import Needs
 from dataflow.model.batches import Batch
 from dataflow.process_ids import this_process
 from runners.dask_code import Code
+from runners.dask_constants import Constants, is_gone, pending
 from runners.dask_messages import CodeReference, FromConstant
 
 _MOST_RUNS = 64
@@ -45,21 +45,18 @@ class CodeShipping:
     Args:
         needs: what the cluster's spec says of it.
         workers: what its workers can import by themselves; None: nothing that is known here.
-        put: has data come to the cluster; returns where it will be, and a future.
-        is_gone: whether such a future is of no use any more.
+        constants: where they are put.
     """
 
     def __init__(
         self,
         needs: Needs,
         workers: SharedFiles | None,
-        put: Callable[[bytes], tuple[FromConstant, Any]],
-        is_gone: Callable[[Any], bool],
+        constants: Constants,
     ) -> None:
         self._code = LocalCode(needs)
         self._workers = None if needs.folders else workers
-        self._put = put
-        self._is_gone = is_gone
+        self._constants = constants
         self._lock = threading.Lock()
         self._runs: dict[str, _Begun] = {}
         self._held: dict[bytes, tuple[FromConstant, Any]] = {}
@@ -88,8 +85,9 @@ class CodeShipping:
             if version is None:
                 return None
             held = self._held.pop(version.digest, None)
-            if held is None or self._is_gone(held[1]):
-                held = self._put(pickle.dumps(Code(version.archive, version.origins), 5))
+            if held is None or is_gone(held[1]):
+                data = pickle.dumps(Code(version.archive, version.origins), 5)
+                held = self._constants.put(data)
             self._held[version.digest] = held  # used last
             while len(self._held) > _MOST_HELD:
                 del self._held[next(iter(self._held))]
@@ -119,11 +117,6 @@ class CodeShipping:
             return begun._replace(loaded=loaded)
         has_all = self._workers is not None and self._workers.have(own)
         return _Begun(None if has_all else self._code.now(), loaded, names)
-
-
-def pending(future: Any) -> list[Any]:
-    """The future of what has yet to come to the cluster: till then batches depend on it."""
-    return [future] if future.status == "pending" else []
 
 
 class SharedFiles:

@@ -29,11 +29,12 @@ from dataflow.worker.interruptible import Interruptible
 from dataflow.worker.outcomes import NotNow
 from dataflow.worker.part_reports import part_reporter
 from runners.code_worlds import context_of_world
+from runners.dask_alone import gate
 from runners.dask_boards import board_for
 from runners.dask_code import code_of, load_error, used
 from runners.dask_inputs import ConstantMissing, ask, load_batch
 from runners.dask_kept import Kept, LeftColumn
-from runners.dask_logs import LogStream, introduce, tell
+from runners.dask_logs import BEGUN, LogStream, introduce, tell
 from runners.dask_messages import CodeReference, Message, check_versions
 from runners.dask_slots import slot_for_dask
 from runners.messages import unloadable_report
@@ -57,15 +58,25 @@ def run_batch(data: bytes, kept: Sequence[Kept]) -> Kept:
     worker = get_worker()
     message: Message = pickle.loads(data)
     introduce(worker, message)
-    board = board_for(message)
     place = (message.topic, message.batch_id)
     body = _running[place] = Interruptible()
     try:
-        with used(message.code):
-            return body.run(partial(_carry_out, worker, message, kept, board))
+        with used(message.code), gate.passed(message.alone, lambda: body.is_interrupted):
+            if message.suspect and message.boards is None:
+                _tell_begun(worker, message)
+            board = board_for(message)
+            try:
+                return body.run(partial(_carry_out, worker, message, kept, board))
+            finally:
+                board[BATCH] = 0
     finally:
         _running.pop(place, None)
-        board[BATCH] = 0
+
+
+def _tell_begun(worker: Any, message: Message) -> None:
+    """Have the flow's process hear that a batch begins, whatever becomes of this worker then."""
+    event = {"dataflow": BEGUN, "batch": message.batch_id, "data": worker.address.encode()}
+    ask(worker, worker.scheduler.log_event, topic=message.topic, msg=event)
 
 
 class Interrupted(BaseException):

@@ -36,6 +36,7 @@ from dataflow.model.batches import Batch, Column, seconds_of
 from dataflow.worker.board import BATCH, BOARD_BYTES, DEADLINE, POSITION, STEP_BATCH, culprit
 from dataflow.worker.columns import FileColumn, PackedColumn
 from dataflow.worker.outcomes import failed_report
+from runners.exit_status import exit_text
 from runners.line import Line, LineWaiter
 from runners.messages import dump_batch, dump_task, load_report
 from runners.value_files import ValueFiles
@@ -392,7 +393,7 @@ class ProcessPool:
         for worker in list(self.workers):
             if worker.pid == pid:
                 self._take_messages(worker, worker.line.drain())
-                self._lose(worker, _cause(status))
+                self._lose(worker, exit_text(status))
 
     def _lose(self, worker: _Worker, cause: str | None = None) -> None:
         """A worker is gone: say what it had, start another."""
@@ -454,11 +455,3 @@ def _kill(worker: _Worker) -> None:
     if worker.pid:
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker.pid, signal.SIGKILL)
-
-
-def _cause(status: int) -> str:
-    if status >= 0:
-        return f"it exited with status {status}"
-    with contextlib.suppress(ValueError):
-        return f"it was ended by {signal.Signals(-status).name}"
-    return f"it was ended by signal {-status}"

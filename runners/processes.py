@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from dataflow.execution.runner_protocol import RunnerListener
+from dataflow.execution.runner_protocol import NobodyHelps, RunnerListener
 from dataflow.model.batches import Batch
 from dataflow.planner.batch_sizes import RunnerCosts
 from dataflow.settings import get_settings
 from runners.process_pool import ProcessPool
 
 
-class ProcessPoolTaskRunner:
+class ProcessPoolTaskRunner(NobodyHelps):
     """Runs tasks in processes of this machine.
 
     Args:
@@ -78,17 +77,6 @@ class ProcessPoolTaskRunner:
         """End the workers that are at these batches."""
         if self._pool is not None:
             self._pool.cancel(set(batch_ids))
-
-    def helps(self, inside: bool) -> bool:
-        """Nobody works for the workers."""
-        return False
-
-    def help(self, is_over: Callable[[], bool], seconds: float) -> None:
-        """Nothing to do here."""
-        time.sleep(seconds)
-
-    def wake(self) -> None:
-        """Nobody helps, so nobody has to be woken."""
 
     def close(self) -> None:
         """End the workers."""

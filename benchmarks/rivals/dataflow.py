@@ -231,6 +231,36 @@ class Rival:
         values: list[Any] = self._flow.resume(run.id)
         return perf_counter() - started, values
 
+    def cancel_map(
+        self,
+        stays: Callable[[Any], Any],
+        follows: Callable[[Any], Any],
+        n: int,
+        is_busy: Callable[[], bool],
+    ) -> tuple[float, list[Any]]:
+        import subprocess
+        import sys
+        import threading
+        import time
+
+        from dataflow import records
+
+        staying, following = self._task_of(stays), self._task_of(follows)
+        self._body = lambda: staying.map(range(n)).wait()
+        work = self._flow.with_options(name="stays")
+        beside = threading.Thread(target=work, kwargs={"return_state": True})
+        beside.start()
+        while not is_busy():
+            time.sleep(0.01)
+        run = records.runs(flow_name="stays")[0]
+        cancel = [sys.executable, "-m", "dataflow", "runs", "cancel", run.id]
+        command = subprocess.Popen(cancel, stdout=subprocess.DEVNULL)
+        values: list[Any] = self._in_flow(lambda: following.map(range(n)).result())
+        beside.join()
+        assert command.wait() == 0, "it was not cancelled"
+        (asked,) = (each for each in run.states() if each.is_cancelling())
+        return time.monotonic() - (time.time() - asked.timestamp.timestamp()), values
+
     def check_cached(self, n: int) -> None:
         from dataflow import records
 

@@ -121,6 +121,21 @@ class DurableRival(MapRival, HashingRival, Protocol):
             Seconds of going on, and all values.
         """
 
+    def cancel_map(
+        self,
+        stays: Callable[[Any], Any],
+        follows: Callable[[Any], Any],
+        n: int,
+        is_busy: Callable[[], bool],
+    ) -> tuple[float, list[Any]]:
+        """A map over `range(n)` that does not end; once `is_busy` says so, another waits behind it.
+
+        Then the first is cancelled, by another process.
+
+        Returns:
+            When that was asked for, and all values of the second.
+        """
+
     def check_cached(self, n: int) -> None:
         """After the clock has stopped: n results of the last work are recorded as taken.
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from itertools import groupby
 
 from benchmarks.simulation.batches import Seconds, Told, report_of, told_of
 from benchmarks.simulation.cluster import CLIENT_SENDS_SECONDS, Cluster, Job, Timeline
-from dataflow.execution.run_loop import HANDED_AT_ONCE, RunLoop, run_loop
-from dataflow.execution.runner_protocol import RunnerListener
+from dataflow.execution.process_loop import run_loop
+from dataflow.execution.run_loop import HANDED_AT_ONCE, RunLoop
+from dataflow.execution.runner_protocol import NobodyHelps, RunnerListener
 from dataflow.model.batches import Batch, BatchReport
 from dataflow.planner.batch_sizes import RunnerCosts
 
@@ -28,7 +29,7 @@ MESSAGE_SECONDS = 500e-6
 _MOST_AT_ONCE = 100
 
 
-class SimulatedRunner:
+class SimulatedRunner(NobodyHelps):
     """Threads that there are not.
 
     Args:
@@ -82,17 +83,6 @@ class SimulatedRunner:
 
     def cancel(self, batch_ids: Iterable[int]) -> None:
         """Nobody cancels anything here."""
-
-    def helps(self, inside: bool) -> bool:
-        """Nobody works for the workers."""
-        return False
-
-    def help(self, is_over: Callable[[], bool], seconds: float) -> None:
-        """Nothing to do here."""
-        time.sleep(seconds)
-
-    def wake(self) -> None:
-        """Nobody helps, so nobody has to be woken."""
 
     def close(self) -> None:
         """Wait until nothing more happens."""

@@ -11,6 +11,7 @@ from benchmarks.harness import Work
 from benchmarks.peers import Peer
 from benchmarks.rows import Row
 from benchmarks.suites import (
+    clusters,
     durability,
     graphs,
     overhead,
@@ -47,6 +48,7 @@ SUITES: dict[str, Suite] = {
     "graphs": graphs,
     "requests": requests,
     "durability": durability,
+    "clusters": clusters,
     "simulate": simulate,
 }
 """In the order in which they are run and reported."""

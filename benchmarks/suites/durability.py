@@ -21,6 +21,7 @@ _CROWD_ELEMENTS = 10_000
 _HISTORY = 10_000_000
 _HASHED_BYTES = 200_000_000
 _ENTERED = 20
+_KILLED = 5
 _KINDS = {"numpy": "numpy", "pandas": "pandas", "arrow": "pyarrow"}
 
 ROWS: tuple[Row, ...] = (
@@ -36,6 +37,20 @@ ROWS: tuple[Row, ...] = (
     Row("cached_all", "map of n, all of it cached, per element", "µs", "seconds_each", 1e6),
     Row("cached_half", "map of n, half of it cached, per element", "µs", "seconds_each", 1e6),
     Row("resumed", "map of n resumed, half of it done, per element", "µs", "seconds_each", 1e6),
+    Row(
+        "freed_slots",
+        "all slots free again, after another process has a run cancelled",
+        "s",
+        "seconds",
+        is_total=True,
+    ),
+    Row(
+        "seen_crash",
+        "a run whose process was killed is Crashed for who looks",
+        "s",
+        "seconds",
+        is_total=True,
+    ),
     *(
         Row(f"hash_{kind}", f"hash of {what}, a second", "GB", "bytes_a_second", 1e-9)
         for kind, what in (
@@ -98,6 +113,12 @@ NOTES: tuple[str, ...] = (
     "`cache_policy=INPUTS + TASK_SOURCE`; hashing the arguments, looking up the keys, reading the "
     "results and checking their sums is all in it. Half cached: the other half is new each time.",
     "Resumed: half of the elements have failed; seconds of `flow.resume`, in the same process.",
+    "Free again: each slot is at a task that does not end when `dataflow runs cancel` is called in "
+    "another process, and another run waits for all of them; from the moment at which the state "
+    "Cancelling was recorded until the last task of that run begins.",
+    "Crashed: n flows in processes of their own are killed; the one that took longest, from the "
+    "kill until `records.get_run` says so. (Of another machine it is known after 25 s without a "
+    "sign of life.)",
     "Hashes: of 64-bit numbers; n is the bytes. dataflow: what makes its cache keys; Dask: "
     "`dask.tokenize`.",
     "Harness: `dataflow_test_harness()`, until its body begins; a flow runs in each.",
@@ -130,6 +151,7 @@ def _maps(n: int) -> list[Work]:
         Work("cached_all", "cached_map", n, False, "all"),
         Work("cached_half", "cached_map", n, False, "half"),
         Work("resumed", "resumed_map", n, False),
+        Work("freed_slots", "freed_slots", WORKERS, False),
     ]
 
 
@@ -146,6 +168,7 @@ def _stores(scale: float) -> list[Work]:
     databases = ["sqlite", *(["postgres"] if is_installed() else [])]
     return [
         Work("harness", "harness_enter", max(3, round(_ENTERED * scale)), False),
+        Work("seen_crash", "seen_crash", max(1, round(_KILLED * scale)), False),
         Work("writer_alone", "writer_cost", max(100, round(_ELEMENTS * scale)), False),
         Work("crowd", "crowd", max(100, round(_CROWD_ELEMENTS * scale)), False),
         *(

@@ -114,11 +114,6 @@ class Display:
         )
         self._thread.start()
 
-    @property
-    def was_shown(self) -> bool:
-        """Whether there was anything to see of it."""
-        return self._screen is not None
-
     def stop(self) -> None:
         """Show how things ended, and go; does nothing the second time."""
         if self._stopped.is_set():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataflow.execution import run_loop
+from dataflow.execution.process_loop import loop_if_any
 from dataflow.execution.queues import Flight, RunnerQueue
 
 
@@ -24,7 +24,7 @@ def calls_under_way() -> list[UnderWay]:
     An estimate: a batch runs one call at a time (all of them if the task is ``async``), and what a
     runner has beyond its slots waits.
     """
-    loop = run_loop._loop
+    loop = loop_if_any()
     if loop is None:
         return []
     return [each for queue in list(loop.queues.values()) for each in _of_queue(queue)]

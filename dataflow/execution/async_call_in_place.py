@@ -7,7 +7,7 @@ from typing import Any
 
 from dataflow.execution.call_in_place import Call, trace_only
 from dataflow.execution.scope import active_scope
-from dataflow.graph.trace import find_refs
+from dataflow.graph.references import find_refs
 from dataflow.worker.async_calls import AsyncBatchCarrier
 from dataflow.worker.columns import as_objects
 

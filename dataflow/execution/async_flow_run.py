@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from dataflow.errors import FlowRunTimeoutError
-from dataflow.execution.flow_ending import state_of_exception
-from dataflow.execution.flow_run import FlowRun, failure_of, shortened
+from dataflow.execution.flow_ending import failure_of, shortened, state_of_exception
+from dataflow.execution.flow_run import FlowRun
 from dataflow.execution.interruptions import RunSuspended
 from dataflow.execution.resuming import Resumption
 from dataflow.execution.signals import signals_end_runs

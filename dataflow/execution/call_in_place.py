@@ -43,8 +43,9 @@ from dataflow.execution.run_loop import HELD_SECONDS
 from dataflow.execution.scope import RunScope, active_scope
 from dataflow.graph.dry_run import Placeholder
 from dataflow.graph.nodes import BAD_CODES, GOOD_CODES, CallNode, MapNode
+from dataflow.graph.references import find_refs
 from dataflow.graph.tags import limits_of
-from dataflow.graph.trace import find_refs, trace_call
+from dataflow.graph.trace import trace_call
 from dataflow.model.annotations import Annotation, allow_failure, quote
 from dataflow.model.arguments import ATOMS, rebuild
 from dataflow.model.batches import Batch, BatchReport, CallBody, LogLine, Note

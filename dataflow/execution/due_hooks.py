@@ -18,6 +18,7 @@ from dataflow.errors import StoreError
 from dataflow.execution.hooks import Say, call_hooks
 from dataflow.model.records import AS_A_WHOLE, DueHooksRecord
 from dataflow.store.run_store import RunStore
+from dataflow.worker.interruptible import uninterrupted
 
 _numbers = count(time.time_ns())  # those of a later process are higher
 _failed_stores: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -65,20 +66,41 @@ def call_in_turn(
         due, rest = rest, rest.after_next(len(hooks))
         if due.called < len(hooks) and told_of != due.start:
             given, told_of = arguments(due.element), due.start
+        hook = None
         try:
-            is_mine = store is None or store.control.claim_hook(due, rest)
+            with uninterrupted():
+                if store is not None and not store.control.claim_hook(due, rest):
+                    continue
+                if due.called >= len(hooks):  # there were more of them when it was recorded
+                    continue
+                hook = _Claimed(hooks[due.called])
+                when_claimed()
+                when_claimed = _nothing
         except StoreError as error:
             _tell_of_failed(store, error)
             break
-        if is_mine and due.called < len(hooks):  # there were more of them when it was recorded
+        except BaseException as error:
+            signal = error
+        while not (hook is None or hook.has_begun):  # it is called, whatever arrives before that
             try:
-                when_claimed()
-                when_claimed = _nothing
-                call_hooks([hooks[due.called]], given, say)
+                call_hooks([hook], given, say)
             except BaseException as error:
                 signal = error
     if signal is not None:
         raise signal
+
+
+class _Claimed:
+    """A hook that nobody else will call any more."""
+
+    def __init__(self, hook: Callable[..., Any]) -> None:
+        self.__name__ = getattr(hook, "__name__", repr(hook))
+        self.has_begun = False
+        self._hook = hook
+
+    def __call__(self, *args: Any) -> Any:
+        self.has_begun = True
+        return self._hook(*args)
 
 
 def _tell_of_failed(store: RunStore | None, error: StoreError) -> None:

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from dataflow.hashing.calls import NO_DIGEST
-from dataflow.model.records import BY_KEY
+from dataflow.model.records import BY_KEY, SINGLE_CALLS
 from dataflow.model.states import StateCode
 from dataflow.store.run_store import RunStore
 from dataflow.store.stored_results import ResultObject, ResultPlace, ResultsSummary
@@ -77,10 +77,10 @@ class EarlierRun:
         self._elements: dict[int, dict[int, _Place]] = {}
         self._objects: dict[int, ResultObject] = {}  # by id() of a row
         for row in store.results(run_id):
-            if row.node >= 0:
-                self._rows.setdefault(row.node, []).append(row)
-            else:
+            if row.node == SINGLE_CALLS:
                 self._calls.update((call, (row, at)) for at, call in enumerate(row.elements))
+            elif row.node >= 0:  # else it is what the flow returned
+                self._rows.setdefault(row.node, []).append(row)
 
     def take(self, key: str, element: int, digest: bytes, source: bytes, cache_key: bytes) -> Found:
         """What there is of an element of a node; it is not counted yet (see :meth:`count`).
@@ -111,6 +111,21 @@ class EarlierRun:
             committed_ns = self._committed.get(self._numbers.get(key, -1))
             found = None if committed_ns is None else self._find(key, element)
         return found is not None and committed_ns is not None and found[0].created_ns < committed_ns
+
+    @property
+    def has_committed(self) -> bool:
+        """Whether any of it was committed by a transaction."""
+        return bool(self._committed)
+
+    def is_uncommitted(self) -> bool:
+        """Whether it has made any result that no transaction has committed."""
+        with self._lock:
+            made = [(node, row) for node, rows in self._rows.items() for row in rows]
+            made += [(node, row) for node, (row, _) in self._calls.items()]
+            return any(
+                row.made_by is None and row.created_ns >= self._committed.get(node, 0)
+                for node, row in made
+            )
 
     @cached_property
     def _committed(self) -> dict[int, int]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
-from dataflow.errors import FailedRun, UnhandledTaskFailure
+from dataflow.errors import FailedRun, SettingsError, UnhandledTaskFailure
 from dataflow.execution import results
 from dataflow.execution.scope import RunScope
 from dataflow.graph.nodes import BAD_CODES, CallNode, MapNode, TaskNode
@@ -13,10 +13,12 @@ from dataflow.model.annotations import Annotation
 from dataflow.model.arguments import rebuild
 from dataflow.model.inputs import Ref, Reference
 from dataflow.model.states import State, StateCode, StateType
-from dataflow.worker.failures import text_of
+from dataflow.settings import get_settings
+from dataflow.worker.failures import leave_out_our_lines, text_of
 
 _MOST_NAMED = 20
 _KINDS = (Reference, State, Annotation)
+Raised = TypeVar("Raised", bound=BaseException)
 
 
 def state_of_exception(error: BaseException) -> State[Any]:
@@ -40,6 +42,22 @@ def state_of_result(scope: RunScope, result: Any, fail_on_unhandled: bool) -> St
         if unhandled:
             return _unhandled_state(scope, unhandled)
     return State.of_code(StateCode.COMPLETED, data=value)
+
+
+def failure_of(state: State[Any]) -> BaseException:
+    """The exception of a flow that did not complete: with the user's lines, without ours."""
+    return shortened(state.data if isinstance(state.data, BaseException) else state.as_error())
+
+
+def shortened(error: Raised) -> Raised:
+    """An error as it is raised to the user, unless they look for a mistake of ours."""
+    try:
+        is_debugging = get_settings().debug
+    except SettingsError:  # which may be the error
+        is_debugging = False
+    if not is_debugging:
+        leave_out_our_lines(error)
+    return error
 
 
 def _final(scope: RunScope, state: State[Any]) -> State[Any]:

@@ -1,7 +1,7 @@
 """A flow run: parameters, body, end.
 
 ``FlowRun`` is the course of one call of a flow, without the calling of the body itself, which
-differs between functions (:func:`run_flow`) and coroutines (``async_flow_run``).
+differs between functions (``sync_flow_run``) and coroutines (``async_flow_run``).
 """
 
 from __future__ import annotations
@@ -9,18 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from dataflow.clock import now_ns
 from dataflow.errors import (
-    DataflowError,
-    FlowRunTimeoutError,
-    SettingsError,
     StoreError,
-    TaskRunTimeoutError,
     UpstreamTaskError,
 )
 from dataflow.execution.call_in_place import Resolver
@@ -46,34 +41,31 @@ from dataflow.execution.scope import (
     begin_run,
     end_run,
     log_level,
+    open_store,
     record_state,
     submitted_call,
 )
-from dataflow.execution.signals import signals_end_runs
 from dataflow.execution.task_hooks import wait_for_hooks
+from dataflow.graph.references import find_refs
 from dataflow.graph.tags import current_tags
-from dataflow.graph.trace import find_refs, trace_call
+from dataflow.graph.trace import trace_call
 from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo
 from dataflow.model.records import (
-    FLOW_RESULT,
     THE_RUN,
     NodeLengthRecord,
     Record,
-    ResultRecord,
 )
 from dataflow.model.states import State, StateCode
 from dataflow.settings import get_settings
-from dataflow.worker.call_context import current_call, current_scope
-from dataflow.worker.failures import leave_out_our_lines, text_of
+from dataflow.worker.call_context import current_call, current_scope, current_transaction
+from dataflow.worker.failures import text_of
+from dataflow.worker.interruptible import uninterrupted
 from dataflow.worker.run_logs import capture_loggers, capture_prints, log_target
-from dataflow.worker.timeouts import call_with_timeout
 
 if TYPE_CHECKING:
     from dataflow.execution.earlier_run import EarlierRun
     from dataflow.execution.resuming import Resumption
-
-Raised = TypeVar("Raised", bound=BaseException)
 
 
 class FlowRun:
@@ -122,6 +114,11 @@ class FlowRun:
         """Whether there is a run that has to be ended."""
         return self._scope is not None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end is being recorded, or has been."""
+        return self._end.locked()
+
     def begin(self) -> None:
         """Record that the run begins.
 
@@ -132,31 +129,28 @@ class FlowRun:
         self._look_back()
         if self.found is not None:
             return
-        self._scope = self._open()
-        self._scope.flow_run = self
+        if self.parent is None:
+            open_store()
+        with uninterrupted():
+            self._scope = self._open()
+            self._scope.flow_run = self
         results = self.scope.graph.results
         if results.persists_by_itself and self.error is None:
-            self._prepare_results(results)
+            from dataflow.execution.flow_results import prepare_results
+
+            self.error = prepare_results(
+                results, self.scope.info.run_id, self.parameters, self.resumption is None
+            )
         name = self.scope.info.name
         self.scope.say(logging.INFO, f"Beginning flow run {name!r} for flow {self.flow.name!r}")
         self._announce_start(self.scope)
-
-    def _prepare_results(self, results: RunResults) -> None:
-        """See that results can be kept, before the body runs, and keep what it is resumed with."""
-        from dataflow.execution.run_parameters import keep_parameters
-
-        try:
-            results.keep_of(results.options)
-            if self.resumption is None:
-                keep_parameters(results, self.scope.info.run_id, self.parameters)
-        except DataflowError as error:
-            self.error = error
 
     def _look_back(self) -> None:
         """In a run that goes on or is tried again, a subflow that ran before goes on, too."""
         earlier = self.parent.graph.results.earlier if self.parent is not None else None
         if earlier is None or self.node is None or self.error is not None:
             return
+        from dataflow.execution.flow_results import parameters_digest
         from dataflow.execution.resuming import earlier_subflow
         from dataflow.hashing.values import source_of
 
@@ -164,16 +158,21 @@ class FlowRun:
         run_id, store = earlier.children.get(self.node.key), self.parent.loop.lookups.store
         if run_id is None or store is None:
             return
-        digest, source = self._parameters_digest(), source_of(self.flow.fn)
-        going_on, self.found = earlier_subflow(store, run_id, digest, source, earlier.reuse_changed)
+        digest = parameters_digest(self.flow, self.parameters)
+        source = source_of(self.flow.fn)
+        transaction = current_transaction.get()
+        in_transaction = transaction is not None and transaction.is_active()
+        going_on, self.found = earlier_subflow(
+            store, run_id, digest, source, earlier.reuse_changed, in_transaction
+        )
         if self.found is not None:
             earlier.reused += 1
+            if in_transaction and any(each.has_committed for each in going_on.all_earlier()):
+                transaction.note_committed_before()
             self._record_found(run_id, self.node.key in earlier.ended)
             return
-        self._earlier = going_on.earlier
-        if not going_on.summary.state.is_completed():
-            self.resumption = going_on
-            self.attempt = self._first_attempt = going_on.summary.run_count + 1
+        self.resumption, self._earlier = going_on, going_on.earlier
+        self.attempt = self._first_attempt = going_on.summary.run_count + 1
 
     def _record_found(self, run_id: str, is_recorded: bool) -> None:
         """A subflow need not run again; its end may not have been recorded in its parent."""
@@ -395,9 +394,16 @@ class FlowRun:
             if not state.is_cancelled():
                 raise
         finally:  # also when Ctrl-C ends the wait
-            is_first = self.record_end(state)
-        if is_first:
-            self.announce_end(state)
+            self._end_whole(state)
+
+    def _end_whole(self, state: State[Any]) -> None:
+        is_first = False
+        try:
+            with uninterrupted():
+                is_first = self.record_end(state)
+        finally:  # a signal that came meanwhile is raised now
+            if is_first:
+                self.announce_end(state)
 
     def record_end(self, state: State[Any]) -> bool:
         """Record how it ended; False if somebody else does, from outside or in its own thread."""
@@ -415,7 +421,9 @@ class FlowRun:
         if results.earlier is not None:
             self.scope.say(logging.INFO, f"Resumed: {results.earlier.summary()}")
         if state.is_completed() and results.persists_by_itself:
-            self._keep_result(results, state.data)
+            from dataflow.execution.flow_results import keep_result
+
+            keep_result(self.scope, self.flow, self.parameters, state.data)
         self.scope.say(level, f"Finished in state {state.name}{said}")
         try:
             due = self._hooks.due(self.scope.info.run_id, state, self.attempt)
@@ -427,45 +435,6 @@ class FlowRun:
             if self.parent is not None and self.node is not None:
                 record = subflow_record(self.node, int(state.code), self.node_begun, now_ns())
                 self.parent.loop.writer.write(*record)
-
-    def _keep_result(self, results: RunResults, value: Any) -> None:
-        """Keep what the flow returned; that it cannot be kept harms nothing else."""
-        from dataflow.hashing.values import source_of
-        from dataflow.storage.packs import CannotSerialize
-
-        run_id = self.scope.info.run_id
-        try:
-            keep = results.keep_of(results.options)
-            name, _ = keep.write(run_id, [value])
-        except Exception as error:
-            what = "What the flow returned"
-            text = f"{what} was not persisted: {type(error).__name__}: {error}"
-            if isinstance(error, CannotSerialize):
-                from dataflow.worker.persisting import refused_result
-
-                text = str(refused_result(what, keep.serializer, error.error))
-            self.scope.say(logging.ERROR, text)
-            return
-        storage, serializer = keep.group
-        one = range(1)
-        record = ResultRecord(
-            run_id,
-            FLOW_RESULT,
-            one,
-            one,
-            storage,
-            name,
-            serializer,
-            now_ns(),
-            source=source_of(self.flow.fn),
-            digests=self._parameters_digest(),
-        )
-        self.scope.loop.writer.write([record], [])
-
-    def _parameters_digest(self) -> bytes:
-        from dataflow.hashing.calls import CallHasher
-
-        return CallHasher(self.flow).digest_or_none((), self.parameters)
 
     def announce_end(self, state: State[Any]) -> None:
         """Tell those who listen how it ended, and call the hooks."""
@@ -491,100 +460,3 @@ def _as_json(parameters: dict[str, Any]) -> str:
     from dataflow.model.parameter_text import parameters_to_json
 
     return parameters_to_json(parameters)
-
-
-def run_flow(
-    flow: Any,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    wait_for: Any,
-    resumption: Resumption | None = None,
-) -> State[Any]:
-    """Run a synchronous flow, or let a run of it go on; its final state.
-
-    Raises:
-        StoreError: nothing can be recorded.
-        BaseException: what is no ``Exception``, such as Ctrl-C.
-    """
-    with signals_end_runs():
-        return _run_body(FlowRun(flow, args, kwargs, wait_for, resumption))
-
-
-def _run_body(run: FlowRun) -> State[Any]:
-    state = None
-    try:
-        run.begin()
-        if run.found is not None:
-            return run.found
-        run.scope.body.enter()
-        while True:
-            state = _attempt(run)
-            delay = run.retry_delay(state)
-            if delay is None:
-                run.scope.body.leave()
-                return state
-            time.sleep(delay)
-            run.begin_again()
-    except BaseException as error:
-        if not run.has_begun:
-            raise
-        run.scope.body.leave()
-        is_alone = run.ends_alone(error)
-        state = run.state_after_error(error)
-        if not is_alone:
-            raise
-        return state
-    finally:
-        if state is not None:
-            run.end(state)
-
-
-def _attempt(run: FlowRun) -> State[Any]:
-    if run.error is not None:
-        return state_of_exception(run.error)
-    try:
-        with run.context():
-            result = _call_body(run)
-        return run.state_after(result)
-    except Exception as error:
-        return run.state_after_error(error)
-
-
-def _call_body(run: FlowRun) -> Any:
-    args, kwargs = run.flow.call_arguments(run.parameters)
-    body: Callable[..., Any] = run.flow.fn
-    if run.flow.kind == "generator":
-        body = _listed(body)
-    seconds = run.flow.timeout_seconds
-    if seconds is None:
-        return body(*args, **kwargs)
-    try:
-        return call_with_timeout(body, args, kwargs, seconds, f"Flow run {run.scope.info.name!r}")
-    except TaskRunTimeoutError as error:
-        if not str(error).startswith("Flow run"):
-            raise
-        run.scope.loop.cancel(run.scope.graph)
-        raise FlowRunTimeoutError(error.message) from None
-
-
-def _listed(body: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return list(body(*args, **kwargs))
-
-    return call
-
-
-def failure_of(state: State[Any]) -> BaseException:
-    """The exception of a flow that did not complete: with the user's lines, without ours."""
-    return shortened(state.data if isinstance(state.data, BaseException) else state.as_error())
-
-
-def shortened(error: Raised) -> Raised:
-    """An error as it is raised to the user, unless they look for a mistake of ours."""
-    try:
-        is_debugging = get_settings().debug
-    except SettingsError:  # which may be the error
-        is_debugging = False
-    if not is_debugging:
-        leave_out_our_lines(error)
-    return error

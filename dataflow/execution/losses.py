@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 from dataflow.errors import CrashedRun
 from dataflow.execution.queues import Flight
 from dataflow.graph.nodes import ENDED_CODES, MapNode, TaskNode
-from dataflow.model.batches import Failure
+from dataflow.model.batches import MAX_LOSSES, Failure
 from dataflow.model.states import StateCode
 from dataflow.planner.bodies import runs_of
 from dataflow.worker.failures import describe
 from dataflow.worker.timeouts import timed_out
 
-MAX_LOSSES = 3
 Range = tuple[int, int]
 
 

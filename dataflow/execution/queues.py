@@ -22,7 +22,7 @@ from dataflow.execution.runner_protocol import ElasticRunner, Runner
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.graph.tags import limits_of
-from dataflow.model.batches import Batch, Body
+from dataflow.model.batches import MAX_LOSSES, Batch, Body
 from dataflow.model.states import StateCode
 from dataflow.planner.batch_sizes import (
     BATCH_BYTES,
@@ -395,6 +395,8 @@ class RunnerQueue:
         stay = any(map(_is_needed_outside, nodes))
         seconds = picked.seconds if picked.is_known else None
         batch = self._batch(nodes[0], builder, body, attempts, lengths, seconds, costs, stay)
+        batch.suspect = nodes[0].alone  # then there is no other
+        batch.alone = batch.suspect and _has_last_try([nodes[0].losses])
         leaving = (node for at, node in enumerate(nodes) if at not in body.last_uses)
         batch.value_bytes = self.book.total_bytes(node.task.name for node in leaving)
         if stay and not batch.keeps and not work.is_concurrent:  # what is persisted is packed, once
@@ -407,6 +409,7 @@ class RunnerQueue:
         leaving = [stage.task.name for stage, keep in zip(stages, kept, strict=True) if keep]
         each = self.book.total_bytes(leaving)
         costs = self.runner.costs.for_value(each)
+        suspect = work.ranges[0].alone
         elements, mean = work.take(*self._room(work), costs, self.book)
         if not work.ranges:
             del self.maps[id(work)]
@@ -425,6 +428,9 @@ class RunnerQueue:
         stay = any(stage.dependents or stage.element_dependents for stage in stages)
         seconds = None if mean is None else mean * len(elements)
         batch = self._batch(stages[0], builder, body, attempts, frozenset(), seconds, costs, stay)
+        batch.suspect = suspect
+        if suspect and len(elements) == 1:
+            batch.alone = _has_last_try(stage.losses.get(elements[0], 0) for stage in stages)
         batch.value_bytes = None if each is None else each * len(elements)
         return Flight(batch, work, stages=stages, kept=kept, elements=elements)
 
@@ -468,6 +474,11 @@ def keeps_of(graph: FlowGraph, tasks: Sequence[Any]) -> dict[int, Any]:
         return {}
     found = ((number, results.of(task)) for number, task in enumerate(tasks))
     return {number: about.keep for number, about in found if about is not None}
+
+
+def _has_last_try(losses: Iterable[int]) -> bool:
+    """Whether a call may not be lost once more."""
+    return max(losses) == MAX_LOSSES - 1
 
 
 def _is_needed_outside(node: TaskNode) -> bool:

@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any
 
 from dataflow.execution.queues import Flight, RunnerQueue
+from dataflow.execution.runner_protocol import NobodyHelps
 from dataflow.execution.state.run_state import RunState
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import CallNode, MapNode, Node, TaskNode
@@ -64,7 +65,7 @@ class Rehearsal:
     most_under_way: int = 0
 
 
-class _Workers:
+class _Workers(NobodyHelps):
     """Stands in for a runner: takes batches and says when they will be done."""
 
     shares_objects = False
@@ -74,9 +75,6 @@ class _Workers:
         self.event_loops = slots
         self.costs = costs
         self._free_at = [0.0] * slots
-
-    def helps(self, inside: bool) -> bool:
-        return False
 
     def carry_out(self, flight: Flight, now: float, seconds: float) -> tuple[float, float]:
         """From when until when a batch is carried out."""

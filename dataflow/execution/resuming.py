@@ -76,6 +76,14 @@ class Resumption:
         before, now = self.summary, self.store.run(self.summary.run_id)
         return (now.state, now.state.timestamp) == (before.state, before.state.timestamp)
 
+    def all_earlier(self) -> Iterator[EarlierRun]:
+        """What it and all runs below it left."""
+        left = [self.earlier]
+        while left:
+            earlier = left.pop()
+            yield earlier
+            left += [EarlierRun(self.store, run_id) for run_id in earlier.children.values()]
+
     def suspensions(self, results: RunResults) -> Suspensions:
         """The calls that suspend the run, with what is put in now; it is kept at once."""
         summary = self.summary
@@ -154,24 +162,29 @@ def _refuse_unless_stopped(summary: RunSummary, driver: ProcessId | None) -> Non
     )
 
 
-def _is_undone(store: RunStore, earlier: EarlierRun) -> bool:
-    """Whether any task run of a run, or of one below it, was rolled back."""
-    below = earlier.children.values()
-    return earlier.is_undone or any(_is_undone(store, EarlierRun(store, each)) for each in below)
-
-
 def earlier_subflow(
-    store: RunStore, run_id: str, digest: bytes, source: bytes, reuse_changed: bool
+    store: RunStore,
+    run_id: str,
+    digest: bytes,
+    source: bytes,
+    reuse_changed: bool,
+    in_transaction: bool,
 ) -> tuple[Resumption, State[Any] | None]:
     """What there is of a subflow that ran before.
+
+    What it did for a transaction that has not ended counts in that again: its body has to run for
+    it, though none of it is done again.
 
     Returns:
         How it goes on; and its state, if it has completed and its result was kept.
     """
     summary = store.run(run_id)
     going_on = Resumption(store, summary, EarlierRun(store, run_id, reuse_changed))
-    if not summary.state.is_completed() or _is_undone(store, going_on.earlier):
+    if not summary.state.is_completed():
         return going_on, None
+    for each in going_on.all_earlier():
+        if each.is_undone or (in_transaction and each.is_uncommitted()):
+            return going_on, None
     for row in store.results(run_id):
         is_same = row.source == source or reuse_changed
         if row.node == FLOW_RESULT and row.digest(0) == digest != NO_DIGEST and is_same:

@@ -7,15 +7,10 @@ is to be recorded to the record writer. It never waits for a disk or a worker.
 
 from __future__ import annotations
 
-import atexit
-import heapq
-import os
-import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
-from itertools import count
 from typing import Any
 
 from dataflow.clock import ticks_ns
@@ -30,6 +25,7 @@ from dataflow.execution.beginnings import (
 )
 from dataflow.execution.cancelling import is_stuck, is_wasted
 from dataflow.execution.gate import Gate
+from dataflow.execution.inbox import Inbox, Message
 from dataflow.execution.left_hooks import call_left_hooks
 from dataflow.execution.lookups import Lookups
 from dataflow.execution.questions import held_lookups, leased_calls, questions_of
@@ -62,7 +58,6 @@ _TELL_SECONDS = 0.25
 _STUCK_SECONDS = 0.7  # longer than a batch takes to tell how far it is
 HELD_SECONDS = 0.1
 RENEW_SECONDS = 5.0
-Message = Callable[[], None]
 
 
 class _Listener:
@@ -103,7 +98,7 @@ class _Listener:
 
 
 class RunLoop:
-    """The loop of this process; made on first use (see :func:`run_loop`).
+    """The loop of this process; made on first use (see ``process_loop``).
 
     Args:
         open_store: where it records; None: the store of the settings.
@@ -118,7 +113,7 @@ class RunLoop:
         watch: RunWatch | None = None,
     ) -> None:
         self.store_place = find_place()
-        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.inbox = Inbox()
         self.state = RunState(time.time_ns)
         self.queues: dict[int, RunnerQueue] = {}
         self.graphs: set[FlowGraph] = set()
@@ -133,8 +128,7 @@ class RunLoop:
         reads = partial(open_run_store, self.store_place) if open_store is None else None
         self.lookups = Lookups(reads)
         self.error: BaseException | None = None
-        self._timers: list[tuple[float, int, Message]] = []
-        self._order = count()
+        self._deaths: dict[Explain, dict[str, list[str]]] = {}  # what each worker held, by run
         self.closed = False
         self._thread = threading.Thread(target=self._run, name="dataflow run loop", daemon=True)
         self._thread.start()
@@ -165,7 +159,7 @@ class RunLoop:
             if not graph.queue.started:
                 graph.queue.started = True
                 graph.queue.runner.start(_Listener(self, graph.queue.runner))
-            self.post(lambda: self._after(SEGMENT_SECONDS, lambda: self._take(graph)))
+            self.post(lambda: self.inbox.put_later(SEGMENT_SECONDS, lambda: self._take(graph)))
         elif not fresh % SEGMENT_NODES:  # once each: the loop may take its time to get to it
             self.flush(graph)
 
@@ -208,7 +202,7 @@ class RunLoop:
         if may_end(flight):
             self._abandon(found, flight)
         else:
-            self._after(_STUCK_SECONDS, partial(self._end_wasted, found, flight, is_stuck))
+            self.inbox.put_later(_STUCK_SECONDS, partial(self._end_wasted, found, flight, is_stuck))
 
     def _abandon(self, found: RunnerQueue, flight: Flight) -> None:
         self.state.lost(found, flight.batch.id, -1, "", False)  # the rest of it runs again
@@ -256,7 +250,7 @@ class RunLoop:
         self.closed = True
         self.post(_nothing)
         self._thread.join()
-        self._timers.clear()  # what a runner still refers to must not keep graphs and their values
+        self.inbox.drop_later()  # who still refers to this must not keep graphs and their values
         self.lookups.close()
         self.writer.close()
 
@@ -270,11 +264,11 @@ class RunLoop:
                 self._fail(error)
 
     def _turn(self) -> None:
-        for message in self._messages():
+        for message in self.inbox.take():
             message()
         outbox = self.state.take_outbox()
         for retry in outbox.retries:
-            self._after(retry.delay, partial(self.state.retry, retry))
+            self.inbox.put_later(retry.delay, partial(self.state.retry, retry))
         if outbox.lookups:
             self._ask(outbox.lookups)
         for found in list(self.queues.values()):
@@ -318,12 +312,12 @@ class RunLoop:
         self.state.answered(answer)
         graph = answer.question.graph
         if answer.held:
-            self._after(HELD_SECONDS, partial(self._ask, held_lookups(answer)))
+            self.inbox.put_later(HELD_SECONDS, partial(self._ask, held_lookups(answer)))
         if answer.leased:
             is_first = not graph.results.leased
             graph.results.leased.update(leased_calls(answer))
             if is_first:
-                self._after(RENEW_SECONDS, partial(self._renew_leases, graph))
+                self.inbox.put_later(RENEW_SECONDS, partial(self._renew_leases, graph))
 
     def _renew_leases(self, graph: FlowGraph) -> None:
         if graph not in self.graphs:
@@ -334,7 +328,7 @@ class RunLoop:
             del leased[key]
         self.lookups.renew(graph.run_id, done)
         if leased:
-            self._after(RENEW_SECONDS, partial(self._renew_leases, graph))
+            self.inbox.put_later(RENEW_SECONDS, partial(self._renew_leases, graph))
 
     def _tell_remaining(self, found: RunnerQueue) -> None:
         """Tell a runner what remains, now and until it is nothing."""
@@ -343,25 +337,7 @@ class RunLoop:
         found.elastic.expect(remaining)
         found.tells_remaining = bool(remaining)
         if remaining:
-            self._after(_TELL_SECONDS, partial(self._tell_remaining, found))
-
-    def _messages(self) -> list[Message]:
-        messages: list[Message] = []
-        timeout = None
-        if self._timers:
-            timeout = max(self._timers[0][0] - time.monotonic(), 0)
-        try:
-            messages.append(self.inbox.get(timeout=timeout))
-            while len(messages) < 100:
-                messages.append(self.inbox.get_nowait())
-        except queue.Empty:
-            pass
-        while self._timers and self._timers[0][0] <= time.monotonic():
-            messages.append(heapq.heappop(self._timers)[2])
-        return messages
-
-    def _after(self, seconds: float, message: Message) -> None:
-        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), message))
+            self.inbox.put_later(_TELL_SECONDS, partial(self._tell_remaining, found))
 
     def _take(self, graph: FlowGraph) -> None:
         fresh, _held = graph.take_fresh()
@@ -395,11 +371,16 @@ class RunLoop:
         """A worker is gone: log what it was at, once it is known why."""
         flights = (found.flights.get(batch_id) for batch_id in batch_ids)
         held = held_by(flight for flight in flights if flight is not None)
-        if held:
-            explain(lambda cause: self.post(lambda: self._log_death(held, cause)))
+        known = self._deaths.get(explain)
+        if known is not None:
+            for run_id, names in held.items():
+                known.setdefault(run_id, []).extend(names)
+        elif held:
+            self._deaths[explain] = held
+            explain(lambda cause: self.post(lambda: self._log_death(explain, cause)))
 
-    def _log_death(self, held: dict[str, list[str]], cause: str) -> None:
-        self.state.outbox.records.extend(death_records(held, cause))
+    def _log_death(self, explain: Explain, cause: str) -> None:
+        self.state.outbox.records.extend(death_records(self._deaths.pop(explain), cause))
 
     def take_loss(
         self, found: RunnerQueue, batch_id: int, position: int | None, cause: str, timed_out: bool
@@ -466,56 +447,3 @@ def _hand_over(flight: Flight, runner: Runner) -> None:
     spent = ticks_ns() - begun
     flight.graph.times.dispatch_ns += spent
     flight.handed_ns = time.time_ns()
-
-
-_loop: RunLoop | None = None
-_loop_pid = 0
-_loop_lock = threading.Lock()
-
-
-def run_loop(make_watch: Callable[[], RunWatch] | None = None) -> RunLoop:
-    """The run loop of this process (a forked child gets its own, and so does another store)."""
-    global _loop, _loop_pid
-    with _loop_lock:
-        if _loop is not None and _loop_pid == os.getpid() and _is_stale(_loop):
-            _loop.close()
-            atexit.unregister(_loop.close)
-            _loop = None
-        if _loop is None or _loop_pid != os.getpid():
-            watch = make_watch() if make_watch is not None else None
-            _loop, _loop_pid = RunLoop(watch=watch), os.getpid()
-            atexit.register(_loop.close)
-        return _loop
-
-
-def _is_stale(loop: RunLoop) -> bool:
-    if loop.closed or loop.error is not None:
-        return True
-    return not loop.graphs and loop.store_place != find_place()
-
-
-def close_run_loop() -> None:
-    """End the loop of this process, if it has one; the next use makes another."""
-    global _loop
-    with _loop_lock:
-        if _loop is not None and _loop_pid == os.getpid():
-            _loop.close()
-            atexit.unregister(_loop.close)
-        _loop = None
-
-
-def set_aside_loop() -> RunLoop | None:
-    """Take the loop of this process away, as it is: the next use makes another (for tests)."""
-    global _loop
-    with _loop_lock:
-        loop, _loop = (_loop if _loop_pid == os.getpid() else None), None
-        return loop
-
-
-def put_back_loop(loop: RunLoop | None) -> None:
-    """Have a loop again that was set aside."""
-    global _loop, _loop_pid
-    with _loop_lock:
-        _loop, _loop_pid = loop, os.getpid()
-        for found in loop.queues.values() if loop is not None else ():
-            found.started = False  # its runner may have listened to another loop meanwhile

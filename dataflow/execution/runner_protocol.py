@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -45,7 +46,8 @@ class RunnerListener(Protocol):
         """A worker is gone that had been given these batches; the run logs what it was at.
 
         What becomes of the batches is another matter: they are ``lost``, or the runner carries them
-        out again.
+        out again. Of one death it may be told in parts, with the same ``explain``: those that come
+        before that is known are logged together.
         """
 
     def lost(self, batch_id: int, position: int | None, cause: str, timed_out: bool) -> None:
@@ -112,6 +114,21 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """End the workers; a later ``start`` starts new ones."""
+
+
+class NobodyHelps:
+    """What a runner does about help whose workers are no threads of the flow's process."""
+
+    def helps(self, inside: bool) -> bool:
+        """Nobody works for the workers."""
+        return False
+
+    def help(self, is_over: Callable[[], bool], seconds: float) -> None:
+        """Nothing to do here."""
+        time.sleep(seconds)
+
+    def wake(self) -> None:
+        """Nobody helps, so nobody has to be woken."""
 
 
 @runtime_checkable

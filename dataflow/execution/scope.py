@@ -26,8 +26,9 @@ from dataflow.execution.garbage import sparing_collector
 from dataflow.execution.interruptions import RunCancelled
 from dataflow.execution.left_hooks import call_left_hooks_of
 from dataflow.execution.open_runs import cancel_run, open_runs, resume_run
+from dataflow.execution.process_loop import run_loop
 from dataflow.execution.results import wait_for_all
-from dataflow.execution.run_loop import RunLoop, run_loop
+from dataflow.execution.run_loop import RunLoop
 from dataflow.execution.run_results import RunResults
 from dataflow.execution.run_watch import RunWatch
 from dataflow.execution.runner_choice import choose_runner
@@ -147,6 +148,17 @@ def log_level() -> int:
     """The level of the settings as a number."""
     level = logging.getLevelName(get_settings().log_level)
     return level if isinstance(level, int) else logging.INFO
+
+
+def open_store() -> None:
+    """Open the store of this process, if no run has yet: that may take long.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    writer = run_loop(_new_watch).writer
+    if writer.store is None:
+        writer.write_now([])
 
 
 def open_scope(

@@ -37,7 +37,7 @@ from dataflow.execution.interruptions import (
 from dataflow.execution.open_runs import mark_cancelled, open_runs
 from dataflow.execution.scope import RunScope, state_record
 from dataflow.model.states import State, StateCode
-from dataflow.worker.interruptible import interrupting
+from dataflow.worker.interruptible import interrupting, raise_here
 
 _SAME_SECONDS = 0.1
 """Two signals this close are one: what starts programs may pass on what the terminal sent us."""
@@ -65,6 +65,7 @@ class _Signals:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._ours, selectors.EVENT_READ)
         threading.Thread(target=self._watch, name="dataflow signals", daemon=True).start()
+        atexit.register(_end_as_interrupted)  # before the run loop does, so that it comes after
 
     # --- in the main thread ----------------------------------------------------------------------
 
@@ -125,9 +126,9 @@ class _Signals:
             before(number, frame)
         elif is_first and is_raised:
             assert self._error is not None
-            raise self._error
+            raise_here(self._error)
         elif self._is_interactive:
-            raise KeyboardInterrupt
+            raise_here(KeyboardInterrupt())
 
     def _cancel(self, error: BaseException) -> None:
         """End what goes on in the runs of this thread and below them; the bodies are next."""
@@ -291,6 +292,17 @@ def _exit() -> None:
     raise SystemExit(_STATUS)
 
 
+def _end_as_interrupted() -> None:
+    """See that a process that Ctrl-C has ended has the status of one: Python forgets it.
+
+    It does at each ``exec`` of a text while it ends, as when a module is loaded that defines a
+    dataclass; one that raises KeyboardInterrupt reminds it.
+    """
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and not _is_interactive():
+        with contextlib.suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")
+
+
 # --- the one of this process ---------------------------------------------------------------------
 
 _signals: _Signals | None = None
@@ -348,4 +360,8 @@ def signals_end_runs() -> Iterator[None]:
         loop.call_soon(_exit)
         raise
     finally:
-        signals.leave(flow)
+        try:
+            signals.leave(flow)
+        except BaseException:  # it arrived at the first line
+            signals.leave(flow)
+            raise

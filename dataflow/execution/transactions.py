@@ -131,6 +131,7 @@ class Transaction(Values):
         self._parts: list[tuple[Node, int] | Transaction] = []
         self._hooks: dict[str, list[Hook]] = {"on_commit": [], "on_rollback": []}
         self._token: Token[Transaction | None] | None = None
+        self._has_committed = False  # what is in it, before its run went on
 
     # --- what it is asked ------------------------------------------------------------------------
 
@@ -166,6 +167,12 @@ class Transaction(Values):
         """A task run belongs to it."""
         if self.state is TransactionState.ACTIVE:
             self._parts.append((node, attempt))
+
+    def note_committed_before(self) -> None:
+        """A subflow in it need not run again, and what it did was committed."""
+        self._has_committed = True
+        if isinstance(self.parent, Transaction):
+            self.parent.note_committed_before()
 
     # --- from beginning to end -------------------------------------------------------------------
 
@@ -239,7 +246,9 @@ class Transaction(Values):
     def _was_committed(self) -> bool:
         """Whether all that is in it was committed before its run went on, or was tried again."""
         nodes = list(self._all_nodes())
-        return any(map(reused_runs, nodes)) and not any(map(done_runs, nodes))
+        return (self._has_committed or any(map(reused_runs, nodes))) and not any(
+            map(done_runs, nodes)
+        )
 
     def _all_nodes(self) -> Iterator[Node]:
         for part in self._parts:

@@ -18,6 +18,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+MAX_LOSSES = 3
+"""How many workers may be lost at a call before it is to blame."""
+
 
 class TaskLike(Protocol):
     """What a worker needs to know of a task."""
@@ -274,6 +277,8 @@ class Batch:
         value_bytes: what they will probably take; None: nobody knows.
         parameters: the input that has the run's parameters, where they are too large for ``run``.
         dispatch_ns: what its runner spent on sending it after ``submit`` had returned.
+        suspect: whether one of its calls may have ended a worker.
+        alone: whether no worker may be lost with it any more: it should have one to itself.
         keeps: by the number of the task, how its results are persisted (``storage.keeping.Keep``).
     """
 
@@ -296,6 +301,8 @@ class Batch:
     priority: int = 0
     parameters: int | None = None
     dispatch_ns: int = 0
+    suspect: bool = False
+    alone: bool = False
     keeps: dict[int, Any] = field(default_factory=dict)
 
     @property

@@ -75,6 +75,20 @@ class DatabaseControl:
 
         return self._database.write(cancel)
 
+    def resume_paused(self, run_id: str, put_in: str | None) -> bool:
+        """See :meth:`RunControl.resume_paused`."""
+        key = run_key(run_id)
+
+        def resume(transaction: Transaction) -> bool:
+            transaction.hold([key])
+            latest = transaction.row("latest_run_state", (key,))
+            if latest is None or latest[0] != StateCode.PAUSED:
+                return False
+            put_states([_state(run_id, StateCode.RESUMING, put_in, latest[-1])], transaction)
+            return True
+
+        return self._database.write(resume)
+
     def end_below(self, run_id: str, code: int, message: str) -> None:
         """See :meth:`RunControl.end_below`."""
         if self._database.read(lambda view: _undriven_below(view, run_id)):
@@ -168,11 +182,14 @@ def _end(transaction: Transaction, run_id: str, code: StateCode, message: str) -
     key = run_key(run_id)
     latest = transaction.row("latest_run_state", (key,))
     run_count = 1 if latest is None else latest[-1]
-    record = RunStateRecord(run_id, int(code), code.state_name, message, now_ns(), run_count)
     transaction.change("drop_driver", [(key,)])
     try:
-        put_states([record], transaction)
+        put_states([_state(run_id, code, message, run_count)], transaction)
     except InvalidTransition:
         return False
     transaction.change("note_due_hooks", [(key, 1 << code)])
     return True
+
+
+def _state(run_id: str, code: StateCode, message: str | None, run_count: int) -> RunStateRecord:
+    return RunStateRecord(run_id, int(code), code.state_name, message, now_ns(), run_count)

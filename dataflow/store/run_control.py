@@ -60,6 +60,9 @@ class RunControl(Protocol):
     def cancel_undriven(self, run_id: str, message: str) -> bool:
         """Put a run into Cancelled that nobody drives; False if somebody does, or it has ended."""
 
+    def resume_paused(self, run_id: str, put_in: str | None) -> bool:
+        """Put a run into Resuming that is Paused, with what is put in; False if it is not."""
+
     def end_below(self, run_id: str, code: int, message: str) -> None:
         """End the runs below one that no process drives by itself and that have not ended."""
 

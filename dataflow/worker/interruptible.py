@@ -67,6 +67,11 @@ class Interruptible:
                 if error is not self._error:
                     raise
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether it has been interrupted, or will be as soon as it begins."""
+        return self._error is not None
+
     def enter(self, is_coroutine: bool = False) -> None:
         """From here on this thread, or this coroutine, is interrupted.
 
@@ -172,7 +177,11 @@ class Interruptible:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """What is done in here (soon) is done whole; an interruption is raised a moment after it."""
+    """What is done in here (soon) is done whole; an interruption is raised a moment after it.
+
+    Raises:
+        BaseException: in the end, what :func:`raise_here` was called with meanwhile.
+    """
     thread = threading.get_ident()
     with _lock:
         is_outermost = thread not in _masked
@@ -184,11 +193,24 @@ def uninterrupted() -> Iterator[None]:
     finally:
         if is_outermost:
             _masked.discard(thread)
+            owed = _owed.pop(thread, None)
+            if owed is not None:
+                raise owed
+
+
+def raise_here(error: BaseException) -> None:
+    """Raise an error from a signal's handler; after what is done whole, if it arrives in such."""
+    thread = threading.get_ident()
+    if thread not in _masked:
+        raise error
+    _owed[thread] = error
 
 
 _lock = threading.Lock()
 _masked: set[int] = set()
 """Threads in which nothing is raised now."""
+_owed: dict[int, BaseException] = {}
+"""By such threads, what is raised after that."""
 _entered: dict[int, list[Interruptible]] = {}
 """By thread, what it is in; the innermost is the last."""
 _pending: dict[int, tuple[Interruptible, BaseException]] = {}

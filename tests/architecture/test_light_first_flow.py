@@ -17,6 +17,7 @@ FOR_KEPT_RESULTS = [
     "dataflow.cache_policies",
     "dataflow.execution.earlier_run",
     "dataflow.execution.finder",
+    "dataflow.execution.flow_results",
     "dataflow.execution.run_parameters",
     "dataflow.hashing",
     "dataflow.storage",

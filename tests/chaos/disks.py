@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from pathlib import Path
 
 _BYTES = 400_000_000
 _BLOCK = bytes(1_000_000)
+_NAME = "dataflow-chaos"
 
 
 class Disk:
@@ -17,10 +20,12 @@ class Disk:
     """
 
     def __init__(self, folder: Path) -> None:
+        _remove_left()
         self.folder = folder
         folder.mkdir()
-        size = f"size={_BYTES}"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", size, "chaos", str(folder)], check=True)
+        named = f"{_NAME}-{os.getpid()}"
+        command = ["mount", "-t", "tmpfs", "-o", f"size={_BYTES}", named, str(folder)]
+        subprocess.run(command, check=True)
 
     def fill(self) -> None:
         """Leave nothing free."""
@@ -43,3 +48,11 @@ class Disk:
         """Unmount it, also if somebody still uses it."""
         subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
         self.folder.rmdir()
+
+
+def _remove_left() -> None:
+    """Unmount what a process has left that was killed; several may see to that at once."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        found = re.match(rf"{_NAME}-(\d+) (\S+) tmpfs ", line)
+        if found and not Path("/proc", found[1]).exists():
+            subprocess.run(["umount", "--lazy", found[2]], check=False, capture_output=True)

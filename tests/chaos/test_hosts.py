@@ -85,9 +85,27 @@ def test_a_full_disk(namespaces: None, tmp_path: Path) -> None:
     assert not disk.folder.exists()
 
 
+def run_and_die(code: str) -> None:
+    command = [sys.executable, "-c", f"import os; {code}; os._exit(0)"]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_disk_that_a_killed_process_has_left_is_removed(namespaces: None, tmp_path: Path) -> None:
+    """By the next that makes one, which may be somebody else just now."""
+    left = tmp_path / "left"
+    run_and_die(
+        f"from pathlib import Path; from tests.chaos.disks import Disk; Disk(Path({str(left)!r}))"
+    )
+    disk = Disk(tmp_path / "disk")
+    try:
+        assert not left.is_mount()
+        assert disk.folder.is_mount()
+    finally:
+        disk.close()
+
+
 def test_what_a_killed_process_has_left_is_removed(namespaces: None) -> None:
-    code = "import os; from tests.chaos.hosts import Network; Network().add_host('x'); os._exit(0)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    run_and_die("from tests.chaos.hosts import Network; Network().add_host('x')")
     Network().close()
     listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True)
     owners = {line.split("-")[2] for line in listed.stdout.splitlines() if "chaos" in line}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from cluster.local import LocalDaskCluster
 from cluster.opening import find_cluster
 from cluster.spec import ClusterSpec
 from cluster.tls import read_tls
+from cluster.versions import by_value
 from dataflow import DaskTaskRunner, flow, records, task
 from dataflow.errors import ClusterError, RunnerUnavailable
 from tests.cluster import real_servers
@@ -150,6 +153,20 @@ def test_a_flow_on_a_cluster_of_its_own(
     ]
 
 
+@pytest.mark.parametrize(
+    ("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)]
+)
+def test_where_a_real_part_is_missing_ci_fails(
+    ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    monkeypatch.setitem(sys.modules, "dask_gateway_server", None)
+    for serve in (real_servers.ssh_server, real_servers.slurm, real_servers.gateway):
+        with pytest.raises(outcome, match="is not installed"), serve():
+            pass
+
+
 def test_a_scheduler_without_our_certificates_is_refused(tmp_path: Path) -> None:
     with tls_scheduler(tmp_path) as text:
         address = text.split('"')[1]
@@ -204,7 +221,15 @@ def test_a_cluster_that_does_not_start_says_why(home: Path) -> None:
     assert not list((home / "clusters").glob("files-*"))
 
 
+def private_folder() -> str:
+    import dask
+
+    found: str = dask.config.get("dataflow.files-folder")
+    return found
+
+
 def test_processes_over_ssh_end_with_the_connection(home: Path) -> None:
+    """And the last of them removes the keys from its machine."""
     with real_servers.ssh_server() as text:
         spec = ClusterSpec("ssh", security=True, **tomllib.loads(text))
         cluster = HostedCluster(spec)
@@ -212,10 +237,12 @@ def test_processes_over_ssh_end_with_the_connection(home: Path) -> None:
         client.wait_for_workers(1, timeout=30)
         pids = [client.run_on_scheduler(os.getpid), *client.run(os.getpid).values()]
         commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
+        files = Path(client.run_on_scheduler(by_value(private_folder)))
+        assert {each.name for each in files.iterdir()} == {"ca.pem", "cert.pem", "key.pem"}
         client.close()
         os.kill(cluster._host.pid, signal.SIGKILL)  # it has no time to end anything
         deadline = time.monotonic() + 30
-        while any(map(is_alive, pids)):
+        while any(map(is_alive, pids)) or files.exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)
         cluster.close()

@@ -13,7 +13,7 @@ import dataflow
 from cluster.opening import find_cluster
 from cluster.shown import without_secrets
 from cluster.spec import ClusterSpec, check_name
-from cluster.spec_files import written_names, written_spec
+from cluster.spec_files import Written, written_clusters, written_spec
 from dataflow.errors import ClusterError, ClusterNotFound, MissingExtra, SettingsError
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.testing import dataflow_test_harness
@@ -92,6 +92,12 @@ def test_secrets_in_what_is_only_passed_on_are_not_shown_either() -> None:
     )
     assert "t0psecret" not in repr(spec)
     assert without_secrets(["export API_TOKEN=t0psecret"]) == ["export API_TOKEN=***"]
+    for name in ("DB_PASS", "pwd", "PGPASSWORD", "Authorization", "AccountKey", "credentials"):
+        assert without_secrets({name: "t0psecret"}) == {name: "***"}
+        assert without_secrets({name: {"user": "t0psecret"}}) == {name: "***"}
+        assert "t0psecret" not in without_secrets(f"-H '{name}: Bearer t0psecret'")
+    for name in ("bypass", "passenger", "keys", "author"):
+        assert without_secrets({name: "shown"}) == {name: "shown"}
     assert without_secrets({"key_file": "~/.ssh/id"}) == {"key_file": "~/.ssh/id"}
 
 
@@ -125,7 +131,10 @@ def test_the_projects_file_and_the_users(place: Path, monkeypatch: pytest.Monkey
     assert lab is not None and lab.shown() == {"provider": "local", "name": "lab", "workers": 1}
     assert lab.origin == str(place / "dataflow.toml")
     assert mine is not None and mine.options.address == "tcp://a:1"  # type: ignore[attr-defined]
-    assert set(written_names()) == {"lab", "mine"}
+    assert written_clusters() == {
+        "lab": Written(place / "dataflow.toml", "local"),
+        "mine": Written(place / "home" / "dataflow.toml", "address"),
+    }
     assert written_spec("other") is None
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from cluster.standing_records import StandingRecord, all_records, find_record
 from dataflow import DaskTaskRunner, flow, task
 from dataflow.errors import ClusterError, ClusterNotFound, RunnerUnavailable
 from dataflow.process_ids import is_gone
+from tests.cluster import real_servers
 from tests.runners.programs import is_alive
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,6 +145,16 @@ def test_its_size(started: Callable[..., StandingRecord]) -> None:
             eventually(partial(has_workers, client, size))
     finally:
         client.close()
+
+
+def test_a_size_that_cannot_be_changed(started: Callable[..., StandingRecord]) -> None:
+    with real_servers.ssh_server() as text:
+        record = started(provider="ssh", **tomllib.loads(text))
+        with standing.Control(record) as control:
+            assert control.ask("info")["size"] == "1 worker(s): those that it was made with"
+            with pytest.raises(ClusterError, match="the hosts that are listed there"):
+                control.ask("scale", workers=2)
+        standing.stop(record)
 
 
 def test_a_size_that_follows_the_work(started: Callable[..., StandingRecord]) -> None:
@@ -271,6 +283,10 @@ def test_the_life_of_a_cluster(command: Callable[..., str], tmp_path: Path) -> N
     assert "stop lab" in command("cluster", "start", "lab", "--workers", "2", status=2)
     listed = json.loads(command("cluster", "ls", "--json"))
     assert [(each["name"], each.get("tls")) for each in listed] == [("gate", None), ("lab", True)]
+    assert [each["provider"] for each in listed] == ["gateway", "local"]
+    gate, lab = command("cluster", "ls").splitlines()[1:3]
+    assert "gateway" in gate and "tls://" not in gate
+    assert "local" in lab and listed[1]["address"] in lab
     shown = command("cluster", "info", "gate")
     assert "password  ***" in shown and "t0psecret" not in shown
 

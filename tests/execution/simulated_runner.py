@@ -17,6 +17,7 @@ from dataflow.execution.beginnings import (
     begun_when_handed_over,
 )
 from dataflow.execution.queues import Flight, RunnerQueue
+from dataflow.execution.runner_protocol import NobodyHelps
 from dataflow.execution.state.outbox import Retry
 from dataflow.execution.state.run_state import RunState
 from dataflow.graph.flow_graph import FlowGraph
@@ -31,7 +32,7 @@ from dataflow.worker.columns import pack
 from dataflow.worker.outcomes import Deliver
 
 
-class ScriptedRunner:
+class ScriptedRunner(NobodyHelps):
     """Takes batches; the test decides what becomes of them."""
 
     name = "scripted"
@@ -41,9 +42,6 @@ class ScriptedRunner:
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.event_loops = 1
-
-    def helps(self, inside: bool) -> bool:
-        return False
 
 
 class SimulatedRun:

@@ -236,6 +236,44 @@ def test_an_element_that_kills_its_worker_crashes_alone(
     assert all(code in (DONE, BAD) for at, code in enumerate(codes) if at != culprit)
 
 
+@pytest.mark.parametrize("kind", ["call", "element"])
+def test_the_last_try_of_a_suspect_is_alone(kind: str) -> None:
+    """One that had not begun stays a suspect, and has no loss more for that."""
+    run = SimulatedRun()
+    if kind == "call":
+        trace_submit(run.graph, combine, (1,), {}, None)
+    else:
+        trace_map(run.graph, apart, (range(1, 2),), {}, None)
+    run.trace()
+    seen = []
+    for position in (None, -1, -1, -1, None, -1, None):
+        (flight,) = run.under_way
+        seen.append((flight.batch.suspect, flight.batch.alone))
+        run.lose(0, position)
+    assert not run.under_way
+    assert seen == [(False, False), *[(True, False)] * 4, (True, True), (True, True)]
+
+
+@pytest.mark.parametrize("kind", ["calls", "elements"])
+def test_those_of_which_any_may_be_to_blame_are_suspects_until_they_have_ended(kind: str) -> None:
+    run = SimulatedRun()
+    if kind == "calls":
+        for number in range(1, 5):
+            trace_submit(run.graph, combine, (number,), {}, None)
+    else:
+        trace_map(run.graph, apart, (range(1, 5),), {}, None)
+    run.trace()
+    while len(run.under_way[0].elements or run.under_way[0].calls) < 2:
+        run.carry_out(0)
+    run.lose(0, None)
+    for _ in range(10):  # all that waited on a worker while another killed it
+        suspects = [flight for flight in run.under_way if flight.batch.suspect]
+        assert suspects
+        run.lose(run.under_way.index(suspects[0]), -1)
+    run.run_to_end(lambda: 0)
+    assert set(run.announced_states().values()) <= {DONE, BAD}
+
+
 def test_a_cancelled_graph_ends_everything() -> None:
     run = SimulatedRun()
     first = trace_submit(run.graph, combine, (1,), {}, None)

@@ -23,7 +23,8 @@ from dataflow.errors import (
 from dataflow.futures import FutureList, TaskFuture
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.large_values import LARGE_BYTES
-from dataflow.graph.trace import find_refs, trace_map, trace_submit
+from dataflow.graph.references import find_refs
+from dataflow.graph.trace import trace_map, trace_submit
 from dataflow.model.batches import Hole
 from dataflow.model.inputs import Aligned, Chunked, Fixed, Gathered, Listed, Packed, Ref, Spread
 

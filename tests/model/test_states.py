@@ -228,6 +228,7 @@ PATHS = [
     "COMPLETED ROLLED_BACK",
     "PENDING RUNNING ROLLED_BACK",
     "RUNNING FAILED AWAITING_RETRY RETRYING COMPLETED",
+    "RUNNING COMPLETED RESUMING RUNNING COMPLETED",
 ]
 
 
@@ -263,7 +264,7 @@ def test_every_code_has_a_row(code):
     check_transition(None, code)
     assert all(isinstance(after, StateCode) for after in TRANSITIONS[code])
     if code in SUCCESSFUL:
-        assert TRANSITIONS[code] <= {StateCode.ROLLED_BACK}
+        assert TRANSITIONS[code] <= {StateCode.ROLLED_BACK, StateCode.RESUMING}
 
 
 @QUICK

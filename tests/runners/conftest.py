@@ -7,14 +7,20 @@ tested with batches of every size, too.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dataflow.execution import queues
+from tests.runners.programs import Program
+
+if TYPE_CHECKING:
+    from runners.dask import DaskTaskRunner
+
+Start = Callable[[str, str], Program]
 
 RUNNERS = ("inline", "threads", "processes", "dask")
 ALL = sys.maxsize
@@ -39,10 +45,31 @@ def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     name, size = request.param if isinstance(request.param, tuple) else (request.param, None)
     if size is not None:
         force_batches(size, monkeypatch)
-    if name == "dask" and importlib.util.find_spec("runners.dask") is None:
-        pytest.skip("runners/dask.py does not exist yet")
     monkeypatch.setenv("DATAFLOW_RUNNER", name)
     return name
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[DaskTaskRunner]:
+    """A Dask cluster that nobody but the tests of one module uses."""
+    from runners.dask import DaskTaskRunner
+
+    with DaskTaskRunner(cluster_kwargs={"n_workers": 2, "threads_per_worker": 1}) as runner:
+        yield runner
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Start]:
+    """Starts programs on runners, and ends them after the test."""
+    started: list[Program] = []
+
+    def begin(source: str, runner: str) -> Program:
+        started.append(Program(source, home, runner))
+        return started[-1]
+
+    yield begin
+    for program in started:
+        program.kill()
 
 
 @pytest.fixture

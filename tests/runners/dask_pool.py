@@ -14,6 +14,9 @@ from runners.dask import DaskTaskRunner
 from runners.dask_lines import DaskLines
 from runners.dask_session import DaskSession
 
+LARGE = 200_000
+"""Bytes of a value that goes over no line."""
+
 
 def shared_runner() -> DaskTaskRunner:
     runner = choose_runner("dask")

@@ -225,9 +225,41 @@ def test_a_worker_that_was_ended_for_what_was_cancelled(tmp_path: Path) -> None:
 
         assert cancelled() == ["Completed"] * 2 + ["Cancelled"] + ["Completed"] * 3
     assert eventually(lambda: death_lines("cancelled"))
-    for told in death_lines("cancelled"):  # what it had over its line, and from Dask
-        assert "died: it was ended, as something that it was at was cancelled. It held " in told
-        assert "waits_once-0[2]" not in told
+    (told,) = death_lines("cancelled")  # what it had over its line, and from Dask
+    assert "died: it was ended, as something that it was at was cancelled. It held " in told
+    assert "waits_once-0[2]" not in told
+
+
+@task(batch_size=1)
+def waits_with_others(number: int, folder: Path) -> int:
+    """The first three wait to be ended, the first time; the others are quick."""
+    place, new = folder / str(number), folder / f"new-{number}"
+    if number < 3 and not place.exists():
+        new.write_text(str(os.getpid()))
+        new.rename(place)
+        time.sleep(60)
+    return number
+
+
+def test_one_death_is_told_in_one_line_though_it_is_heard_of_at_several(tmp_path: Path) -> None:
+    """A worker has a line for each of its threads, and what has resources comes from Dask."""
+    kwargs = {"n_workers": 1, "threads_per_worker": 3, "resources": {"GPU": 1}}
+    with DaskTaskRunner(cluster_kwargs=kwargs) as runner:
+
+        @flow(name="many", task_runner=runner)
+        def many() -> list[int]:
+            waits_with_others.map(range(10, 30), unmapped(tmp_path)).wait()  # it is quick, then
+            on_gpu = waits_with_others.with_options(resources={"GPU": 1})
+            kinds = on_gpu, waits_with_others, waits_with_others
+            calls = [kind.submit(number, tmp_path) for number, kind in enumerate(kinds)]
+            wait_until(lambda: all((tmp_path / each).exists() for each in "012"), "not all begun")
+            os.kill(int((tmp_path / "0").read_text()), signal.SIGKILL)
+            return [call.result() for call in calls]
+
+        assert many() == [0, 1, 2]
+    assert eventually(lambda: death_lines("many"))
+    (told,) = death_lines("many")
+    assert told.count("waits_with_others-") == 3, told
 
 
 @task

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from dataflow import flow, get_run_logger, task
 from dataflow.errors import FlowRunTimeoutError
 from runners.dask import DaskTaskRunner
 from tests.runners.dask_pool import (
+    LARGE,
     client_of,
     eventually,
     lines_are_ready,
@@ -24,14 +24,6 @@ from tests.runners.dask_pool import (
     worker_pids,
 )
 from tests.runners.stored import messages_of, run_of
-
-LARGE = 200_000
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[DaskTaskRunner]:
-    with DaskTaskRunner(cluster_kwargs={"n_workers": 2, "threads_per_worker": 1}) as runner:
-        yield runner
 
 
 @task

@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from dataflow import flow, get_run_logger, task
 from dataflow.errors import CancelledRun, CrashedRun
 from runners.dask import DaskTaskRunner
 from tests.runners.dask_pool import (
+    LARGE,
     client_of,
     eventually,
     lines_are_ready,
@@ -25,14 +26,6 @@ from tests.runners.dask_pool import (
 )
 from tests.runners.effects import done, note
 from tests.runners.stored import counts_of, messages_of, run_of
-
-LARGE = 200_000
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[DaskTaskRunner]:
-    with DaskTaskRunner(cluster_kwargs={"n_workers": 2, "threads_per_worker": 1}) as runner:
-        yield runner
 
 
 @task

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,9 @@ import pytest
 from dataflow import flow, records, task
 from dataflow.cli import main
 from dataflow.control import suspend_flow_run
-from tests.runners.programs import PATIENCE_SECONDS, Program, wait_until
+from tests.runners import conftest
+from tests.runners.left_behind import kill_when_ready, notes_in, resume
+from tests.runners.programs import Program, wait_until
 
 PROGRAM = """
 import asyncio
@@ -80,42 +80,22 @@ Start = Callable[..., Program]
 
 
 @pytest.fixture
-def start(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Starts programs, and ends them after the test."""
-    started: list[Program] = []
+def start(start: conftest.Start, home: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     monkeypatch.setenv("DATAFLOW_HOME", str(home))
     monkeypatch.setenv("DATAFLOW_RUNNER", "threads")
 
     def begin(where: str, keeps: bool = True, prefix: str = "") -> Program:
         source = PROGRAM % {"where": where, "keeps": keeps, "prefix": prefix}
-        program = Program(source, home, "threads")
-        started.append(program)
-        return program
+        return start(source, "threads")
 
-    yield begin
-    for program in started:
-        program.kill()
-
-
-def _kill(program: Program, home: Path) -> records.Run:
-    """Kill a program amid its first hook for a state, before the second."""
-    program.wait_ready()
-    program.signal(signal.SIGKILL)
-    program.end()
-    (home / "again").touch()
-    (run,) = records.runs(flow_name="hooked")
-    return run
-
-
-def _told(home: Path) -> list[str]:
-    return (home / "told").read_text().splitlines()
+    return begin
 
 
 def _start_again(start: Start, where: str, home: Path, last: str, **options: object) -> None:
     """Somebody who has the flow calls what was left."""
     again = start(where, **options)
     again.wait_ready()
-    wait_until(lambda: _told(home)[-1] == last, "nobody has called the hooks")
+    wait_until(lambda: notes_in(home)[-1] == last, "nobody has called the hooks")
     again.kill()
 
 
@@ -135,13 +115,13 @@ def test_hooks_for_the_end_of_a_flow_outlive_its_process(
     start: Start, home: Path, where: str, prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command line sees how the run ended, and knows no flow: the hooks wait."""
-    run = _kill(start(where, prefix=prefix), home)
+    run = kill_when_ready(start(where, prefix=prefix), home)
     assert run.state.name == where
     assert main(["runs", "ls"]) == 0
     assert where in capsys.readouterr().out
-    assert _told(home) == [*BEGUN, f"slow {where}"]
+    assert notes_in(home) == [*BEGUN, f"slow {where}"]
     _start_again(start, where, home, ENDS[where], prefix=prefix)
-    assert _told(home) == [*BEGUN, f"slow {where}", ENDS[where]]
+    assert notes_in(home) == [*BEGUN, f"slow {where}", ENDS[where]]
     assert run._store.control.due_hooks(run.id) == []
     assert run.refresh().state.name == where
 
@@ -149,37 +129,24 @@ def test_hooks_for_the_end_of_a_flow_outlive_its_process(
 def test_a_hook_that_was_left_is_told_that_the_result_was_not_kept(
     start: Start, home: Path
 ) -> None:
-    _kill(start("Completed", keeps=False), home)
+    kill_when_ready(start("Completed", keeps=False), home)
     _start_again(start, "Completed", home, "it 1 Completed ResultMissing")
 
 
 def test_what_began_and_crashed_is_told_of_in_that_order(start: Start, home: Path) -> None:
-    run = _kill(start("Running"), home)
+    run = kill_when_ready(start("Running"), home)
     assert run.state.is_crashed()
     crashed = f"it 1 Crashed CrashedRun('The run is Crashed: {run.state.message}')"
     _start_again(start, "Running", home, crashed)
-    assert _told(home) == [*BEGUN, "slow Crashed", crashed]
-
-
-def _resume(run: records.Run) -> None:
-    """On the command line, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dataflow", "runs", "resume", run.id],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS * 2,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert run.refresh().state.is_completed()
+    assert notes_in(home) == [*BEGUN, "slow Crashed", crashed]
 
 
 @pytest.mark.parametrize("where", ["Running", "Retrying", "Failed"])
 def test_resuming_calls_first_what_was_left(start: Start, home: Path, where: str) -> None:
-    run = _kill(start(where), home)
+    run = kill_when_ready(start(where), home)
     count = 1 if where != "Retrying" else 2
-    _resume(run)
-    told = _told(home)
+    resume(run)
+    told = notes_in(home)
     if where == "Failed":
         left = [*BEGUN, "slow Failed", ENDS["Failed"]]
     else:
@@ -204,7 +171,7 @@ def test_nobody_else_calls_the_hooks_of_a_process_that_lives(start: Start, home:
     assert main(["runs", "resume", run.id]) != 0
     program.signal(signal.SIGKILL)
     program.end()
-    wait_until(lambda: _told(home)[-1] == ENDS["Completed"], "nobody has called the hooks")
+    wait_until(lambda: notes_in(home)[-1] == ENDS["Completed"], "nobody has called the hooks")
     again.kill()
 
 

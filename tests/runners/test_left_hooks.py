@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dataflow import records
 from dataflow.cli import main
-from tests.runners.programs import PATIENCE_SECONDS, Program, wait_until
+from tests.runners import conftest
+from tests.runners.left_behind import kill, kill_when_ready, notes_in, resume
+from tests.runners.programs import Program, wait_until
 
 PROGRAM = """
 import os
@@ -93,51 +90,11 @@ FAILED = "fails-0 1 Failed ValueError('bad')"
 
 
 @pytest.fixture
-def start(home: Path) -> Iterator[Start]:
-    """Starts programs, and ends them after the test."""
-    started: list[Program] = []
-
+def start(start: conftest.Start) -> Start:
     def begin(runner: str, then: str = "time.sleep(60)", keeps: bool = True) -> Program:
-        program = Program(PROGRAM % {"then": then, "keeps": keeps}, home, runner)
-        started.append(program)
-        return program
+        return start(PROGRAM % {"then": then, "keeps": keeps}, runner)
 
-    yield begin
-    for program in started:
-        program.kill()
-
-
-def _kill(program: Program, home: Path) -> records.Run:
-    """Kill a program amid a slow hook: nobody has called the others yet."""
-    program.signal(signal.SIGKILL)
-    program.end()
-    (home / "again").touch()
-    (run,) = records.runs(flow_name="hooked")
-    assert run.state.is_crashed()
-    return run
-
-
-def _kill_when_ready(program: Program, home: Path) -> records.Run:
-    program.wait_ready()
-    return _kill(program, home)
-
-
-def _resume(run: records.Run) -> None:
-    """On the command line, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dataflow", "runs", "resume", run.id],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS * 2,
-        check=False,
-        env={**os.environ, "DATAFLOW_WORKERS": "2"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert run.refresh().state.is_completed()
-
-
-def _told(home: Path) -> list[str]:
-    return (home / "told").read_text().splitlines()
+    return begin
 
 
 def _numbers(came: Callable[[int], str]) -> Counter[str]:
@@ -152,10 +109,11 @@ def test_resuming_calls_the_hooks_that_were_left(
 ) -> None:
     monkeypatch.setenv("DATAFLOW_HOME", str(home))
     monkeypatch.setenv("DATAFLOW_RUNNER", runner_name)
-    run = _kill_when_ready(start(runner_name), home)
-    assert _told(home) == ["slow first-0"]
-    _resume(run)
-    told = _told(home)
+    run = kill_when_ready(start(runner_name), home)
+    assert run.state.is_crashed()
+    assert notes_in(home) == ["slow first-0"]
+    resume(run)
+    told = notes_in(home)
     assert Counter(told) == _numbers(lambda at: str(at * 10)) + Counter(
         {
             "slow first-0": 1,  # it was under way: at most once
@@ -174,8 +132,8 @@ def test_what_is_computed_again_is_told_of_again(
     """The results were not kept, so the hooks that were left get states without them."""
     monkeypatch.setenv("DATAFLOW_HOME", str(home))
     monkeypatch.setenv("DATAFLOW_RUNNER", "threads")
-    _resume(_kill_when_ready(start("threads", keeps=False), home))
-    told = Counter(_told(home))
+    resume(kill_when_ready(start("threads", keeps=False), home))
+    told = Counter(notes_in(home))
     assert told["slow first-0"] == 2
     for at in range(3):
         assert told[f"number-0[{at}] 1 Running"] == 2
@@ -188,15 +146,16 @@ def test_whoever_has_the_flow_calls_the_hooks_that_were_left(
     start: Start, home: Path, runner_name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command line finds the run Crashed, and knows no tasks: the hooks wait."""
-    run = _kill_when_ready(start(runner_name), home)
+    run = kill_when_ready(start(runner_name), home)
+    assert run.state.is_crashed()
     assert main(["runs", "ls"]) == 0
     assert "Crashed" in capsys.readouterr().out
-    assert _told(home) == ["slow first-0"]
+    assert notes_in(home) == ["slow first-0"]
     again = start(runner_name)
     again.wait_ready()
-    wait_until(lambda: "flow Crashed" in _told(home), "nobody has called the hooks")
+    wait_until(lambda: "flow Crashed" in notes_in(home), "nobody has called the hooks")
     again.kill()
-    told = _told(home)
+    told = notes_in(home)
     assert Counter(told) == _numbers(lambda at: str(at * 10)) + Counter(
         {
             "slow first-0": 1,
@@ -217,11 +176,12 @@ def test_hooks_of_a_call_in_place_that_were_left(
     monkeypatch.setenv("DATAFLOW_RUNNER", "threads")
     program = start("threads", "here()")
     program.wait_ready()
-    wait_until(lambda: "slow here-0" in _told(home), "the hook was not called")
-    run = _kill(program, home)
+    wait_until(lambda: "slow here-0" in notes_in(home), "the hook was not called")
+    run = kill(program, home)
+    assert run.state.is_crashed()
     assert run.node("here-0").counts == {"Completed": 1}
     again = start("threads")
     again.wait_ready()
-    wait_until(lambda: "flow Crashed" in _told(home), "nobody has called the hooks")
-    told = Counter(_told(home))
+    wait_until(lambda: "flow Crashed" in notes_in(home), "nobody has called the hooks")
+    told = Counter(notes_in(home))
     assert told["slow here-0"] == told["here-0 1 Completed 'here'"] == 1

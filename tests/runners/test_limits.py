@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +21,8 @@ from dataflow.errors import (
     LimitError,
 )
 from dataflow.limits import create_limit, delete_limit, limit_holders, limits, update_limit
-from tests.runners.programs import Program, wait_until
+from tests.runners.conftest import Start
+from tests.runners.programs import wait_until
 
 
 class Crowd:
@@ -365,23 +365,10 @@ whole()
 """
 
 
-@pytest.fixture
-def start(home: Path) -> Iterator[Callable[[str], Program]]:
-    started: list[Program] = []
-
-    def begin(runner: str) -> Program:
-        started.append(Program(HOLDER, home, runner))
-        return started[-1]
-
-    yield begin
-    for program in started:
-        program.kill()
-
-
 @pytest.mark.parametrize("where", ["threads", "processes"])
-def test_slots_of_a_killed_process_are_free(start, where: str) -> None:
+def test_slots_of_a_killed_process_are_free(start: Start, where: str) -> None:
     create_limit("db", 1)
-    program = start(where)
+    program = start(HOLDER, where)
     program.wait_ready()
     (holder,) = limit_holders("db")
     assert holder.holder == "holds-0"

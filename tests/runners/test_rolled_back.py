@@ -242,41 +242,55 @@ def put(x, place):
 
 @put.on_rollback
 def undo(part):
-    note(sys.argv[1], f"undo {part.name}")
+    note(os.environ["PLACE"], f"undo {part.name}")
     if part.name == "put-1":
         os.kill(os.getpid(), signal.SIGKILL)
 
+@put.on_commit
+def keep(part):
+    note(os.environ["PLACE"], f"keep {part.name}")
+
+def puts(place):
+    return [put("a", place), put("b", place), put("c", place)]
+
 @flow(persist_result=True)
-def killed(place: str):
+def killed(place: str, below: bool):
     with transaction():
-        found = [put("a", place), put("b", place), put("c", place)]
+        found = flow(puts)(place) if below else puts(place)
         if fails_once(place, "flaw"):
             raise ValueError
     return found
 
 if __name__ == "__main__":
-    killed(sys.argv[1])
+    killed(sys.argv[1], sys.argv[2] == "below")
 """
 
 
-def test_killed_while_it_is_rolled_back(runner: str, place: str, home: Path, tmp_path) -> None:
+@pytest.mark.parametrize("where", ["here", "below"])
+def test_killed_while_it_is_rolled_back(
+    runner: str, place: str, home: Path, tmp_path: Path, where: str
+) -> None:
     file = tmp_path / "killed_flow.py"
     file.write_text(PROGRAM)
     environment = {
         **os.environ,
         "DATAFLOW_HOME": str(home),
+        "PLACE": place,
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    died = subprocess.run([sys.executable, str(file), place], env=environment, check=False)
+    program = [sys.executable, str(file), place, where]
+    died = subprocess.run(program, env=environment, check=False)
     assert died.returncode == -signal.SIGKILL
-    run = records.runs(flow_name="killed")[0]
+    (whole,) = records.runs(flow_name="killed")
+    (run,) = records.runs(flow_name="killed" if where == "here" else "puts")
     counts = [{"Completed": 1}, {"RolledBack": 1}, {"RolledBack": 1}]
     assert [node.counts for node in run.nodes()] == counts
-    resume = [sys.executable, "-m", "dataflow", "runs", "resume", run.id, "--json"]
+    resume = [sys.executable, "-m", "dataflow", "runs", "resume", whole.id, "--json"]
     shown = subprocess.run(resume, env=environment, check=True, capture_output=True, text=True)
     assert json.loads(shown.stdout)["result"] == ["a", "b", "c"]
     effects = done(place)
     assert [effects[f"put {x}"] for x in "abc"] == [1, 2, 2]
     assert [effects[f"undo put-{n}"] for n in range(3)] == [0, 1, 1]
+    assert [effects[f"keep put-{n}"] for n in range(3)] == [1, 1, 1]
     assert any("1 result of before reused" in line.message for line in run.logs())
     assert any("computed: 2 were rolled back" in line.message for line in run.logs())

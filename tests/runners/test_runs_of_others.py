@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dataflow import flow, records
 from dataflow.cli import main
+from tests.runners import conftest
 from tests.runners.programs import Program, wait_until
 
 PROGRAM = """
@@ -53,22 +54,15 @@ Start = Callable[..., Program]
 
 
 @pytest.fixture
-def start(home: Path) -> Iterator[Start]:
-    """Starts programs, and ends them after the test."""
-    started: list[Program] = []
-
+def start(start: conftest.Start) -> Start:
     def begin(
         runner: str,
         body: str = "time.sleep(60)",
         call: str = "print(outer(return_state=True).name)",
     ) -> Program:
-        program = Program(PROGRAM.format(body=body, call=call), home, runner)
-        started.append(program)
-        return program
+        return start(PROGRAM.format(body=body, call=call), runner)
 
-    yield begin
-    for program in started:
-        program.kill()
+    return begin
 
 
 def _run(name: str) -> records.Run:

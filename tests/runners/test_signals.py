@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from dataflow import records
-from tests.runners.programs import Program, wait_until
+from tests.runners.conftest import Start
+from tests.runners.programs import wait_until
 
 SLEEPS = """
 import time
@@ -37,22 +36,6 @@ def sleeper():
 
 sleeper()
 """
-Start = Callable[..., Program]
-
-
-@pytest.fixture
-def start(home: Path) -> Iterator[Start]:
-    """Starts programs, and ends them after the test."""
-    started: list[Program] = []
-
-    def begin(source: str, runner: str) -> Program:
-        program = Program(source, home, runner)
-        started.append(program)
-        return program
-
-    yield begin
-    for program in started:
-        program.kill()
 
 
 @pytest.fixture(params=["threads", "processes", "dask"])
@@ -300,6 +283,7 @@ if __name__ == "__main__":
         ("threads", signal.SIGTERM),
         ("processes", signal.SIGINT),
         ("processes", signal.SIGTERM),
+        ("dask", signal.SIGINT),
         ("dask", signal.SIGTERM),
     ],
 )
@@ -318,6 +302,27 @@ def test_a_signal_cancels_an_async_run(start: Start, pooled: str, number: int) -
     assert run.node("naps-0").counts == {"Cancelled": 4}
     assert ("Traceback" in err) == (number == signal.SIGINT)
     wait_until(lambda: not program.processes(), "processes are left over")
+
+
+INTERRUPTED = """
+import atexit, os, signal
+from dataflow import flow
+
+@flow
+def interrupted():
+    atexit.register(lambda: exec("after = 1"))  # as a module that is loaded then, and defines a dataclass
+    {}
+
+interrupted()
+"""
+
+
+@pytest.mark.parametrize(
+    "how", ["os.kill(os.getpid(), signal.SIGINT)", "raise KeyboardInterrupt", "raise ValueError"]
+)
+def test_the_status_is_that_of_ctrl_c_whatever_is_done_at_the_end(start: Start, how: str) -> None:
+    status, _, err = start(INTERRUPTED.format(how), "inline").end()
+    assert status == (1 if "ValueError" in how else -signal.SIGINT), err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

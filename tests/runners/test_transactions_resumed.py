@@ -133,10 +133,45 @@ def test_without_kept_results_all_is_done_and_committed_again(runner: str, place
     assert heard == [*ALL, ("own", "it"), ("keep", "e")]
 
 
+@flow
+def inner(place: str) -> None:
+    write("in")
+    write.submit("there").wait()
+
+
+@flow(persist_result=True)
+def calls_another(place: str) -> None:
+    with transaction() as part:
+        part.stage("it", on_commit_hooks=[own])
+        inner(place)
+    if fails_once(place, "first"):
+        raise ConnectionError("later")
+
+
+def test_what_a_subflow_did_is_not_committed_again(runner: str, place: str) -> None:
+    with pytest.raises(ConnectionError):
+        calls_another(place)
+    assert heard == [("keep", "in"), ("keep", "there"), ("own", "it")]
+    heard.clear()
+    before = run_of(inner).states()
+    calls_another.resume(run_of(calls_another).id)
+    assert heard == []
+    assert run_of(inner).states() == before
+
+
 PROGRAM = """
 import os, signal, sys, threading
 from dataflow import flow, get_transaction, task, transaction
 from tests.runners.effects import fails_once, note
+
+@flow
+def leaf(place):
+    put("f", place)
+
+@flow
+def branch(place):
+    put.submit("e", place).wait()
+    leaf(place)
 
 @task
 def put(x, place):
@@ -162,6 +197,7 @@ def killed(place: str, ends_well: bool):
         put("a", place)
         put.submit("b", place).wait()
         put.map(["c", "d"], place).wait()
+        branch(place)
         if fails_once(place, "kill"):
             os.kill(os.getpid(), signal.SIGKILL)
         if not ends_well:
@@ -170,7 +206,7 @@ def killed(place: str, ends_well: bool):
 if __name__ == "__main__":
     killed(sys.argv[1], sys.argv[2] == "well")
 """
-NAMES = {"put-0": "a", "put-1": "b", "put-2[0]": "c", "put-2[1]": "d"}
+NAMES = ["put-0 a", "put-1 b", "put-2[0] c", "put-2[1] d", "put-0 e", "put-0 f"]
 
 
 @pytest.mark.parametrize("end", ["well", "badly"])
@@ -194,10 +230,17 @@ def test_what_was_set_outlives_the_process(
     code += f"killed_flow.killed.resume({run.id!r}, return_state=True)"
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, cwd=tmp_path)
     kind = "keep" if end == "well" else "undo"
-    puts = Counter(f"put {x}" for x in "abcd")
-    assert done(place) == puts + Counter(f"{kind} {name} [{x!r}]" for name, x in NAMES.items())
-    said = [line.message for line in run.logs() if "'lock' was set before" in line.message]
-    assert len(said) == (4 if end == "badly" and runner in ("inline", "threads") else 0)
+    puts = Counter(f"put {x}" for x in "abcdef")
+    told = Counter(f"{kind} {name} [{x!r}]" for name, x in map(str.split, NAMES))
+    assert done(place) == puts + told
+    runs = records.runs(limit=None)
+    assert len(runs) == 3
+    said = [line.message for each in runs for line in each.logs()]
+    unkept = [each for each in said if "'lock' was set before" in each]
+    assert len(unkept) == (6 if end == "badly" and runner in ("inline", "threads") else 0)
+    wanted = {"Completed"} if end == "well" else {"RolledBack"}
+    nodes = [node for each in runs for node in each.nodes() if node.kind != "flow"]
+    assert {name for node in nodes for name in node.counts} == wanted
 
 
 def test_a_value_that_cannot_be_kept_is_there_while_the_process_is(runner: str) -> None:

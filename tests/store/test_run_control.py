@@ -227,6 +227,25 @@ def test_a_run_that_nobody_drives_is_cancelled_by_who_asks(store: RunStore) -> N
     assert (left.code, left.attempt) == (StateCode.CANCELLED, 3)
 
 
+def test_a_run_that_is_paused_is_resumed_once(store: RunStore) -> None:
+    add(store, "waits", this_process())
+    assert not store.control.resume_paused("waits", "early")
+    store.write([state("waits", StateCode.PAUSED, run_count=2)])
+    assert store.control.resume_paused("waits", "5")
+    found = store.run("waits")
+    assert (found.state.name, found.state.message, found.run_count) == ("Resuming", "5", 2)
+    assert not store.control.resume_paused("waits", "once more")
+
+
+@pytest.mark.parametrize("end", [StateCode.COMPLETED, StateCode.FAILED])
+def test_what_has_ended_meanwhile_is_not_resumed(store: RunStore, end: StateCode) -> None:
+    add(store, "ended", this_process())
+    store.write([state("ended", StateCode.PAUSED), state("ended", StateCode.FAILED)])
+    store.write([state("ended", StateCode.RESUMING), state("ended", end)])
+    assert not store.control.resume_paused("ended", None)
+    assert name_of(store, "ended") == end.state_name
+
+
 def test_a_run_crashes_in_the_attempt_that_it_is_in(store: RunStore) -> None:
     add(store, "a", GONE)
     store.write([state("a", StateCode.RETRYING, run_count=2)])

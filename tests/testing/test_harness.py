@@ -14,7 +14,7 @@ import pytest
 from dataflow import Variable, flow, records, runtime, task
 from dataflow.artifacts import create_markdown_artifact
 from dataflow.errors import DefinitionError, RunnerNotFound, SettingsError
-from dataflow.execution import run_loop, runner_choice
+from dataflow.execution import process_loop, runner_choice
 from dataflow.settings import get_settings
 from dataflow.store.store_places import find_place
 from dataflow.testing import dataflow_test_harness, keep_pools
@@ -99,12 +99,12 @@ def test_settings_are_those_that_were_given(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_run_loop_and_the_implicit_run_are_put_back(monkeypatch, tmp_path: Path) -> None:
     with dataflow_test_harness(home=tmp_path / "outer") as outer:
         future = double.submit(1)
-        loop = run_loop.run_loop()
+        loop = process_loop.run_loop()
         with dataflow_test_harness() as inner:
             assert double.submit(2).result() == 4
-            assert run_loop.run_loop() is not loop
+            assert process_loop.run_loop() is not loop
             assert [run.flow_name for run in inner.runs()] == ["implicit"]
-        assert run_loop.run_loop() is loop
+        assert process_loop.run_loop() is loop
         assert double.submit(future).result() == 4
         (run,) = outer.runs()
         assert len(run.nodes()) == 2

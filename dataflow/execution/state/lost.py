@@ -35,10 +35,11 @@ class Lost(Consequences):
         lost, culprit = lost_calls(flight, position)
         if culprit is None:
             for node in lost:
-                node.alone = position is None  # any of them may be to blame
+                node.alone |= position is None  # any of them may be to blame
             self._return_calls(queue, lost, first=True)
             return
         culprit.losses += 1
+        culprit.alone = True
         verdict = verdict_on(culprit.task, culprit.attempt, culprit.losses, cause, time_up)
         self._return_calls(queue, [node for node in lost if verdict is None or node is not culprit])
         culprit.aboard = False
@@ -59,9 +60,10 @@ class Lost(Consequences):
         assert isinstance(work, MapWork)
         lost = lost_elements(flight, position)
         for start, stop in reversed(lost.first):
-            queue.add_range(work, start, stop, first=True, alone=lost.is_unknown)
+            alone = lost.is_unknown or flight.batch.suspect
+            queue.add_range(work, start, stop, first=True, alone=alone)
         for start, stop in lost.later:
-            queue.add_range(work, start, stop)
+            queue.add_range(work, start, stop, alone=flight.batch.suspect)
         if lost.culprit is not None:
             self._culprit_lost(queue, work, *lost.culprit, cause, time_up)
 

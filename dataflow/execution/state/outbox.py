@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dataflow.execution.announcements import Announcement
 from dataflow.graph.nodes import MapNode, TaskNode
@@ -34,4 +34,3 @@ class Outbox:
     announcements: list[Announcement] = field(default_factory=list)
     retries: list[Retry] = field(default_factory=list)
     lookups: list[Lookup] = field(default_factory=list)
-    released: list[Any] = field(default_factory=list)

@@ -19,7 +19,7 @@ def test_every_row_is_measured_by_somebody():
 
 
 def test_what_has_to_do_with_no_runner_is_measured_once():
-    assert {work.name for work in plan_work(OURS[1], 1.0)} == MAPS
+    assert {work.name for work in plan_work(OURS[1], 1.0)} == {*MAPS, "freed_slots"}
 
 
 def test_maps_are_kept_and_taken_and_go_on(measured):
@@ -38,6 +38,14 @@ def test_values_are_hashed_and_harnesses_entered(measured):
         assert found["dataflow"][f"hash_{kind}", "bytes_a_second"][0] > 0
         assert found["dask"][f"hash_{kind}", "bytes_a_second"][0] > 0
     assert found["dataflow"]["harness", "first_seconds"][0] > 0
+
+
+def test_slots_are_freed_and_crashes_seen(measured):
+    peers, works = {"dataflow", "dataflow-dask"}, {"freed_slots", "seen_crash"}
+    found = measured("durability", 0.001, peers=peers, works=works)
+    assert found["dataflow"]["freed_slots", "seconds"][0] > 0
+    assert found["dataflow-dask"]["freed_slots", "seconds"][0] > 0
+    assert found["dataflow"]["seen_crash", "seconds"][0] > 0
 
 
 def test_a_history_is_listed_on_every_database_there_is(measured):
