@@ -8,13 +8,18 @@ tested with batches of every size, too.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dataflow.execution import queues
+from dataflow.execution.runner_choice import runners_by_name
+from runners.threads import ThreadPoolTaskRunner
+from tests.runners.programs import wait_until
 
 RUNNERS = ("inline", "threads", "processes", "dask")
 ALL = sys.maxsize
@@ -28,8 +33,17 @@ every_batch_size = pytest.mark.parametrize(
 """A module's mark: its tests also run with batches of these sizes."""
 
 
+@pytest.fixture
+def free_threads(dataflow_pools: None) -> Iterator[None]:
+    """When all else of a test has ended, its tasks leave the threads that others share."""
+    yield
+    threads = runners_by_name.get((os.getpid(), "threads"))
+    if isinstance(threads, ThreadPoolTaskRunner):
+        wait_until(lambda: not threads._bodies, "a task still has a thread of the pool")
+
+
 @pytest.fixture(autouse=True)
-def of_its_own(home: Path) -> None:
+def of_its_own(free_threads: None, home: Path) -> None:
     """No test leaves anything to another."""
 
 

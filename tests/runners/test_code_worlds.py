@@ -19,6 +19,7 @@ import pytest
 from runners import code_worlds
 from runners.code_worlds import World, behind, context_of_world, entered, native
 from tests.runners.far_cluster import write_files
+from tests.runners.quick_switches import quick_switches
 
 FILES = {
     "w_top.py": """
@@ -213,24 +214,30 @@ def test_a_module_is_whole_for_other_threads(
     assert gate.found == [1, 1]
 
 
-def test_a_package_and_its_part_at_once(
-    make: Callable[[int], World], tmp_path: Path, gate: Gate
-) -> None:
+def test_a_package_and_its_part_at_once(make: Callable[[int], World], tmp_path: Path) -> None:
     """The one imports the other in either direction."""
-    files = {
-        "w_gated/__init__.py": f"{GATED}from w_gated import part\n",
-        "w_gated/part.py": "VALUE = 1\n",
-    }
-    write_files(tmp_path / "version1", files)
+    packages = [f"w_pair{number}" for number in range(50)]
+    for package in packages:
+        files = {"__init__": "from . import part\n", "part": "VALUE = 1\n"}
+        write_files(
+            tmp_path / "version1", {f"{package}/{name}.py": text for name, text in files.items()}
+        )
     world = make(1)
-    threads = [gate.start(world, lambda: world.load("w_gated").part.VALUE)]
-    assert gate.begun.wait(30)
-    threads.append(gate.start(world, lambda: world.load("w_gated.part").VALUE))
-    threads[1].join(0.1)  # it may hold what the other needs, if it can
-    gate.go_on.set()
-    for thread in threads:
-        thread.join(30)
-    assert gate.found == [1, 1]
+    begin = threading.Barrier(2)
+    found: list[Any] = []
+
+    def load(ending: str) -> None:
+        for package in packages:
+            begin.wait(30)
+            found.append(world.load(f"{package}{ending}").__name__)
+
+    threads = [threading.Thread(target=load, args=(ending,)) for ending in ("", ".part")]
+    with quick_switches():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert sorted(found) == sorted([*packages, *(f"{package}.part" for package in packages)])
 
 
 def test_a_module_that_waits_for_a_thread_that_imports(
@@ -276,15 +283,11 @@ def test_threads_load_a_ring_from_every_side(
             found.append((value, pickle.loads(f"c{name}\nVALUE\n.".encode())))
 
     threads = [threading.Thread(target=load, args=job) for job in jobs]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
+    with quick_switches():
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(30)
-    finally:
-        sys.setswitchinterval(interval)
     assert sorted(found) == sorted((value, value) for value, _ in jobs)
     for value, world in worlds.items():
         with entered(world):

@@ -6,7 +6,7 @@ import pickle
 import sys
 import threading
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,13 +15,8 @@ from runners.code_worlds import native
 from runners.dask_inputs import load_batch
 from runners.dask_messages import Message
 from tests.runners.far_cluster import write_files
+from tests.runners.quick_switches import quick_switches
 
-PACKAGE = """
-import i_gate
-i_gate.begun.set()
-i_gate.go_on.wait(30)
-from i_package import one, two
-"""
 NAMES = ("one", "two")
 
 
@@ -34,29 +29,29 @@ def message(task: str) -> Message:
     )
 
 
-def test_tasks_of_a_package_are_loaded_at_once(
+def test_tasks_of_one_package_are_loaded_by_several_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python itself has two threads wait for each other there: one then gets an error."""
-    gate: Any = ModuleType("i_gate")
-    gate.begun, gate.go_on = threading.Event(), threading.Event()
-    monkeypatch.setitem(sys.modules, "i_gate", gate)
-    files = {f"i_package/{name}.py": f"VALUE = {name!r}\n" for name in NAMES}
-    write_files(tmp_path, {"i_package/__init__.py": PACKAGE, **files})
+    """Python itself has two threads wait for each other there, and one gets an error at times."""
+    packages = [f"i_package{number}" for number in range(50)]
+    files = {"__init__": "from . import one, two\n", **dict.fromkeys(NAMES, "VALUE = 1\n")}
+    for package in packages:
+        write_files(tmp_path, {f"{package}/{name}.py": text for name, text in files.items()})
     monkeypatch.syspath_prepend(tmp_path)
+    begin = threading.Barrier(len(NAMES))
     found: list[Any] = []
 
-    def load(task: str) -> None:
-        found.extend(load_batch(None, message(task), (), native).tasks)
+    def load(name: str) -> None:
+        for package in packages:
+            begin.wait(30)
+            found.extend(load_batch(None, message(f"{package}.{name}"), (), native).tasks)
 
-    threads = [threading.Thread(target=load, args=(f"i_package.{name}",)) for name in NAMES]
-    threads[0].start()
-    assert gate.begun.wait(30)
-    threads[1].start()
-    threads[1].join(0.1)  # it may hold what the other needs, if it can
-    gate.go_on.set()
-    for thread in threads:
-        thread.join(30)
+    threads = [threading.Thread(target=load, args=(name,)) for name in NAMES]
+    with quick_switches():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
     for name in [name for name in sys.modules if name.startswith("i_package")]:
         del sys.modules[name]
-    assert sorted(found) == sorted(NAMES)
+    assert found == [1] * len(packages) * len(NAMES)
