@@ -22,6 +22,14 @@ async def fetch(address: str) -> int:
     return int(body)
 
 
+async def hang_up() -> None:
+    """Close what this event loop keeps open."""
+    writers = [writer for _, writer in _unused.pop(asyncio.get_running_loop(), [])]
+    for writer in writers:
+        writer.close()
+    await asyncio.gather(*(writer.wait_closed() for writer in writers))
+
+
 async def _connect(server: str) -> Connection:
     host, _, port = server.partition(":")
     return await asyncio.open_connection(host, int(port))

@@ -7,6 +7,9 @@ typing) finds in ``sys.modules`` the module of whoever was first; it answers eac
 has: the world of the code that asks, of the batch that is carried out, or of the innermost function
 of a world that is being called; else with what the process itself imports.
 What belongs to the process is shared: environment, loggers, libraries that were patched.
+
+Threads wait for each other's modules by importlib's locks alone, which find out when they wait in a
+ring: those of a module's name in a world, and never that of its own name, which all worlds have.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ import contextlib
 import importlib
 import importlib.util
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context, ContextVar
 from importlib.abc import Loader
@@ -33,109 +35,165 @@ _PREFIX = "dataflow_world_"
 _numbers = count(1)
 
 
-class NativeWorld:
-    """What the process can import by itself.
+class AnyWorld:
+    """What is found by who imports in it.
+
+    A module is loaded while importlib loads another one, empty, under the world's prefix: it has
+    other threads wait until the module is whole, and gives them what there is if they wait for each
+    other.
 
     Attributes:
         kept: for who loads things in a world and wants them again.
+        modules: what was loaded, or is being loaded.
+        prefix: what stands before their names where importlib keeps the empty ones.
     """
 
     def __init__(self) -> None:
         self.kept: dict[Any, Any] = {}
-        self._aside: dict[str, ModuleType] = {}
-        self._lock = threading.RLock()
-
-    def has(self, name: str) -> bool:
-        """Nothing is kept from it."""
-        return True
-
-    def load(self, name: str) -> ModuleType:
-        """A module that some world has in ``sys.modules`` already, as it is without that.
-
-        Raises:
-            ModuleNotFoundError: there is none.
-        """
-        there = sys.modules.get(name)
-        if there is not None and _owner_of(there) is self:
-            return there
-        with self._lock, entered(self):
-            return self._aside.get(name) or self._load(name)
-
-    def take_back(self, name: str) -> ModuleType | None:
-        """What was loaded aside, which may stand in ``sys.modules`` now."""
-        return self._aside.pop(name, None)
-
-    def _load(self, name: str) -> ModuleType:
-        parent, _, last = name.rpartition(".")
-        package = self.load(parent) if parent else None
-        path = None if package is None else package.__path__
-        spec = _find_native(name, path)
-        if spec is None:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        module = self._aside[name] = importlib.util.module_from_spec(spec)
-        try:
-            if spec.loader is not None:
-                spec.loader.exec_module(module)
-        except BaseException:
-            self._aside.pop(name, None)
-            raise
-        if package is not None:
-            setattr(package, last, module)
-        return module
-
-
-class World:
-    """One version of some modules.
-
-    Args:
-        folder: where its files are, as if it were on ``sys.path``.
-        origins: of files in it, by their path there: what tracebacks are to call them.
-
-    Attributes:
-        kept: for who loads things in a world and wants them again.
-    """
-
-    def __init__(self, folder: Path, origins: Mapping[str, str]) -> None:
-        self.folder = folder
-        self.kept: dict[Any, Any] = {}
         self.modules: dict[str, ModuleType] = {}
         self.prefix = f"{_PREFIX}{next(_numbers)}"
-        self.builtins = {**vars(builtins), "__import__": self._import, SENT_MARK: self}
-        self._origins = origins
-        self._names = {entry.name.partition(".")[0] for entry in folder.iterdir()}
-        root: Any = ModuleType(self.prefix)
-        root.__path__, root.world = [str(folder)], self
+        self._whole: dict[str, ModuleType] = {}
+        root = ModuleType(self.prefix)
+        root.__path__ = []
         sys.modules[self.prefix] = root
-        if _finder not in sys.meta_path:
-            sys.meta_path.insert(0, _finder)
-        _worlds.append(self)
-        for name in filter(self.has, list(sys.modules)):  # these are others'
-            _share(name)
+        _by_prefix[self.prefix] = self
 
     def has(self, name: str) -> bool:
         """Whether a module is its business: of its own files, there or not."""
-        return name.partition(".")[0] in self._names
+        raise NotImplementedError
+
+    def find(self, name: str) -> ModuleSpec | None:
+        """The spec of a module whose package is there; None: there is no such module."""
+        raise NotImplementedError
+
+    def there(self, name: str) -> ModuleType | None:
+        """A module that was loaded, or is being loaded."""
+        return self.modules.get(name)
 
     def load(self, name: str) -> ModuleType:
-        """A module of this version.
+        """A module as it is in this world.
 
         Raises:
-            ModuleNotFoundError: it is not among the files.
+            ModuleNotFoundError: there is none.
             Exception: what the module itself raised.
         """
-        module = self.modules.get(name)
-        if module is not None and not _is_loading(module):
-            return module
+        whole = self._whole.get(name)
+        if whole is not None:
+            return whole
+        package = name.rpartition(".")[0]
+        if package:  # which may import this one: nobody has both wait for each other
+            self.load(package)
         try:
             with entered(self):
-                importlib.import_module(f"{self.prefix}.{name}")
+                while True:  # again if another thread could not load it
+                    builtins.__import__(f"{self.prefix}.{name}")
+                    module = self.modules.get(name)
+                    if module is not None:
+                        return module
         except ModuleNotFoundError as error:
             if not (error.name or "").startswith(self.prefix):
                 raise
             text = str(error).replace(f"{self.prefix}.", "")
             missing = (error.name or "").removeprefix(f"{self.prefix}.")
             raise ModuleNotFoundError(text, name=missing) from None
-        return self.modules[name]
+
+    def whole(self, name: str, module: ModuleType) -> ModuleType:
+        """A module, when another thread has loaded it to its end."""
+        is_being_loaded = name not in self._whole and self.modules.get(name) is module
+        return self.load(name) if is_being_loaded else module
+
+    def bring(self, name: str, spec: ModuleSpec) -> None:
+        """Load a module after its spec, while importlib keeps the others waiting."""
+        standing = sys.modules.get(name)
+        module = importlib.util.module_from_spec(spec)
+        if sys.modules.get(name) is module:  # some extensions put themselves there
+            del sys.modules[name]
+            if standing is not None:
+                sys.modules[name] = standing
+        self._add(name, module)
+        try:
+            execute(module, spec)
+        except BaseException:
+            self._remove(name)
+            raise
+        parent, _, last = name.rpartition(".")
+        package = self.there(parent)
+        if package is not None:
+            setattr(package, last, module)
+        self._whole[name] = module
+
+    def _add(self, name: str, module: ModuleType) -> None:
+        self.modules[name] = module
+
+    def _remove(self, name: str) -> ModuleType | None:
+        self._whole.pop(name, None)
+        sys.modules.pop(f"{self.prefix}.{name}", None)
+        return self.modules.pop(name, None)
+
+
+class NativeWorld(AnyWorld):
+    """What the process can import by itself.
+
+    It loads here only what some world has in ``sys.modules`` already.
+    """
+
+    def has(self, name: str) -> bool:
+        """Nothing is kept from it."""
+        return True
+
+    def find(self, name: str) -> ModuleSpec | None:
+        """The spec of a module whose package is there; None: there is no such module."""
+        package = self.there(name.rpartition(".")[0])
+        return _find_native(name, None if package is None else package.__path__)
+
+    def there(self, name: str) -> ModuleType | None:
+        """A module that was loaded, or is being loaded."""
+        standing = sys.modules.get(name)
+        is_native = standing is not None and _owner_of(standing) is self
+        return standing if is_native else super().there(name)
+
+    def load(self, name: str) -> ModuleType:
+        """A module as it is in this process."""
+        standing = sys.modules.get(name)
+        if standing is not None and _owner_of(standing) is self:
+            return standing
+        return super().load(name)
+
+    def take_back(self, name: str) -> ModuleType | None:
+        """What was loaded here, which may stand in ``sys.modules`` now."""
+        return self._remove(name)
+
+
+class World(AnyWorld):
+    """One version of some modules.
+
+    Args:
+        folder: where its files are, as if it were on ``sys.path``.
+        origins: of files in it, by their path there: what tracebacks are to call them.
+    """
+
+    def __init__(self, folder: Path, origins: Mapping[str, str]) -> None:
+        super().__init__()
+        self.folder = folder
+        self._builtins = {**vars(builtins), "__import__": self._import, SENT_MARK: self}
+        self._origins = origins
+        self._names = {entry.name.partition(".")[0] for entry in folder.iterdir()}
+        if _finder not in sys.meta_path:
+            sys.meta_path.insert(0, _finder)
+        _worlds.append(self)
+        for name in filter(self.has, list(sys.modules)):  # these are others'
+            _share(sys.modules.get(name))
+
+    def has(self, name: str) -> bool:
+        """Whether a module is its business: of its own files, there or not."""
+        return name.partition(".")[0] in self._names
+
+    def find(self, name: str) -> ModuleSpec | None:
+        """The spec of a module whose package is there; None: there is no such module."""
+        package = self.there(name.rpartition(".")[0])
+        path = [str(self.folder)] if package is None else package.__path__
+        found = PathFinder.find_spec(f"{self.prefix}.{name}", path)
+        return found and real_spec(name, found, self.origin_of)
 
     def origin_of(self, path: str) -> str:
         """What tracebacks are to call one of its files."""
@@ -151,7 +209,20 @@ class World:
             sys.modules.pop(f"{self.prefix}.{name}", None)
             _disown(name, module)
         sys.modules.pop(self.prefix, None)
+        del _by_prefix[self.prefix]
         self.kept.clear()
+
+    def _add(self, name: str, module: ModuleType) -> None:
+        module.__dict__["__builtins__"] = self._builtins
+        super()._add(name, module)
+        _share(module)
+        _share(sys.modules.setdefault(name, module))
+
+    def _remove(self, name: str) -> ModuleType | None:
+        module = super()._remove(name)
+        if module is not None:
+            _disown(name, module)
+        return module
 
     def _import(
         self,
@@ -189,12 +260,16 @@ class World:
                     raise
 
 
-AnyWorld = NativeWorld | World
-native = NativeWorld()
-"""What this process can import by itself."""
+_FIRST = frozenset(
+    f"__{name}__" for name in ("class", "name", "loader", "package", "path", "file", "cached")
+)
+"""What a module has before its code runs."""
 
 _worlds: list[World] = []
+_by_prefix: dict[str, AnyWorld] = {}
 _current: ContextVar[AnyWorld | None] = ContextVar("dataflow_world", default=None)
+native = NativeWorld()
+"""What this process can import by itself."""
 
 
 @contextlib.contextmanager
@@ -227,12 +302,6 @@ def behind() -> Iterator[None]:
 # --- modules in sys.modules that several worlds have ----------------------------------------------
 
 
-def _claim(name: str, module: ModuleType) -> None:
-    """Have a world's module stand in ``sys.modules``, or what stands there answer for it."""
-    sys.modules.setdefault(name, module)
-    _share(name)
-
-
 def _disown(name: str, module: ModuleType) -> None:
     """A world's module is gone: another one's stands in ``sys.modules`` for it, if there is any."""
     if sys.modules.get(name) is not module:
@@ -242,12 +311,12 @@ def _disown(name: str, module: ModuleType) -> None:
     if other is None:
         sys.modules.pop(name, None)
         return
+    _share(other)
     sys.modules[name] = other
-    _share(name)
 
 
-def _share(name: str) -> None:
-    module = sys.modules.get(name)
+def _share(module: object) -> None:
+    """Have a module answer each with what theirs has."""
     if isinstance(module, ModuleType) and not _is_shared(module):
         kind = type(module)
         is_plain = kind is ModuleType
@@ -258,12 +327,16 @@ class _Shared(ModuleType):
     """A module that has each world's attributes for that world."""
 
     def __getattribute__(self, name: str) -> Any:
-        meant = _meant(self)
+        meant = _meant(self, waits=name not in _FIRST)
+        if name == "__spec__" and _is_brought(meant) and _is_importlib(sys._getframe(1)):
+            return None
         if _is_shared(meant):
             return super(_Shared, meant).__getattribute__(name)
         return getattr(meant, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "__spec__" and isinstance(getattr(value, "loader", None), _Loaded):
+            return  # it has one
         meant = _meant(self)
         if _is_shared(meant):
             super(_Shared, meant).__setattr__(name, value)
@@ -281,17 +354,36 @@ class _Shared(ModuleType):
         return sorted(self.__dict__)
 
 
+def _is_brought(module: ModuleType) -> bool:
+    """Whether some world has loaded a module itself.
+
+    Importlib asks for the spec of what stands in ``sys.modules`` to see whether it must wait for
+    it, and if it came there meanwhile, to load it once more after that spec. It is to do neither
+    with these modules, and gets none.
+    """
+    own = object.__getattribute__(module, "__dict__")
+    return _owner_in(own).modules.get(own["__name__"]) is module
+
+
+def _is_importlib(frame: FrameType) -> bool:
+    return frame.f_code.co_filename == "<frozen importlib._bootstrap>"
+
+
 def _is_shared(module: ModuleType) -> bool:
     return _Shared in type(module).__mro__
 
 
-def _meant(module: ModuleType) -> Any:
-    """The module that is meant by who asks this one for something."""
+def _meant(module: ModuleType, *, waits: bool = False) -> Any:
+    """The module that is meant by who asks this one for something.
+
+    Args:
+        waits: until it is whole: not all who have it have imported it.
+    """
     own = object.__getattribute__(module, "__dict__")
     owner, asking = _owner_in(own), _asking(sys._getframe(2))
-    if asking is owner:
-        return module
     name = own["__name__"]
+    if asking is owner:
+        return owner.whole(name, module) if waits else module
     if asking is None:
         return _meant_by_nobody(module, name, owner)
     if asking.has(name):
@@ -328,90 +420,66 @@ def _owner_in(attributes: dict[str, Any]) -> AnyWorld:
     return owner
 
 
-def _is_loading(module: ModuleType) -> bool:
-    spec = object.__getattribute__(module, "__dict__").get("__spec__")
-    return bool(getattr(spec, "_initializing", False))
-
-
 # --- loading --------------------------------------------------------------------------------------
 
 
 class _Finder:
-    """Finds modules of worlds, by their prefix or for code that is carried out in one."""
+    """Finds modules of worlds, by their prefix or for code that is carried out in one.
+
+    It loads nothing: importlib has every thread wait that wants to import anything meanwhile.
+    """
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: object = None
     ) -> ModuleSpec | None:
         """The spec of a module; None: it is no world's."""
-        if name.startswith(_PREFIX):
-            return _find_in_world(name, path)
+        prefix, _, inside = name.partition(".")
+        if prefix in _by_prefix:
+            return _find_place(_by_prefix[prefix], name, inside)
         world = _asking(sys._getframe(1))
-        if not isinstance(world, World) or not world.has(name):
-            is_others = any(other.has(name) for other in _worlds)
-            return _find_native(name, path) if is_others else None
-        try:
-            module = world.load(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
+        if isinstance(world, World) and world.has(name):
+            found = world.find(name)
+            return None if found is None else ModuleSpec(name, _Loaded(world), origin=found.origin)
+        if not any(other.has(name) for other in _worlds):
             return None
-        spec = ModuleSpec(name, _Loaded(module))
-        if sys.modules.get(name) is module:  # or its own spec would be taken, and loaded again
-            del sys.modules[name]
-        return spec
+        found = _find_native(name, path)
+        if found is None or found.loader is None or not hasattr(found.loader, "exec_module"):
+            return found
+        is_package = found.submodule_search_locations is not None
+        return ModuleSpec(name, _NativeLoader(found), is_package=is_package)
 
 
 _finder = _Finder()
 
 
 def _find_native(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
-    """The spec of a module that is no world's, and whose name a world may ask for as well."""
     finders = [finder for finder in sys.meta_path if finder is not _finder]
     specs = (finder.find_spec(name, path) for finder in finders)
-    found = next((spec for spec in specs if spec is not None), None)
-    if found is None or found.loader is None or not hasattr(found.loader, "exec_module"):
-        return found
-    is_package = found.submodule_search_locations is not None
-    return ModuleSpec(name, _NativeLoader(found), is_package=is_package)
+    return next((spec for spec in specs if spec is not None), None)
 
 
-def _find_in_world(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
-    prefix, _, real = name.partition(".")
-    root: Any = sys.modules.get(prefix)
-    found = PathFinder.find_spec(name, path)
-    if root is None or found is None:
+def _find_place(world: AnyWorld, name: str, inside: str) -> ModuleSpec | None:
+    found = world.find(inside)
+    if found is None:
         return None
-    is_package = found.submodule_search_locations is not None
-    return ModuleSpec(name, _Loader(root.world, real, found), is_package=is_package)
+    places = found.submodule_search_locations
+    spec = ModuleSpec(name, _Place(world, inside, found), is_package=places is not None)
+    if places is not None:
+        spec.submodule_search_locations = list(places)
+    return spec
 
 
-class _Loader(Loader):
-    """Loads a module into a world: what was found under its prefix gets its real name."""
+class _Place(Loader):
+    """Loads an empty module: whoever has it is loading one into a world, or finds it there."""
 
-    def __init__(self, world: World, name: str, found: ModuleSpec) -> None:
+    def __init__(self, world: AnyWorld, name: str, spec: ModuleSpec) -> None:
         self._world = world
         self._name = name
-        self._spec = real_spec(name, found, world.origin_of)
+        self._spec = spec
 
-    def create_module(self, _: ModuleSpec) -> ModuleType:
-        """The module, and its place in ``sys.modules``."""
-        there = sys.modules.get(self._name)
-        module = importlib.util.module_from_spec(self._spec)
-        if there is not None:  # some extensions put themselves there
-            sys.modules[self._name] = there
-        module.__dict__["__builtins__"] = self._world.builtins
-        self._world.modules[self._name] = module
-        _claim(self._name, module)
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Run its code."""
-        try:
-            execute(module, self._spec)
-        except BaseException:
-            self._world.modules.pop(self._name, None)
-            _disown(self._name, module)
-            raise
+    def exec_module(self, _: ModuleType) -> None:
+        """Load the other one."""
+        self._world.bring(self._name, self._spec)
 
 
 class _NativeLoader(Loader):
@@ -426,23 +494,21 @@ class _NativeLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run its code."""
-        _share(self._spec.name)
+        _share(module)
         execute(module, self._spec)
 
 
 class _Loaded(Loader):
-    """Hands out a module that a world has loaded already."""
+    """Hands out what a world has loaded."""
 
-    def __init__(self, module: ModuleType) -> None:
-        self._module = module
-        self._spec = module.__spec__
-        self._name = module.__name__
+    def __init__(self, world: World) -> None:
+        self._world = world
 
-    def create_module(self, _: ModuleSpec) -> ModuleType:
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The module."""
-        return self._module
+        module = self._world.load(spec.name)
+        _share(module)
+        return module
 
-    def exec_module(self, module: ModuleType) -> None:
-        """It has been; its spec is put back."""
-        module.__spec__ = self._spec
-        _share(self._name)
+    def exec_module(self, _: ModuleType) -> None:
+        """It has been."""

@@ -26,6 +26,7 @@ class _Loaded:
     """What was loaded in a world, for the next batch that needs it."""
 
     def __init__(self) -> None:
+        self.tasks_lock = threading.Lock()
         self.tasks: dict[bytes, Any] = {}
         self.constants: dict[Any, Column] = {}
 
@@ -53,8 +54,7 @@ def load_batch(worker: Any, message: Message, kept: Sequence[Kept], world: AnyWo
     """The batch of a message, with its tasks and its input columns in place."""
     loaded: _Loaded = world.kept.setdefault(__name__, _Loaded())
     tasks = {
-        digest: _task(worker, digest, data, loaded.tasks)
-        for digest, data in message.payloads.items()
+        digest: _task(worker, digest, data, loaded) for digest, data in message.payloads.items()
     }
     batch: Batch = pickle.loads(message.data)
     batch.tasks = [tasks[digest] for digest in message.digests]
@@ -62,15 +62,15 @@ def load_batch(worker: Any, message: Message, kept: Sequence[Kept], world: AnyWo
     return batch
 
 
-def _task(
-    worker: Any, digest: bytes, payload: bytes | FromConstant, tasks: dict[bytes, Any]
-) -> Any:
-    task = tasks.get(digest)
+def _task(worker: Any, digest: bytes, payload: bytes | FromConstant, loaded: _Loaded) -> Any:
+    task = loaded.tasks.get(digest)
     if task is None:
         data = fetch(worker, payload.key) if isinstance(payload, FromConstant) else payload
-        if len(tasks) >= _MOST_TASKS:
-            tasks.clear()
-        task = tasks[digest] = pickle.loads(data)
+        with loaded.tasks_lock:  # they import modules, which may need each other
+            task = pickle.loads(data)
+            if len(loaded.tasks) >= _MOST_TASKS:
+                loaded.tasks.clear()
+            loaded.tasks[digest] = task
     return task
 
 

@@ -37,10 +37,11 @@ def real_spec(name: str, found: ModuleSpec, shown: Callable[[str], str]) -> Modu
 
 def execute(module: ModuleType, spec: Any) -> None:
     """Run a module's code with its real spec, in place of that which it was found by."""
-    module.__spec__ = spec
     if spec.loader is None or not hasattr(spec.loader, "exec_module"):
+        module.__spec__ = spec
         return
-    spec._initializing = True  # others wait for it
+    spec._initializing = True  # others wait for it, as soon as they see this spec
+    module.__spec__ = spec
     try:
         spec.loader.exec_module(module)
     finally:

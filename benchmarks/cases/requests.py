@@ -6,7 +6,7 @@ import asyncio
 from statistics import median
 from time import perf_counter
 
-from benchmarks.page_client import fetch
+from benchmarks.page_client import fetch, hang_up
 from benchmarks.page_server import PageServer, page_server
 
 TYPE_CHECKING = False
@@ -33,6 +33,7 @@ def run(rival: MapRival, n: int) -> dict[str, float]:
             return runner.run(_gather(pages))
 
         found = [(_timed(mapped, server, n), _timed(bare, server, n)) for _ in range(1 + TRIES)]
+        runner.run(hang_up())
         rival.check_records(n)
     ours, theirs = zip(*found[1:], strict=True)
     seconds, bare_seconds = (median(each for each, _ in times) for times in (ours, theirs))

@@ -208,6 +208,14 @@ class RunLoop:
         self.state.lost(found, flight.batch.id, -1, "", False)  # the rest of it runs again
         found.runner.cancel([flight.batch.id])
 
+    def _end_cancelled(self) -> None:
+        """End what may be at a call that was cancelled: nobody will look whether it is stuck."""
+        for found in self.queues.values():
+            flights = found.flights.values()
+            batches = [flight.batch.id for flight in flights if flight.cancelled]
+            if batches:
+                found.runner.cancel(batches)
+
     def close_graph(self, graph: FlowGraph) -> None:
         """Its run has ended."""
         self.graphs.discard(graph)
@@ -247,6 +255,7 @@ class RunLoop:
         """Write what is left and end."""
         if self.closed or not self._thread.is_alive():
             return
+        self.call(self._end_cancelled)
         self.closed = True
         self.post(_nothing)
         self._thread.join()

@@ -7,6 +7,7 @@ tested with batches of every size, too.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dataflow.execution import queues
-from tests.runners.programs import Program
+from dataflow.execution.runner_choice import runners_by_name
+from runners.threads import ThreadPoolTaskRunner
+from tests.runners.programs import Program, wait_until
 
 if TYPE_CHECKING:
     from runners.dask import DaskTaskRunner
@@ -34,8 +37,17 @@ every_batch_size = pytest.mark.parametrize(
 """A module's mark: its tests also run with batches of these sizes."""
 
 
+@pytest.fixture
+def free_threads(dataflow_pools: None) -> Iterator[None]:
+    """When all else of a test has ended, its tasks leave the threads that others share."""
+    yield
+    threads = runners_by_name.get((os.getpid(), "threads"))
+    if isinstance(threads, ThreadPoolTaskRunner):
+        wait_until(lambda: not threads._bodies, "a task still has a thread of the pool")
+
+
 @pytest.fixture(autouse=True)
-def of_its_own(home: Path) -> None:
+def of_its_own(free_threads: None, home: Path) -> None:
     """No test leaves anything to another."""
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from dataflow import cancel_flow_run, flow, records, task
 from dataflow.errors import CancelledRun, RunFinishedError, UpstreamTaskError
+from dataflow.testing import dataflow_test_harness
 from tests.runners.programs import wait_until
 from tests.runners.stored import run_of
 
@@ -119,6 +120,36 @@ def test_a_task_run_under_way_is_cancelled(pooled: str, folder: Path) -> None:
 
     assert whole() == 2
     assert run_of(whole).node("naps_until_told-0").counts == {"Cancelled": 1}
+
+
+@task(batch_size=1)
+def meets(x, folder):
+    """Ends when two of them have begun."""
+    (Path(folder) / f"begun-{x}").touch()
+    wait_until(lambda: begun(Path(folder), 3 - x), "the other has not begun")
+
+
+def test_what_was_cancelled_last_gives_its_slot_back(
+    pooled: str, tmp_path: Path, folder: Path
+) -> None:
+    """Its workers are kept for others, who have no more than these two."""
+
+    @flow
+    def cancels():
+        future = naps_until_told.submit(0, str(folder))
+        follows = add_one.submit(future)
+        wait_until(lambda: begun(folder, 0), "it did not begin")
+        assert future.cancel()
+        return type(follows.result(raise_on_failure=False))
+
+    @flow
+    def meet():
+        futures = [meets.submit(x, str(folder)) for x in (1, 2)]
+        return [future.result() for future in futures]
+
+    with dataflow_test_harness(pooled, home=tmp_path / "other"):
+        assert cancels() is UpstreamTaskError
+    assert meet() == [None, None]
 
 
 def test_cancelled_task_runs_give_their_slots_back(pooled: str, folder: Path) -> None:

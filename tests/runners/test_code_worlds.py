@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from textwrap import dedent
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from runners import code_worlds
 from runners.code_worlds import World, behind, context_of_world, entered, native
 from tests.runners.far_cluster import write_files
+from tests.runners.quick_switches import quick_switches
 
 FILES = {
     "w_top.py": """
@@ -146,6 +148,150 @@ def test_many_threads_load_at_once(make: Callable[[int], World]) -> None:
     for thread in threads:
         thread.join(30)
     assert sorted(map(sorted, found)) == [[1]] * 8 + [[2]] * 8
+
+
+GATED = "import w_gate\nw_gate.begun.set()\nw_gate.go_on.wait(30)\n"
+RING = {
+    "w_ring/__init__.py": "from w_ring import one, two\nfrom .deep import inner\nDONE = True\n",
+    "w_ring/one.py": "import w_ring.two as two\n\ndef sum():\n    return VALUE + two.VALUE\n",
+    "w_ring/two.py": "from w_ring.deep.inner import last\n",
+    "w_ring/three.py": "import importlib\nimportlib.import_module('w_ring.one')\n",
+    "w_ring/deep/__init__.py": "DONE = True\n",
+    "w_ring/deep/inner.py": "import w_first\n\ndef last():\n    return w_first.VALUE\n",
+    "w_parts/alone.py": "import w_ring\n",
+    "w_first.py": "import w_ring.deep\n",
+}
+RING_NAMES = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in RING]
+
+
+class Gate(ModuleType):
+    """Where a module of a world waits while it is being loaded, and what others found meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__("w_gate")
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+        self.found: list[Any] = []
+
+    def start(self, world: World, load: Callable[[], Any]) -> threading.Thread:
+        def run() -> None:
+            with entered(world):
+                self.found.append(load())
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    found = Gate()
+    monkeypatch.setitem(sys.modules, "w_gate", found)
+    return found
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        lambda: importlib.import_module("w_gated").DONE,
+        lambda: pickle.loads(b"cw_gated\nDONE\n."),
+        lambda: sys.modules["w_gated"].DONE,
+    ],
+    ids=["by name", "pickle", "sys.modules"],
+)
+def test_a_module_is_whole_for_other_threads(
+    make: Callable[[int], World], tmp_path: Path, gate: Gate, load: Callable[[], Any]
+) -> None:
+    write_files(tmp_path / "version1", {"w_gated.py": f"{GATED}DONE = 1\n"})
+    world = make(1)
+    threads = [gate.start(world, lambda: world.load("w_gated").DONE)]
+    assert gate.begun.wait(30)
+    threads.append(gate.start(world, load))
+    threads[1].join(0.1)  # it may take what there is, if it can
+    gate.go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert gate.found == [1, 1]
+
+
+def test_a_package_and_its_part_at_once(make: Callable[[int], World], tmp_path: Path) -> None:
+    """The one imports the other in either direction."""
+    packages = [f"w_pair{number}" for number in range(50)]
+    for package in packages:
+        files = {"__init__": "from . import part\n", "part": "VALUE = 1\n"}
+        write_files(
+            tmp_path / "version1", {f"{package}/{name}.py": text for name, text in files.items()}
+        )
+    world = make(1)
+    begin = threading.Barrier(2)
+    found: list[Any] = []
+
+    def load(ending: str) -> None:
+        for package in packages:
+            begin.wait(30)
+            found.append(world.load(f"{package}{ending}").__name__)
+
+    threads = [threading.Thread(target=load, args=(ending,)) for ending in ("", ".part")]
+    with quick_switches():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert sorted(found) == sorted([*packages, *(f"{package}.part" for package in packages)])
+
+
+def test_a_module_that_waits_for_a_thread_that_imports(
+    make: Callable[[int], World], tmp_path: Path
+) -> None:
+    text = """
+        import threading
+
+        found = []
+
+        def load():
+            import w_pack.lazy
+            found.append(w_pack.lazy.VALUE)
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        thread.join(30)
+        """
+    write_files(tmp_path / "version1", {"w_waits.py": text})
+    with entered(make(1)):
+        assert importlib.import_module("w_waits").found == [1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_threads_load_a_ring_from_every_side(
+    make: Callable[[int], World], tmp_path: Path, seed: int
+) -> None:
+    """Several versions of it at once, and they switch as often as they can."""
+    random = Random(seed)
+    worlds = {}
+    for value in (1, 2, 3):
+        texts = {name: f"{text}VALUE = {value}\n" for name, text in RING.items()}
+        write_files(tmp_path / f"version{value}", texts)
+        worlds[value] = make(value)
+    jobs = [(value, random.choice(RING_NAMES)) for value in worlds for _ in range(6)]
+    random.shuffle(jobs)
+    begin = threading.Barrier(len(jobs))
+    found: list[Any] = []
+
+    def load(value: int, name: str) -> None:
+        begin.wait(30)
+        with entered(worlds[value]):
+            found.append((value, pickle.loads(f"c{name}\nVALUE\n.".encode())))
+
+    threads = [threading.Thread(target=load, args=job) for job in jobs]
+    with quick_switches():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert sorted(found) == sorted((value, value) for value, _ in jobs)
+    for value, world in worlds.items():
+        with entered(world):
+            assert importlib.import_module("w_ring.one").sum() == 2 * value
 
 
 def test_what_the_process_has_stays_as_it_is(

@@ -508,6 +508,7 @@ def test_a_worker_that_comes_later(tmp_path: Path) -> None:
         cluster.start_worker()
         wait_until(lambda: len(client.nthreads()) == 2, "no other worker came")
         client.retire_workers([first])
+        wait_until(lambda: first not in client.nthreads(), "the first worker stays")
         assert result_of(program, "\n") == EXPECTED
         assert list(client.run(count_worlds).values()) == [1]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,11 @@ def fail_odd(x):
 
 
 @task
-def nap(seconds):
-    time.sleep(seconds)
-    return seconds
+def until(path):
+    """Ends when a file is there; without one at once."""
+    if path is not None:
+        wait_until(Path(path).exists, "nobody let it end")
+    return 0
 
 
 @task
@@ -116,23 +117,24 @@ def test_what_needs_a_failed_run_is_not_ready_and_says_why() -> None:
 
 
 @flow
-def times_out():
-    future = nap.submit(0.6)
-    mapped = nap.map([0.6])
-    with pytest.raises(TimeoutError, match=r"'nap-0'.* 0\.05 second"):
+def times_out(path):
+    future = until.submit(path)
+    mapped = until.map([path])
+    with pytest.raises(TimeoutError, match=r"'until-0'.* 0\.05 second"):
         future.result(timeout=0.05)
-    with pytest.raises(TimeoutError, match=r"nap-1"):
+    with pytest.raises(TimeoutError, match=r"until-1"):
         mapped.result(timeout=0.05)
     future.wait(timeout=0.05)
     mapped.wait(timeout=0.05)
     assert not future.done()
+    Path(path).touch()
     return future, mapped
 
 
-def test_a_wait_that_takes_too_long(runner: str) -> None:
+def test_a_wait_that_takes_too_long(runner: str, tmp_path: Path) -> None:
     if runner == "inline":
         pytest.skip("inline runs tasks when they are submitted")
-    assert times_out() == (0.6, [0.6])
+    assert times_out(str(tmp_path / "go")) == (0, [0])
 
 
 @flow
@@ -287,17 +289,18 @@ def test_wait() -> None:
 
 
 @flow
-def waits_too_short():
-    slow, quick = nap.submit(0.6), double.submit(1)
+def waits_too_short(path):
+    slow, quick = until.submit(path), double.submit(1)
     quick.wait()
     done, not_done = wait([slow, quick], timeout=0.05)
+    Path(path).touch()
     return done == {quick}, not_done == {slow}
 
 
-def test_wait_with_a_timeout(runner: str) -> None:
+def test_wait_with_a_timeout(runner: str, tmp_path: Path) -> None:
     if runner == "inline":
         pytest.skip("inline runs tasks when they are submitted")
-    assert waits_too_short() == (True, True)
+    assert waits_too_short(str(tmp_path / "go")) == (True, True)
 
 
 @flow
@@ -314,23 +317,18 @@ def test_as_completed_gives_each_future_once() -> None:
 
 
 @flow
-def while_running():
-    futures = nap.with_options(batch_size=1).map([0.0, 0.0, 0.0, 0.4, 0.4, 0.4, 0.4])
+def while_running(path):
+    futures = until.with_options(batch_size=1).map([None, None, None, path, path, path, path])
     first = next(iter(as_completed(futures)))
     value, rest = first.result(), [future.done() for future in futures]
+    Path(path).touch()
     return value, all(rest)
 
 
-def test_as_completed_while_the_map_is_running(runner: str) -> None:
+def test_as_completed_while_the_map_is_running(runner: str, tmp_path: Path) -> None:
     if runner == "inline":
         pytest.skip("inline runs tasks when they are submitted")
-    assert while_running() == (0.0, False)
-
-
-@task
-def until(path):
-    wait_until(Path(path).exists, "nobody let it end")
-    return 0
+    assert while_running(str(tmp_path / "go")) == (0, False)
 
 
 @flow
