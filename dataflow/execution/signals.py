@@ -132,7 +132,8 @@ class _Signals:
 
     def _cancel(self, error: BaseException) -> None:
         """End what goes on in the runs of this thread and below them; the bodies are next."""
-        cancellation = RunCancelled(message=message_of_interruption("Flow run", error))
+        said = message_of_interruption("Flow run", error)
+        cancellation = RunCancelled(message=said, signal=error)
         for scope in list(open_runs.values()):
             if scope.body.is_in_main_thread:
                 self._cancelled += mark_cancelled(scope.info.run_id, cancellation)
