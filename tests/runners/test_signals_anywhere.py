@@ -15,6 +15,7 @@ import json, os, signal, sys
 from collections import Counter
 import dataflow
 from dataflow import flow, records, task
+from dataflow.execution import signals
 
 FOLDER = os.path.dirname(os.path.dirname(dataflow.__file__))
 OURS = tuple(os.path.join(FOLDER, name) + os.sep for name in ("dataflow", "runners"))
@@ -45,8 +46,9 @@ def arrives(frame, event, argument):
     global calls_left, place
     if event != "call" or not frame.f_code.co_filename.startswith(OURS):
         return
-    if signal.getsignal(NUMBER) is signal.SIG_DFL:
-        return  # it would end the process, as it did before there was a flow
+    ours = signals._signals
+    if ours is None or not ours._flows or signal.getsignal(NUMBER) is signal.SIG_DFL:
+        return  # there is no flow any more, or not yet: SIGTERM would end the process
     calls_left -= 1
     if calls_left == 0:
         place = frame.f_code.co_filename + ": " + frame.f_code.co_qualname
