@@ -30,6 +30,7 @@ from dataflow.execution.flow_ending import state_of_exception, state_of_result
 from dataflow.execution.flow_hooks import FlowHooks
 from dataflow.execution.interruptions import (
     RunSuspended,
+    Terminated,
     code_of_interruption,
     is_cancellation,
     message_of_interruption,
@@ -51,7 +52,7 @@ from dataflow.execution.scope import (
     record_state,
     submitted_call,
 )
-from dataflow.execution.signals import signals_end_runs
+from dataflow.execution.signals import signals_end_runs, terminated
 from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.tags import current_tags
 from dataflow.graph.trace import find_refs, trace_call
@@ -550,8 +551,11 @@ def run_flow(
         StoreError: nothing can be recorded.
         BaseException: what is no ``Exception``, such as Ctrl-C.
     """
-    with signals_end_runs():
-        return _run_body(FlowRun(flow, args, kwargs, wait_for, resumption))
+    try:
+        with signals_end_runs():
+            return _run_body(FlowRun(flow, args, kwargs, wait_for, resumption))
+    except Terminated:
+        raise terminated() from None
 
 
 def _run_body(run: FlowRun) -> State[Any]:
