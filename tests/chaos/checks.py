@@ -70,9 +70,9 @@ def missing_announcements(
     kept = before.kept if before is not None else set()
     for number, (name, state) in enumerate(announced(folder)):
         run_id, *place = name.split(".")
-        if place and state not in _COMPLETED:
-            if number < start or (run_id, *map(int, place)) in kept:
-                continue
+        is_over = place and (number < start or (run_id, *map(int, place)) in kept)
+        if is_over and state not in _COMPLETED:
+            continue
         run = recorded.runs.get(run_id)
         if run is None:
             yield f"{name} was announced {state}; the store does not know that run"
