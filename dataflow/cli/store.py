@@ -105,7 +105,9 @@ def backup(file: str) -> None:
     """
     if file == "-":
         raise Misuse("A backup is a file.", hint="`dataflow store export -` writes to a pipe.")
-    with _the_store() as store, _whole(file) as part:
+    with _the_store() as store, _written(file) as part:
+        if part == Path(file):
+            raise Misuse(f"{file} is no file.", hint="Name another one.")
         part.unlink(missing_ok=True)
         store.backup(part)
     click.echo(f"Copied the store to {file}.", err=True)
@@ -147,25 +149,30 @@ def _target(file: str) -> Iterator[BinaryIO]:
             raise Misuse("The export is no text.", hint="Send it to a file or a pipe.")
         yield sys.stdout.buffer
         return
-    with _whole(file) as part, part.open("wb") as target:
+    with _written(file) as part, part.open("wb") as target:
         yield target
         target.flush()
-        os.fsync(target.fileno())
+        if part != Path(file):
+            os.fsync(target.fileno())
 
 
 @contextlib.contextmanager
-def _whole(file: str) -> Iterator[Path]:
-    """Where to write a file that takes its name only when it is whole."""
-    part = Path(f"{file}.part")
+def _written(file: str) -> Iterator[Path]:
+    """Where to write a file, which takes its name only when it is whole; a device, in its place."""
+    place, part = Path(file), Path(f"{file}.part")
     try:
-        yield part
-        part.replace(file)
+        if place.exists() and not place.is_file():
+            yield place
+            return
+        try:
+            yield part
+            part.replace(place)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         if isinstance(error, DataflowError):  # the store's own
             raise
         raise _unusable(file, error) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -51,6 +51,7 @@ class Answer:
         column: the results that there are; ``numbers[p]`` is where that of call ``p`` is in it.
         digests: by which a resumed run finds these results again.
         held: calls that wait, because another run is about to make them.
+        restated: those of them that have been made again since, and did not complete.
         leased: the keys of calls that this run makes while others wait for them, by position.
     """
 
@@ -63,6 +64,7 @@ class Answer:
     numbers: Sequence[int] = ()
     digests: list[bytes] = field(default_factory=list)
     held: set[int] = field(default_factory=set)
+    restated: set[int] = field(default_factory=set)
     leased: dict[int, bytes] = field(default_factory=dict)
 
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from dataflow.errors import FlowRunTimeoutError
 from dataflow.execution.flow_ending import failure_of, shortened, state_of_exception
 from dataflow.execution.flow_run import FlowRun
-from dataflow.execution.interruptions import RunSuspended
+from dataflow.execution.interruptions import RunSuspended, Terminated
 from dataflow.execution.resuming import Resumption
-from dataflow.execution.signals import signals_end_runs
+from dataflow.execution.signals import signals_end_runs, terminated
 from dataflow.model.states import State
 
 R = TypeVar("R")
@@ -27,9 +27,12 @@ async def run_flow_async(
     resumption: Resumption | None = None,
 ) -> Any:
     """Run an ``async`` flow on the running event loop: its value, or its state if wanted."""
-    with signals_end_runs():
-        run = FlowRun(flow, args, kwargs, wait_for, resumption)
-        state = await _run_body_async(run)
+    try:
+        with signals_end_runs():
+            run = FlowRun(flow, args, kwargs, wait_for, resumption)
+            state = await _run_body_async(run)
+    except Terminated:  # before it has entered its body
+        raise terminated() from None
     if return_state or state.is_completed():
         return state if return_state else state.data
     raise failure_of(state)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from dataflow.hashing.calls import NO_DIGEST
 from dataflow.model.records import BY_KEY, SINGLE_CALLS
-from dataflow.model.states import StateCode
+from dataflow.model.states import SUCCESSFUL, StateCode
 from dataflow.store.run_store import RunStore
 from dataflow.store.stored_results import ResultObject, ResultPlace, ResultsSummary
 
@@ -26,6 +26,7 @@ _SOURCE = "are of a task whose code has changed"
 _UNDONE = "were rolled back"
 LOST = "had a result that is gone or damaged"
 _ROLLED_BACK = (StateCode.ROLLED_BACK,)
+_BAD = frozenset(StateCode) - SUCCESSFUL
 _Place = tuple[ResultsSummary, int]
 
 
@@ -39,11 +40,13 @@ class Found(NamedTuple):
         missed: why its result is not taken; ``REUSED``: it is.
         place: where the result is.
         was_cached: whether it was taken from the cache then.
+        is_spoiled: whether the call has been made again since, and has not completed.
     """
 
     missed: str
     place: ResultPlace | None = None
     was_cached: bool = False
+    is_spoiled: bool = False
 
 
 class EarlierRun:
@@ -72,6 +75,11 @@ class EarlierRun:
         self._undone = set(store.elements_in(run_id, _ROLLED_BACK)) if self.is_undone else set()
         self._lock = threading.Lock()
         self._numbers = {node.key: node.node for node in nodes}
+        self._completed = {
+            node.node: sum(node.codes.get(code, 0) for code in SUCCESSFUL) for node in nodes
+        }
+        self._missed: dict[str, set[int]] = {}  # elements whose results are not taken
+        self._spoiled: dict[int, set[int]] = {}
         self._rows: dict[int, list[ResultsSummary]] = {}
         self._calls: dict[int, _Place] = {}
         self._elements: dict[int, dict[int, _Place]] = {}
@@ -96,6 +104,9 @@ class EarlierRun:
             reason = self._obstacle(found, digest, source, cache_key)
             if self.is_undone and self._was_undone(key, element, found):
                 reason = _UNDONE
+            if reason is not None and found is not None:
+                self._note_missed(key, element)
+            is_spoiled = reason is None and element in self._spoiled_of(self._numbers[key])
         if reason is not None:
             return Found(reason)
         assert found is not None
@@ -103,7 +114,44 @@ class EarlierRun:
         result_object = self._objects.get(id(row))
         if result_object is None:
             result_object = self._objects[id(row)] = row.object_of(self.run_id)
-        return Found(REUSED, (result_object, row.numbers[at]), row.made_by is not None)
+        place = result_object, row.numbers[at]
+        return Found(REUSED, place, row.made_by is not None, is_spoiled)
+
+    def note_lost(self, key: str, element: int) -> None:
+        """The result that was found of an element is gone or damaged."""
+        with self._lock:
+            self._note_missed(key, element)
+
+    def _note_missed(self, key: str, element: int) -> None:
+        self._missed.setdefault(key, set()).add(element)
+
+    def _spoiled_of(self, node: int) -> set[int]:
+        """The elements that have a result and did not complete when they were made again.
+
+        That is most often none: then there are no more results than elements that have completed.
+        """
+        spoiled = self._spoiled.get(node)
+        if spoiled is None:
+            spoiled = self._spoiled[node] = set()
+            if len(self._elements[node]) > self._completed[node]:
+                bad = self._store.elements_in(self.run_id, _BAD)
+                spoiled.update(element for number, element in bad if number == node)
+        return spoiled
+
+    def standing(self, key: str, elements: range) -> set[int]:
+        """Those of some elements that have completed, for all that is known by now.
+
+        They stay so if this run ends before it has come to them.
+        """
+        with self._lock:
+            missed = self._missed.get(key, ())
+            found = {each: self._find(key, each) for each in elements if each not in missed}
+            standing = {each for each, place in found.items() if place is not None}
+            if standing:
+                standing -= self._spoiled_of(self._numbers[key])
+            if self.is_undone:
+                standing = {e for e in standing if not self._was_undone(key, e, found[e])}
+            return standing
 
     def was_committed(self, key: str, element: int) -> bool:
         """Whether the result of an element, which was taken again, was committed before."""

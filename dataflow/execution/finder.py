@@ -153,18 +153,26 @@ class Finder:
         earlier = self.results.earlier
         if earlier is None:
             return
-        question, answer = self.question, self.answer
-        source, run_id = self.about.results.source, question.graph.run_id
+        answer = self.answer
+        source, run_id = self.about.results.source, self.question.graph.run_id
         for at, digest in enumerate(answer.digests):
-            node = question.node or question.nodes[at]
-            element = question.elements[at] if question.node is not None else 0
-            found = earlier.take(node.key, element, digest, source, keys[at])
+            key, element = self._call_at(at)
+            found = earlier.take(key, element, digest, source, keys[at])
             self.missed.append(found.missed)
             if found.place is not None:
                 answer.places[at] = found.place
                 answer.is_own[at] = earlier.run_id == run_id
                 if answer.is_own[at] and not found.was_cached:
                     answer.codes[at] = StateCode.COMPLETED
+                if found.is_spoiled:
+                    answer.restated.add(at)
+
+    def _call_at(self, at: int) -> tuple[str, int]:
+        """The key of the node of a call, and which of its elements it is."""
+        question = self.question
+        if question.node is None:
+            return question.nodes[at].key, 0
+        return question.node.key, question.elements[at]
 
     def _put_keys(self, keys: list[bytes]) -> None:
         """Note the keys: what is computed now is to be found by them."""
@@ -196,8 +204,10 @@ class Finder:
             if place is not None and id(place[0]) in damaged:
                 places[at] = None
                 self.answer.is_own[at] = 0
+                self.answer.restated.discard(at)
                 if self.missed and self.missed[at] == REUSED:
                     self.missed[at] = LOST
+                    self.results.earlier.note_lost(*self._call_at(at))
 
     def _is_fine(self, found: ResultObject) -> bool:
         where = pack_place(found)

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,16 @@ if TYPE_CHECKING:
     from dataflow.execution.resuming import Resumption
 
 
+_CONTEXT: tuple[ContextVar[Any], ...] = (
+    current_scope,
+    log_target,
+    current_call,
+    current_transaction,
+    current_tags,
+)
+"""What a body finds, and what code in it enters: it is left, wherever a signal arrives."""
+
+
 class FlowRun:
     """One call of a flow."""
 
@@ -102,6 +113,7 @@ class FlowRun:
         self._scope: RunScope | None = None
         self._hooks = FlowHooks(flow)
         self._end = threading.Lock()  # held once somebody records it
+        self._outside = [(each, each.get()) for each in _CONTEXT]
 
     @property
     def scope(self) -> RunScope:
@@ -377,6 +389,15 @@ class FlowRun:
                 record_state(scope, State.of_code(StateCode.CANCELLING, message=said), self.attempt)
             wait_for_all(scope.graph)
 
+    def raise_missed(self, state: State[Any]) -> None:
+        """Raise the signal that has cancelled it, and that got lost where it was raised before.
+
+        (In a destructor, for one. That tasks were cancelled is then all that the body hears of.)
+        """
+        cancellation = self.scope.cancellation
+        if state.is_cancelled() and cancellation is not None and cancellation.signal is not None:
+            raise cancellation.signal
+
     def ends_alone(self, error: BaseException) -> bool:
         """Whether this run was cancelled or suspended, and none around it: its caller goes on."""
         if isinstance(error, RunSuspended):
@@ -388,6 +409,8 @@ class FlowRun:
 
     def end(self, state: State[Any]) -> None:
         """Record how it ended; call the hooks."""
+        for variable, value in self._outside:
+            variable.set(value)
         try:
             wait_for_hooks(self.scope.graph)
         except KeyboardInterrupt:

@@ -61,6 +61,23 @@ def records_of_answer(answer: Answer, now_ns: int) -> list[Any]:
 
     What this run had recorded itself, before it was resumed, is there already.
     """
+    return [*_taken_records(answer, now_ns), *_restated_records(answer, now_ns)]
+
+
+def _restated_records(answer: Answer, now_ns: int) -> Iterator[Any]:
+    """That calls are in the state again that they were in before."""
+    question = answer.question
+    for at in sorted(answer.restated):
+        code = answer.codes[at : at + 1]
+        if question.node is None:
+            numbers = array("q", [question.nodes[at].id])
+            yield _batch_record(question, None, 0, numbers, bytes(code), now_ns)
+        else:
+            element = question.elements[at]
+            yield _batch_record(question, (question.node.id,), element, None, bytes(code), now_ns)
+
+
+def _taken_records(answer: Answer, now_ns: int) -> list[Any]:
     question = answer.question
     taken: Sequence[int] = [
         at
@@ -71,14 +88,14 @@ def records_of_answer(answer: Answer, now_ns: int) -> list[Any]:
         return []
     if question.node is None:
         numbers = array("q", [question.nodes[at].id for at in taken])
-        states = [_batch_record(question, None, 0, numbers, len(taken), now_ns)]
+        states = [_batch_record(question, None, 0, numbers, _CACHED * len(taken), now_ns)]
         elements: Sequence[int] = numbers
         node = SINGLE_CALLS
     else:
         elements = [question.elements[at] for at in taken]
         node = question.node.id
         states = [
-            _batch_record(question, (node,), start, None, stop - start, now_ns)
+            _batch_record(question, (node,), start, None, _CACHED * (stop - start), now_ns)
             for start, stop in _runs(elements)
         ]
     return [*states, *_result_records(answer, taken, node, elements, now_ns)]
@@ -106,9 +123,10 @@ def _batch_record(
     stages: tuple[int, ...] | None,
     start: int,
     nodes: array[int] | None,
-    count: int,
+    states: bytes,
     now_ns: int,
 ) -> BatchRecord:
+    count = len(states)
     times = (array("q", (now_ns,)) * count).tobytes()
     return BatchRecord(
         run_id=question.graph.run_id,
@@ -116,7 +134,7 @@ def _batch_record(
         start=start,
         nodes=None if nodes is None else nodes.tobytes(),
         calls=count,
-        states=_CACHED * count,
+        states=states,
         clock_offset_ns=0,
         first_started_ns=now_ns,
         started=None,

@@ -18,12 +18,16 @@ class RunCancelled(BaseException):
     Attributes:
         run_id: which run.
         message: who, and why.
+        signal: what it is raised as, if it came from the terminal or as SIGTERM.
     """
 
-    def __init__(self, run_id: str = "", message: str = "") -> None:
+    def __init__(
+        self, run_id: str = "", message: str = "", signal: BaseException | None = None
+    ) -> None:
         super().__init__(run_id, message)
         self.run_id = run_id
         self.message = message
+        self.signal = signal
 
 
 class RunSuspended(BaseException):

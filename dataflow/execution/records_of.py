@@ -13,6 +13,7 @@ from dataflow.graph.nodes import MapNode, Node, TaskNode
 from dataflow.model.batches import Attempt, Batch, BatchReport, CallBody, Failure, MapBody
 from dataflow.model.records import AttemptRecord, BatchRecord, LogRecord, NodeRecord
 from dataflow.model.states import StateCode
+from dataflow.planner.bodies import runs_of
 from dataflow.worker.outcomes import worker_name
 
 _PLAIN_CODES = frozenset(
@@ -222,7 +223,23 @@ def log_records(run_id: str, body: Any, lines: Iterable[Any], sequence: int) -> 
 
 
 def unbegun_records(node: Node, elements: range, code: int, failure: Failure) -> list[Any]:
-    """Records of task runs that end without a report: they never began, or died with a worker."""
+    """Records of task runs that end without a report: they never began, or died with a worker.
+
+    What had completed before its run went on stays so, if the run has not come to it.
+    """
+    earlier = node.graph.results.earlier
+    standing = earlier.standing(node.key, elements) if earlier is not None else None
+    if not standing:
+        return _unbegun_records(node, elements, code, failure)
+    others = [each for each in elements if each not in standing]
+    return [
+        record
+        for some in (runs_of(others) if others else ())
+        for record in _unbegun_records(node, some, code, failure)
+    ]
+
+
+def _unbegun_records(node: Node, elements: range, code: int, failure: Failure) -> list[Any]:
     tried = [_attempt_of(node, index) for index in elements]
     records: list[Any] = [ended_now_record(node, elements, code, tried)]
     records += [

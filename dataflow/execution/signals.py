@@ -132,7 +132,8 @@ class _Signals:
 
     def _cancel(self, error: BaseException) -> None:
         """End what goes on in the runs of this thread and below them; the bodies are next."""
-        cancellation = RunCancelled(message=message_of_interruption("Flow run", error))
+        said = message_of_interruption("Flow run", error)
+        cancellation = RunCancelled(message=said, signal=error)
         for scope in list(open_runs.values()):
             if scope.body.is_in_main_thread:
                 self._cancelled += mark_cancelled(scope.info.run_id, cancellation)
@@ -289,7 +290,7 @@ def _end_all(number: int, recorded: threading.Event) -> None:
 
 
 def _exit() -> None:
-    raise SystemExit(_STATUS)
+    raise terminated()
 
 
 def _end_as_interrupted() -> None:
@@ -336,8 +337,9 @@ def signals_end_runs() -> Iterator[None]:
     """While this lasts in the main thread, Ctrl-C and SIGTERM end runs in an orderly way.
 
     Raises:
-        SystemExit: it was SIGTERM, and no other flow has to end before the process may; in tasks
-            beside the main one, their event loop raises it.
+        Terminated: it was SIGTERM; for whoever calls this to make a :func:`terminated` of.
+        SystemExit: the same in a coroutine, and no other flow has to end before the process may;
+            in tasks beside the main one, their event loop raises it.
     """
     global _signals
     if threading.current_thread() is not threading.main_thread():
@@ -349,14 +351,12 @@ def signals_end_runs() -> Iterator[None]:
     try:
         signals.enter(flow)
         yield
-    except Terminated:
-        raise SystemExit(_STATUS) from None
     except BaseException as error:
         if not (is_cancellation(error) and signals.is_last_terminated(flow)):
             raise
         loop = signals.loop_beside()
         if loop is None:
-            raise SystemExit(_STATUS) from None
+            raise terminated() from None
         loop.call_soon(_exit)
         raise
     finally:
@@ -365,3 +365,8 @@ def signals_end_runs() -> Iterator[None]:
         except BaseException:  # it arrived at the first line
             signals.leave(flow)
             raise
+
+
+def terminated() -> SystemExit:
+    """What ends a process that got SIGTERM, with its status."""
+    return SystemExit(_STATUS)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from dataflow.errors import FlowRunTimeoutError, TaskRunTimeoutError
 from dataflow.execution.flow_ending import state_of_exception
 from dataflow.execution.flow_run import FlowRun
-from dataflow.execution.signals import signals_end_runs
+from dataflow.execution.interruptions import Terminated
+from dataflow.execution.signals import signals_end_runs, terminated
 from dataflow.model.states import State
 from dataflow.worker.timeouts import call_with_timeout
 
@@ -30,8 +31,11 @@ def run_flow(
         StoreError: nothing can be recorded.
         BaseException: what is no ``Exception``, such as Ctrl-C.
     """
-    with signals_end_runs():
-        return _run_body(FlowRun(flow, args, kwargs, wait_for, resumption))
+    try:
+        with signals_end_runs():
+            return _run_body(FlowRun(flow, args, kwargs, wait_for, resumption))
+    except Terminated:
+        raise terminated() from None
 
 
 def _run_body(run: FlowRun) -> State[Any]:
@@ -46,6 +50,7 @@ def _run_body(run: FlowRun) -> State[Any]:
             delay = run.retry_delay(state)
             if delay is None:
                 run.scope.body.leave()
+                run.raise_missed(state)
                 return state
             time.sleep(delay)
             run.begin_again()

@@ -93,6 +93,14 @@ def after_prefix(prefix: str) -> str:
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
+def no_name(wanted: object) -> RunNotFound:
+    """A run was asked for by something that is no text."""
+    return RunNotFound(
+        f"A run is found by its id or its name, not by what is of type {type(wanted).__name__}.",
+        hint="Give run.id.",
+    )
+
+
 def not_found(wanted: str, known: Collection[str], store: str) -> RunNotFound:
     """No run of a store goes by that; ``known`` are names that may have been meant."""
     from difflib import get_close_matches

@@ -9,7 +9,14 @@ from typing import Any
 from dataflow.clock import datetime_of
 from dataflow.model.states import State, StateCode
 from dataflow.store.database import Transaction
-from dataflow.store.run_filters import Conditions, after_prefix, ambiguous, not_found, where
+from dataflow.store.run_filters import (
+    Conditions,
+    after_prefix,
+    ambiguous,
+    no_name,
+    not_found,
+    where,
+)
 from dataflow.store.run_keys import run_key
 from dataflow.store.summaries import LogEntry, PhaseSeconds, RunSummary
 
@@ -31,6 +38,8 @@ def find_run(view: Transaction, wanted: str, store: str) -> RunSummary:
     Raises:
         RunNotFound: there is none, or more than one; ``store`` is what is said to have none.
     """
+    if not isinstance(wanted, str):
+        raise no_name(wanted)
     ways: list[Conditions] = [[("run_id = ?", (wanted,))], [("name = ?", (wanted,))]]
     if wanted and wanted.isascii():
         between = ("run_id >= ? AND run_id < ?", (wanted, after_prefix(wanted)))

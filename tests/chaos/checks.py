@@ -46,7 +46,7 @@ class Stop:
 def after_an_end(folder: Path, recorded: Recorded, before: Recorded | None = None) -> Iterator[str]:
     """What holds then, also if the run has not completed; ``before``: the time before."""
     yield from unended_runs(recorded)
-    yield from missing_announcements(folder, recorded, before.announced if before else 0)
+    yield from missing_announcements(folder, recorded, before)
     yield from repeated_completions(recorded)
     yield from parted_results(recorded)
 
@@ -58,14 +58,20 @@ def unended_runs(recorded: Recorded) -> Iterator[str]:
             yield f"{run.id} is {run.state.name}, though its process is gone"
 
 
-def missing_announcements(folder: Path, recorded: Recorded, start: int) -> Iterator[str]:
+def missing_announcements(
+    folder: Path, recorded: Recorded, before: Recorded | None = None
+) -> Iterator[str]:
     """No state that was seen may be missing from the store.
 
-    What had not completed in an earlier life, before line ``start``, has been done again since.
+    What had not completed in an earlier life has been done again since; and what had stays so, if
+    this one ended before it came to it.
     """
+    start = before.announced if before is not None else 0
+    kept = before.kept if before is not None else set()
     for number, (name, state) in enumerate(announced(folder)):
         run_id, *place = name.split(".")
-        if place and number < start and state not in _COMPLETED:
+        is_over = place and (number < start or (run_id, *map(int, place)) in kept)
+        if is_over and state not in _COMPLETED:
             continue
         run = recorded.runs.get(run_id)
         if run is None:

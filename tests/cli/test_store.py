@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,20 @@ def test_a_backup_is_a_store(filled, tmp_path):
 def test_backups_that_cannot_be_made(filled, tmp_path):
     assert "is a file" in filled("store", "backup", "-", status=2).err
     assert "cannot" in filled("store", "backup", str(tmp_path / "no" / "file"), status=1).err
+
+
+def test_what_is_no_file_is_written_to_in_its_place(filled, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        assert "Exported 4 runs" in filled("store", "export", str(pipe)).err
+        exported = reader.communicate()[0]
+    assert pipe.is_fifo()
+    (tmp_path / "exported").write_bytes(exported)
+    assert "4 were there" in filled("store", "import", str(tmp_path / "exported")).err
+    assert "is no file" in filled("store", "backup", str(pipe), status=2).err
+    assert pipe.is_fifo()
+    assert "s a directory" in filled("store", "export", str(tmp_path), status=2).err
 
 
 def test_files_that_cannot_be_used(filled, tmp_path):

@@ -67,9 +67,9 @@ class Program:
         else:
             self.process.send_signal(number)
 
-    def end(self) -> tuple[int, str, str]:
+    def end(self, patience_seconds: float = PATIENCE_SECONDS) -> tuple[int, str, str]:
         """Wait for its end: exit status and output."""
-        out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
+        out, err = self.process.communicate(timeout=patience_seconds)
         return self.process.returncode, out, err
 
     def kill(self) -> None:

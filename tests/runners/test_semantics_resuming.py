@@ -115,6 +115,63 @@ def test_fused_maps_go_on_stage_by_stage(runner, place):
     assert set(done(place + "-second").values()) == {1}
 
 
+def test_what_had_completed_stays_so_when_its_run_ends_before_it_comes_to_it(runner, place):
+    @flow(persist_result=True)
+    def ended_early(place):
+        found = stage.map(range(4), unmapped(place))
+        sent = total.submit(found, place)
+        if Path(f"{place}-stop").exists():
+            raise KeyboardInterrupt
+        found.wait(), sent.wait(), double(9, place)
+        breaks(1, place)
+        return sent.result()
+
+    with pytest.raises(Flaw):
+        ended_early(place)
+    run, stop = only_run(ended_early), Path(f"{place}-stop")
+    before = [node.counts for node in run.nodes()]
+    assert before[:3] == [{"Completed": 4}, {"Completed": 1}, {"Completed": 1}]
+    stop.touch()
+    with pytest.raises(KeyboardInterrupt):
+        ended_early.resume(run.id)
+    assert [node.counts for node in run.nodes()] == before
+    stop.unlink()
+    assert ended_early.resume(run.id) == 10
+    assert [node.counts for node in run.nodes()] == [*before[:3], {"Completed": 1}]
+    assert set(done(place).values()) == {1}
+
+
+def test_what_failed_when_it_was_made_again_has_completed_if_its_result_of_before_is_taken(
+    runner, place
+):
+    def version(number):
+        @task
+        def work(x):
+            note(place, f"{number}: {x}")
+            return x + 1 // number
+
+        @flow(persist_result=True)
+        def changing():
+            found = [*work.map(range(3)), work.submit(3)]
+            wait(found)
+            if number == 0 or fails_once(place, "changing"):
+                raise Flaw
+            return [future.result() for future in found]
+
+        return changing
+
+    with pytest.raises(Flaw):
+        version(1)()
+    (run,) = records.runs(flow_name="changing")
+    with pytest.raises(Flaw):
+        version(0).resume(run.id)
+    assert [node.counts for node in run.nodes()] == [{"Failed": 3}, {"Failed": 1}]
+    assert version(1).resume(run.id) == [1, 2, 3, 4]
+    assert [node.counts for node in run.nodes()] == [{"Completed": 3}, {"Completed": 1}]
+    assert run.failures() == []
+    assert set(done(place).values()) == {1}
+
+
 def test_code_that_changed_is_run_again_unless_asked_otherwise(runner, place):
     def version(number, breaks_off):
         @task(persist_result=True)

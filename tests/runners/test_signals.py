@@ -310,7 +310,7 @@ from dataflow import flow
 
 @flow
 def interrupted():
-    atexit.register(lambda: exec("after = 1"))  # as a module that is loaded then, and defines a dataclass
+    atexit.register(lambda: exec("after = 1"))  # as a module does that defines a dataclass
     {}
 
 interrupted()

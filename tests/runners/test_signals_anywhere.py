@@ -15,10 +15,11 @@ import json, os, signal, sys
 from collections import Counter
 import dataflow
 from dataflow import flow, records, task
+from dataflow.execution import signals
 
 FOLDER = os.path.dirname(os.path.dirname(dataflow.__file__))
 OURS = tuple(os.path.join(FOLDER, name) + os.sep for name in ("dataflow", "runners"))
-NUMBER, STEP = signal.Signals({number}), 23
+NUMBER, STEP = signal.Signals({number}), 29
 BEFORE = {{signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}}
 signal.signal(signal.SIGINT, signal.default_int_handler)
 heard = Counter()
@@ -45,8 +46,9 @@ def arrives(frame, event, argument):
     global calls_left, place
     if event != "call" or not frame.f_code.co_filename.startswith(OURS):
         return
-    if signal.getsignal(NUMBER) is signal.SIG_DFL:
-        return  # it would end the process, as it did before there was a flow
+    ours = signals._signals
+    if ours is None or not ours._flows or signal.getsignal(NUMBER) is signal.SIG_DFL:
+        return  # there is no flow any more, or not yet: SIGTERM would end the process
     calls_left -= 1
     if calls_left == 0:
         place = frame.f_code.co_filename + ": " + frame.f_code.co_qualname
@@ -80,7 +82,7 @@ def flaws(ended, run):
     hooks = [name for (run_id, name), count in heard.items() for _ in range(count)]
     if hooks != [name] and (hooks or not run._store.control.due_hooks(run.id)):
         yield f"it is {{name}}, hooks heard {{hooks}}"
-    if name != "Completed":
+    if name != "Completed" and sum(ends.values()) % 2:
         short.resume(run.id)
         below = [each.id for each in run.subflows()]
         nodes = [node for each in (run.id, *below) for node in records.get_run(each).nodes()]
@@ -103,11 +105,14 @@ print(json.dumps([found, ends]))
 """
 
 
+@pytest.mark.parametrize("runner", ["inline", "threads"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_at_any_call_of_ours_leaves_a_run_that_has_ended(home: Path, number: int) -> None:
-    program = Program(PROGRAM.format(number=int(number)), home, "inline")
+def test_a_signal_at_any_call_of_ours_leaves_a_run_that_has_ended(
+    home: Path, runner: str, number: int
+) -> None:
+    program = Program(PROGRAM.format(number=int(number)), home, runner)
     try:
-        status, out, err = program.end()
+        status, out, err = program.end(patience_seconds=120)  # it runs the flow fifty times
     finally:
         program.kill()
     assert status == 0, err

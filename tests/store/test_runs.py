@@ -222,6 +222,13 @@ def test_an_ambiguous_name_names_the_candidates(store):
     assert caught.value.fields["candidates"] == ids[::-1]
 
 
+@pytest.mark.parametrize("wanted", [None, 5, b"nightly", ["nightly"]])
+def test_a_run_is_found_by_text(store, wanted):
+    with pytest.raises(RunNotFound, match=f"of type {type(wanted).__name__}") as caught:
+        store.run(wanted)
+    assert "run.id" in str(caught.value.hint)
+
+
 def test_a_name_that_is_not_there_brings_up_close_ones_and_the_store(store, place):
     fill(store, {"name": "brisk-otter"}, {"name": "calm-newt"})
     with pytest.raises(RunNotFound, match=r"no run.*'brisk-oter'") as caught:
