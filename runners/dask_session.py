@@ -57,6 +57,8 @@ class Flight:
     Attributes:
         future: None until it has been sent.
         begun_on: the worker that was the last to say that it begins with this suspect.
+        is_excused: whether it had not begun on the last worker that was lost with it, and that had
+            other tasks as well.
     """
 
     batch: Batch
@@ -64,6 +66,7 @@ class Flight:
     future: Any = None
     retries: int = 0
     begun_on: str | None = None
+    is_excused: bool = False
 
 
 class DaskSession:
@@ -616,14 +619,16 @@ class DaskSession:
         position = None
         if connection.boards is not None and is_own:
             position = find_position(connection.boards, batch)
-        elif batch.suspect and worker is not None and worker.address != flight.begun_on:
-            position = -1
         if worker is None:
             self._give_up(batch.id, position, _cause(error))
             return
         assert self._deaths is not None
         explain = self._deaths.explain(worker.address)
-        explain(lambda cause: self._give_up(batch.id, position, cause))
+        explain(lambda cause: self._incoming.put(lambda: self._explained(flight, position, cause)))
+
+    def _explained(self, flight: Flight, position: int | None, cause: str) -> None:
+        """It is known by now what else that worker had."""
+        self._give_up(flight.batch.id, -1 if flight.is_excused else position, cause)
 
     def _give_up(self, batch_id: int, position: int | None, cause: str) -> None:
         if self._landed(batch_id):
@@ -634,13 +639,15 @@ class DaskSession:
         with self._lock:
             return self._flights.pop(batch_id, None) is not None
 
-    def _died(self, keys: Collection[Any], explain: Explain) -> None:
+    def _died(self, address: str, keys: Collection[Any], explain: Explain) -> None:
         """A worker is gone that Dask had given these of its tasks."""
         with self._lock:
             flights = [self._flights.get(key[1]) for key in keys if isinstance(key, tuple)]
-        ids = sorted(each.batch.id for each in flights if each and _key(each.batch) in keys)
-        if ids:
-            self.listener.died(ids, explain)
+        ours = [each for each in flights if each and _key(each.batch) in keys]
+        if ours:
+            if self._connection is not None and self._connection.boards is None:
+                self._incoming.put(lambda: excuse(ours, address, len(keys)))
+            self.listener.died(sorted(each.batch.id for each in ours), explain)
 
     def _lost_over_line(self, address: str, positions: dict[int, int | None]) -> None:
         """The line of a worker has ended that had these batches, and was at these calls of them."""
@@ -657,6 +664,19 @@ class DaskSession:
                 self.listener.lost(batch_id, position, cause, False)
 
         explain(give_up)
+
+
+def excuse(flights: Collection[Flight], address: str, tasks: int) -> None:
+    """A suspect that had not begun is not to blame, if its worker had anything else.
+
+    Args:
+        flights: the batches of this client that the worker had.
+        address: of the worker.
+        tasks: how many it had, of whoever uses the cluster.
+    """
+    waiting = {each.batch.id for each in flights if each.batch.suspect and each.begun_on != address}
+    for flight in flights:
+        flight.is_excused = flight.batch.id in waiting and len(waiting) < tasks
 
 
 def _outside(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
