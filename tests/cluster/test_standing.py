@@ -131,6 +131,24 @@ def test_what_is_written_down_and_what_is_left(
         connect(record.address, security=record.security, seconds=0.5)
 
 
+def test_what_reads_specs_is_not_loaded_for_one_that_runs(
+    started: Callable[..., StandingRecord], home: Path
+) -> None:
+    """It would be a sixth of what a run on it costs."""
+    started(workers=0, resources={"GPU": 1}, packages=["numpy"], patience_seconds=7)
+    code = (
+        "import sys; from cluster.opening import find_cluster, open_cluster; "
+        "found = open_cluster(find_cluster('lab')); "
+        "print(found.offers, found.needs.packages, found.needs.patience_seconds); "
+        "assert 'pydantic' not in sys.modules"
+    )
+    environment = {**os.environ, "DATAFLOW_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("{'GPU': 1.0} ('numpy',) 7.0\n", "")
+
+
 def has_workers(client: Any, count: int) -> bool:
     return len(client.nthreads()) == count
 
