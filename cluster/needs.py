@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 PATIENCE_SECONDS = 300.0
 
@@ -26,6 +28,12 @@ class Needs:
     packages: tuple[str, ...] = ()
     warns: bool = False
     patience_seconds: float = PATIENCE_SECONDS
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Needs:
+        """What was written down as JSON."""
+        lists = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
+        return cls(**{**found, **lists})
 
 
 ALL_CODE = Needs()

@@ -1,4 +1,7 @@
-"""Which cluster is meant: one that stands, one that is written down, one that runs elsewhere."""
+"""Which cluster is meant: one that stands, one that is written down, one that runs elsewhere.
+
+Of one that stands nothing has to be checked any more: what reads specs is not loaded for it.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.needs import Needs
-from cluster.options import needs_of, offers_of
-from cluster.provider_protocol import Opening
-from cluster.spec import ClusterSpec, shown_options
 from cluster.standing_records import StandingRecord, all_records, find_record
-from cluster.tls import tls_of
 from dataflow.errors import ClusterError
 from dataflow.execution.runner_protocol import Remaining
 
 if TYPE_CHECKING:
     from cluster.hosted import HostedCluster
     from cluster.local import LocalDaskCluster
+    from cluster.spec import ClusterSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,13 @@ def find_cluster(name: str) -> StandingRecord | ClusterSpec:
         ClusterNotFound: for nothing.
         SettingsError: for a spec that cannot be used.
     """
+    record = find_record(name)
+    if record is not None:
+        return record
+    from cluster.spec import ClusterSpec
     from cluster.spec_files import not_found, written_spec
 
-    found = find_record(name) or written_spec(name)
+    found = written_spec(name)
     if found is None and name == "local":
         return ClusterSpec("local", name="local")
     if found is None:
@@ -85,6 +89,9 @@ def open_cluster(which: StandingRecord | ClusterSpec, used_seconds: float = 0.0)
     """
     if isinstance(which, StandingRecord):
         return _open_standing(which)
+    from cluster.options import needs_of, offers_of
+    from cluster.provider_protocol import Opening
+
     provider = which.find_provider()
     if not provider.is_hosted:
         found = provider.open(which.options, Opening(which.name or "", Path(), None))
@@ -106,6 +113,8 @@ def open_cluster(which: StandingRecord | ClusterSpec, used_seconds: float = 0.0)
 
 def _opened(spec: ClusterSpec, cluster: LocalDaskCluster | HostedCluster) -> OpenCluster:
     """A cluster that was started for us alone."""
+    from cluster.options import needs_of, offers_of
+
     adapt = getattr(spec.options, "adapt", None)
     has_ceiling = adapt is not None and adapt.max_worker_seconds is not None
     return OpenCluster(
@@ -136,14 +145,13 @@ def _open_standing(record: StandingRecord) -> OpenCluster:
 
         with contextlib.suppress(ClusterError):  # it is on another machine
             control = Control(record)
-    options = shown_options(record.spec)
     return OpenCluster(
         record.address,
         record.security,
         control.close if control else _leave,
         where=f"Cluster {record.name!r}",
-        needs=needs_of(options),
-        offers=offers_of(options),
+        needs=record.needs,
+        offers=record.offers,
         expect=control.expect if control else None,
         report=lambda: _standing_report(record),
     )
@@ -160,6 +168,7 @@ def _start_local(spec: ClusterSpec, used_seconds: float) -> LocalDaskCluster:
     """A cluster of this machine, to whose workers short batches go directly."""
     from cluster.local import LocalDaskCluster
     from cluster.local_provider import LocalOptions, LocalProvider
+    from cluster.tls import tls_of
 
     assert isinstance(spec.options, LocalOptions)
     provider = LocalProvider()

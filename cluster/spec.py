@@ -140,14 +140,6 @@ def find_provider(name: str, where: str) -> ClusterProvider:
     return provider
 
 
-def shown_options(shown: Mapping[str, Any]) -> Options:
-    """The options of a spec as far as it is shown; nothing is opened with them."""
-    wanted = find_provider(shown["provider"], _where(shown.get("name"), None)).options
-    return wanted.model_construct(
-        **{name: shown[name] for name in wanted.model_fields if name in shown}
-    )
-
-
 def _where(name: str | None, origin: str | None) -> str:
     called = f"Cluster {name!r}" if name else "The cluster's spec"
     return f"{called} ({origin})" if origin else called

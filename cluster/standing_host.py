@@ -21,6 +21,7 @@ from typing import Any
 
 from cluster.connecting import connect
 from cluster.host_messages import Hosted, HostRequest
+from cluster.options import needs_of, offers_of
 from cluster.standing_records import CONTROL_PREFIX, StandingRecord, write_record
 from cluster.usage import usage_of
 from dataflow.execution.runner_protocol import Remaining
@@ -73,6 +74,8 @@ class StandingHost:
             process=this_process(),
             started=time.time(),
             spec=self._spec.shown(),
+            needs=needs_of(self._spec.options),
+            offers=offers_of(self._spec.options),
             dashboard=answer.dashboard,
             tls=answer.tls,
         )

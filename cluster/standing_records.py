@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cluster.needs import ALL_CODE, Needs
 from cluster.tls import Tls, write_private
 from dataflow.errors import ClusterError
 from dataflow.process_ids import ProcessId, is_gone
@@ -48,6 +49,8 @@ class StandingRecord:
         process: its host.
         started: when it was there, in seconds since 1970.
         spec: as it may be shown.
+        needs: what a run needs of it.
+        offers: the resources that each worker has or will have; None: nobody says.
         dashboard: the link, if it has one.
         tls: what it is to be spoken to with.
     """
@@ -60,6 +63,8 @@ class StandingRecord:
     process: ProcessId
     started: float
     spec: dict[str, Any]
+    needs: Needs = ALL_CODE
+    offers: dict[str, float] | None = None
     dashboard: str | None = None
     tls: Tls | None = field(default=None, repr=False)
 
@@ -121,10 +126,11 @@ def _read(path: Path) -> StandingRecord | None:
         found = json.loads(path.read_text())
         tls = Tls(**found.pop("tls")) if found.get("tls") else None
         process = ProcessId(*found.pop("process"))
-        return StandingRecord(**{**found, "tls": tls, "process": process})
+        needs = Needs.read(found.pop("needs"))
+        return StandingRecord(**{**found, "tls": tls, "process": process, "needs": needs})
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ClusterError(
             f"{path} cannot be understood: {error}.", hint="Remove it if no cluster runs."
         ) from None

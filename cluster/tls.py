@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cluster.options import ConfiguredOptions, TlsFiles, require
 from dataflow.errors import SettingsError
+
+if TYPE_CHECKING:
+    from cluster.options import TlsFiles
 
 PEM_FILES = ("ca.pem", "cert.pem", "key.pem")
 """Of the authority, the certificate and its key."""
@@ -43,6 +45,8 @@ class Tls:
     def security(self) -> Any:
         """What Dask needs to speak with it."""
         if self.kind == "gateway":
+            from cluster.options import require
+
             problem = "This cluster is behind a Dask Gateway, and its client is not installed."
             client = require("dask_gateway.client", problem, "gateway")
             return client.GatewaySecurity(tls_key=self.key, tls_cert=self.cert)
@@ -90,6 +94,8 @@ def temporary_tls() -> Tls:
     Raises:
         MissingExtra: cryptography is not installed.
     """
+    from cluster.options import require
+
     problem = "A cluster that speaks TLS needs certificates, and cryptography to make them."
     require("cryptography", problem, "tls")
     from distributed.security import Security
@@ -142,6 +148,8 @@ def tls_of(options: Any, beyond_loopback: bool) -> Tls | None:
         options: of its provider.
         beyond_loopback: whether other machines could connect to it.
     """
+    from cluster.options import ConfiguredOptions, TlsFiles
+
     if not isinstance(options, ConfiguredOptions):
         return None  # it has a way of its own
     wanted = options.security

@@ -51,10 +51,11 @@ class WorkerDeaths:
 
     Args:
         client: connected to the scheduler.
-        died: called with the keys of the tasks that a worker had been given, and what explains it.
+        died: called with the address of a worker, the keys of the tasks that it had been given,
+            and what explains its death.
     """
 
-    def __init__(self, client: Any, died: Callable[[Collection[Key], Explain], None]) -> None:
+    def __init__(self, client: Any, died: Callable[[str, Collection[Key], Explain], None]) -> None:
         self._client = client
         self._died = died
         self._lock = threading.Lock()
@@ -126,7 +127,7 @@ class WorkerDeaths:
             self._reasons[address] = str(message.get("reason"))
         elif action == "remove-worker":
             self._client.unsubscribe_topic(address)
-            self._died(message["processing-tasks"], self.explain(address))
+            self._died(address, message["processing-tasks"], self.explain(address))
             self._count_ways(address, -1)
 
     async def _find_cause(self, address: str, cause: Future[str]) -> None:

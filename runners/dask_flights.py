@@ -18,6 +18,8 @@ class Flight:
     Attributes:
         future: None until it has been sent.
         begun_on: the worker that was the last to say that it begins with this suspect.
+        is_excused: whether it had not begun on the last worker that was lost with it, and that had
+            other tasks as well.
     """
 
     batch: Batch
@@ -25,6 +27,7 @@ class Flight:
     future: Any = None
     retries: int = 0
     begun_on: str | None = None
+    is_excused: bool = False
 
 
 class Outgoing(NamedTuple):
@@ -84,11 +87,11 @@ class Flights:
         """Whether it should not be sent."""
         return batch.id in self._cancelled
 
-    def with_keys(self, keys: Collection[Any]) -> list[int]:
-        """The ids of those batches that have one of these keys of Dask."""
+    def with_keys(self, keys: Collection[Any]) -> list[Flight]:
+        """Those that have one of these keys of Dask."""
         with self._lock:
             flights = [self._flights.get(key[1]) for key in keys if isinstance(key, tuple)]
-        return sorted(each.batch.id for each in flights if each and key_of(each.batch) in keys)
+        return [each for each in flights if each and key_of(each.batch) in keys]
 
     def batches(self) -> list[Batch]:
         """All of them."""

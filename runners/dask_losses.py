@@ -85,23 +85,40 @@ class Losses:
         position = None
         if connection.boards is not None and is_own:
             position = find_position(connection.boards, batch)
-        elif batch.suspect and worker is not None and worker.address != flight.begun_on:
-            position = -1
         if worker is None:
             self._lose(batch.id, position, _cause(error))
             return
         explain = self.deaths.explain(worker.address)
-        explain(lambda cause: self._lose(batch.id, position, cause))
+        explain(lambda cause: self._do_soon(lambda: self._explained(flight, position, cause)))
+
+    def _explained(self, flight: Flight, position: int | None, cause: str) -> None:
+        """It is known by now what else that worker had."""
+        self._lose(flight.batch.id, -1 if flight.is_excused else position, cause)
 
     def _lose(self, batch_id: int, position: int | None, cause: str) -> None:
         if self._flights.land(batch_id) is not None:
             self._listener().lost(batch_id, position, cause, False)
 
-    def _died(self, keys: Collection[Any], explain: Explain) -> None:
+    def _died(self, address: str, keys: Collection[Any], explain: Explain) -> None:
         """A worker is gone that Dask had given these of its tasks."""
-        ids = self._flights.with_keys(keys)
-        if ids:
-            self._listener().died(ids, explain)
+        flights = self._flights.with_keys(keys)
+        if flights:
+            if self._connection.boards is None:
+                self._do_soon(lambda: excuse(flights, address, len(keys)))
+            self._listener().died(sorted(each.batch.id for each in flights), explain)
+
+
+def excuse(flights: Collection[Flight], address: str, tasks: int) -> None:
+    """A suspect that had not begun is not to blame, if its worker had anything else.
+
+    Args:
+        flights: the batches of this client that the worker had.
+        address: of the worker.
+        tasks: how many it had, of whoever uses the cluster.
+    """
+    waiting = {each.batch.id for each in flights if each.batch.suspect and each.begun_on != address}
+    for flight in flights:
+        flight.is_excused = flight.batch.id in waiting and len(waiting) < tasks
 
 
 def _cause(error: BaseException | None) -> str:

@@ -32,17 +32,20 @@ def run(rival: Rival, n: int) -> dict[str, float]:
     options = {"maximum": rival.workers}
     record, _ = standing.start(NAME, ClusterSpec("local", name=NAME, adapt=options))
     naps = task(nap)
-    try:
+
+    @flow
+    def work() -> list[tuple[int, float]]:
+        return naps.map(range(n)).result()
+
+    def run_there() -> list[tuple[int, float]]:
         with DaskTaskRunner(cluster=NAME) as runner:
+            return work.with_options(task_runner=runner)()
 
-            @flow(task_runner=runner)
-            def work() -> list[tuple[int, float]]:
-                return naps.map(range(n)).result()
-
-            work()
-            _wait_until_nobody_is_there(record.address)
-            asked = time.monotonic()
-            began = _first_of_each(work())
+    try:
+        run_there()
+        _wait_until_nobody_is_there(record.address)
+        asked = time.monotonic()
+        began = _first_of_each(run_there())
     finally:
         standing.stop(record)
     assert len(began) == rival.workers, f"{len(began)} workers came"

@@ -55,7 +55,7 @@ NOTES: tuple[str, ...] = (
     "imports Dask's client, finds the cluster, connects, and compares versions. What it adds: the "
     "median of the whole processes, less that of as many which ran the same flow on threads.",
     "Growing: `adapt = {maximum = 2}`; naps of 0.2 s, measured in a run before, after which the "
-    "cluster has retired its workers. From the call of the flow.",
+    "cluster has retired its workers. From the call of the flow, which connects to it anew.",
 )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import io
+import json
 import sys
 import tarfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from cluster.local_modules import (
 )
 from cluster.needs import Needs
 from cluster.options import needs_of
-from cluster.spec import ClusterSpec, shown_options
+from cluster.spec import ClusterSpec
 from dataflow.errors import SettingsError, TransferError
 from tests.runners.far_cluster import write_files
 
@@ -165,7 +167,8 @@ def test_modules_that_are_not_loaded(folder: Path) -> None:
 def test_specs(tmp_path: Path) -> None:
     spec = ClusterSpec("address", address="h:1", code=["src"], origin=str(tmp_path / "x.toml"))
     assert needs_of(spec.options) == Needs(folders=(str(tmp_path / "src"),))
-    assert needs_of(shown_options(spec.shown())) == needs_of(spec.options)
+    written = json.dumps(asdict(needs_of(spec.options)))
+    assert Needs.read(json.loads(written)) == needs_of(spec.options)
     assert needs_of(ClusterSpec("local", code=False).options) == Needs(code=False)
     assert needs_of(ClusterSpec("local", code_exclude=["*.csv"]).options).exclude == ("*.csv",)
     with pytest.raises(SettingsError, match="code"):

@@ -104,6 +104,23 @@ def test_two_flows_that_share_a_cluster(
     assert eventually(lambda: info(record)["size"].startswith("0 worker(s)"), SECONDS)
 
 
+def test_workers_that_are_retired_end_at_once(
+    started: Callable[..., StandingRecord], home: Path
+) -> None:
+    """Closed by the scheduler and by the cluster, they took 4 s, and none was started meanwhile."""
+    started(maximum=1)
+    with DaskTaskRunner(cluster="lab") as runner:
+
+        @flow(task_runner=runner)
+        def short() -> int:
+            return wait_for_ever.submit(0).result()
+
+        assert short() == 0
+    log = home / "clusters" / "lab.log"
+    assert eventually(lambda: "Stopping worker at" in log.read_text(), SECONDS)
+    assert "Reason: scheduler-remove-worker" not in log.read_text()
+
+
 def test_what_a_cluster_may_cost_is_kept(
     started: Callable[..., StandingRecord], home: Path
 ) -> None:

@@ -13,8 +13,11 @@ import pytest
 
 from cluster.local import LocalDaskCluster
 from dataflow import flow, task
+from dataflow.model.batches import Batch, CallBody, RunInfo
 from runners.dask import DaskTaskRunner
 from runners.dask_alone import Gate
+from runners.dask_flights import Flight
+from runners.dask_losses import excuse
 from tests.runners.programs import wait_until
 
 
@@ -85,6 +88,27 @@ def test_what_is_under_way_beside_a_deadly_call(
         return [each.wait() or each.state.name for each in calls]
 
     assert poisoned() == ["Crashed", "Completed"]
+
+
+def flight(number: int, suspect: bool, begun_on: str | None = None) -> Flight:
+    batch = Batch(number, RunInfo("r", "run", "flow"), [], CallBody([], [], []), suspect=suspect)
+    return Flight(batch, begun_on=begun_on)
+
+
+def test_who_is_excused() -> None:
+    def excused(flights: list[Flight], tasks: int) -> list[int]:
+        excuse(flights, "here", tasks)
+        return [each.batch.id for each in flights if each.is_excused]
+
+    fresh, begun = flight(1, suspect=False), flight(2, suspect=True, begun_on="here")
+    waiting = flight(3, suspect=True, begun_on="elsewhere"), flight(4, suspect=True)
+    assert excused([fresh, begun, *waiting], 4) == [3, 4]
+    assert excused([begun], 1) == []
+    # of another client, which may be at something deadly
+    assert excused([*waiting], 3) == [3, 4]
+    # nothing else was there: it may be that what they need is too large for a worker
+    assert excused([*waiting], 2) == []
+    assert excused([waiting[0]], 1) == []
 
 
 def never() -> bool:
