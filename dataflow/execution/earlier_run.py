@@ -7,12 +7,14 @@ else it is counted why not.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
+from dataflow.errors import StoreError
 from dataflow.hashing.calls import NO_DIGEST
 from dataflow.model.records import BY_KEY, SINGLE_CALLS
 from dataflow.model.states import SUCCESSFUL, StateCode
@@ -132,10 +134,11 @@ class EarlierRun:
         """
         spoiled = self._spoiled.get(node)
         if spoiled is None:
-            spoiled = self._spoiled[node] = set()
+            spoiled = set()
             if len(self._elements[node]) > self._completed[node]:
                 bad = self._store.elements_in(self.run_id, _BAD)
                 spoiled.update(element for number, element in bad if number == node)
+            self._spoiled[node] = spoiled
         return spoiled
 
     def standing(self, key: str, elements: range) -> set[int]:
@@ -148,7 +151,8 @@ class EarlierRun:
             found = {each: self._find(key, each) for each in elements if each not in missed}
             standing = {each for each, place in found.items() if place is not None}
             if standing:
-                standing -= self._spoiled_of(self._numbers[key])
+                with contextlib.suppress(StoreError):  # it may be what ends the run
+                    standing -= self._spoiled_of(self._numbers[key])
             if self.is_undone:
                 standing = {e for e in standing if not self._was_undone(key, e, found[e])}
             return standing
