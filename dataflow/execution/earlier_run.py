@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from dataflow.errors import StoreError
 from dataflow.hashing.calls import NO_DIGEST
-from dataflow.model.records import BY_KEY, SINGLE_CALLS
+from dataflow.model.records import BY_KEY, FLOW_RESULT, SINGLE_CALLS
 from dataflow.model.states import SUCCESSFUL, StateCode
 from dataflow.store.run_store import RunStore
 from dataflow.store.stored_results import ResultObject, ResultPlace, ResultsSummary
@@ -80,6 +80,8 @@ class EarlierRun:
         self._completed = {
             node.node: sum(node.codes.get(code, 0) for code in SUCCESSFUL) for node in nodes
         }
+        mine = (self._completed[node.node] for node in nodes if node.child_run_id is None)
+        self._unkept = sum(mine)  # the results that there are go off
         self._missed: dict[str, set[int]] = {}  # elements whose results are not taken
         self._spoiled: dict[int, set[int]] = {}
         self._rows: dict[int, list[ResultsSummary]] = {}
@@ -87,9 +89,10 @@ class EarlierRun:
         self._elements: dict[int, dict[int, _Place]] = {}
         self._objects: dict[int, ResultObject] = {}  # by id() of a row
         for row in store.results(run_id):
+            self._unkept -= len(row.elements) if row.node != FLOW_RESULT else 0
             if row.node == SINGLE_CALLS:
                 self._calls.update((call, (row, at)) for at, call in enumerate(row.elements))
-            elif row.node >= 0:  # else it is what the flow returned
+            elif row.node != FLOW_RESULT:
                 self._rows.setdefault(row.node, []).append(row)
 
     def take(self, key: str, element: int, digest: bytes, source: bytes, cache_key: bytes) -> Found:
@@ -237,7 +240,9 @@ class EarlierRun:
     def summary(self) -> str:
         """How many results were reused, and why others were not."""
         text = f"{self.reused} result{'' if self.reused == 1 else 's'} of before reused"
-        if not self.missed:
-            return text
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self.missed.most_common())
-        return f"{text}; computed: {reasons}"
+        if self.missed:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.missed.most_common())
+            text += f"; computed: {reasons}"
+        if self._unkept > 0:
+            text += f"; {self._unkept} had not been kept (persist_result=True keeps them)"
+        return text
