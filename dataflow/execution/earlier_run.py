@@ -7,14 +7,16 @@ else it is counted why not.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
+from dataflow.errors import StoreError
 from dataflow.hashing.calls import NO_DIGEST
-from dataflow.model.records import BY_KEY, SINGLE_CALLS
+from dataflow.model.records import BY_KEY, FLOW_RESULT, SINGLE_CALLS
 from dataflow.model.states import SUCCESSFUL, StateCode
 from dataflow.store.run_store import RunStore
 from dataflow.store.stored_results import ResultObject, ResultPlace, ResultsSummary
@@ -78,6 +80,8 @@ class EarlierRun:
         self._completed = {
             node.node: sum(node.codes.get(code, 0) for code in SUCCESSFUL) for node in nodes
         }
+        mine = (self._completed[node.node] for node in nodes if node.child_run_id is None)
+        self._unkept = sum(mine)  # the results that there are go off
         self._missed: dict[str, set[int]] = {}  # elements whose results are not taken
         self._spoiled: dict[int, set[int]] = {}
         self._rows: dict[int, list[ResultsSummary]] = {}
@@ -85,9 +89,10 @@ class EarlierRun:
         self._elements: dict[int, dict[int, _Place]] = {}
         self._objects: dict[int, ResultObject] = {}  # by id() of a row
         for row in store.results(run_id):
+            self._unkept -= len(row.elements) if row.node != FLOW_RESULT else 0
             if row.node == SINGLE_CALLS:
                 self._calls.update((call, (row, at)) for at, call in enumerate(row.elements))
-            elif row.node >= 0:  # else it is what the flow returned
+            elif row.node != FLOW_RESULT:
                 self._rows.setdefault(row.node, []).append(row)
 
     def take(self, key: str, element: int, digest: bytes, source: bytes, cache_key: bytes) -> Found:
@@ -132,10 +137,11 @@ class EarlierRun:
         """
         spoiled = self._spoiled.get(node)
         if spoiled is None:
-            spoiled = self._spoiled[node] = set()
+            spoiled = set()
             if len(self._elements[node]) > self._completed[node]:
                 bad = self._store.elements_in(self.run_id, _BAD)
                 spoiled.update(element for number, element in bad if number == node)
+            self._spoiled[node] = spoiled
         return spoiled
 
     def standing(self, key: str, elements: range) -> set[int]:
@@ -148,7 +154,8 @@ class EarlierRun:
             found = {each: self._find(key, each) for each in elements if each not in missed}
             standing = {each for each, place in found.items() if place is not None}
             if standing:
-                standing -= self._spoiled_of(self._numbers[key])
+                with contextlib.suppress(StoreError):  # it may be what ends the run
+                    standing -= self._spoiled_of(self._numbers[key])
             if self.is_undone:
                 standing = {e for e in standing if not self._was_undone(key, e, found[e])}
             return standing
@@ -233,7 +240,9 @@ class EarlierRun:
     def summary(self) -> str:
         """How many results were reused, and why others were not."""
         text = f"{self.reused} result{'' if self.reused == 1 else 's'} of before reused"
-        if not self.missed:
-            return text
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self.missed.most_common())
-        return f"{text}; computed: {reasons}"
+        if self.missed:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.missed.most_common())
+            text += f"; computed: {reasons}"
+        if self._unkept > 0:
+            text += f"; {self._unkept} had not been kept (persist_result=True keeps them)"
+        return text

@@ -59,6 +59,8 @@ class _Signals:
         self._cancelled: list[RunScope] = []
         self._before: dict[int, Any] = {}
         self._interrupts: deque[Callable[[], None]] = deque()
+        self._turns = 0  # how often there was a flow after there was none
+        self._turning = threading.Lock()
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         self._theirs.setblocking(False)
@@ -74,9 +76,10 @@ class _Signals:
         self._flows.add(flow)
         if len(self._flows) > 1:
             return
-        with contextlib.suppress(BlockingIOError):  # what came after the flow before this one
-            self._ours.recv(1000)
-        self._first_at, self._error, self._cancelled = None, None, []
+        with self._turning:
+            self._turns += 1  # what was told of flows before this one is not for it
+            self._read()
+            self._first_at, self._error, self._cancelled = None, None, []
         self._is_interactive = _is_interactive()
         for number, handler in _HANDLERS.items():
             before = signal.getsignal(number)
@@ -182,18 +185,23 @@ class _Signals:
         while True:
             if not self._selector.select(_HINT_SECONDS if self._cancelled else None):
                 self._hint()
-            told = b""
-            with contextlib.suppress(BlockingIOError):
-                told = self._ours.recv(1000)
+            with self._turning:
+                turn, told = self._turns, self._read()
             while self._interrupts:
                 self._interrupts.popleft()()
             if not _HANDLERS.keys().isdisjoint(told):
                 _wake_event_loops()
-            for each in told:
-                if each == signal.SIGINT:
-                    self._take(signal.SIGINT)
-                elif each == _SIGTERM[0]:
-                    self._take(signal.SIGTERM)
+            with self._turning:
+                for each in told if turn == self._turns else b"":
+                    if each == signal.SIGINT:
+                        self._take(signal.SIGINT)
+                    elif each == _SIGTERM[0]:
+                        self._take(signal.SIGTERM)
+
+    def _read(self) -> bytes:
+        with contextlib.suppress(BlockingIOError):
+            return self._ours.recv(1000)
+        return b""
 
     def _take(self, number: int) -> None:
         if not self._flows or signal.getsignal(number) is not _HANDLERS[number]:

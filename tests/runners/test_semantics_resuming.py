@@ -295,6 +295,9 @@ def test_results_that_were_not_kept_are_computed_again(runner, place):
     assert [effects[f"stage {x}"] for x in range(3)] == [1, 1, 1]
     assert [effects[f"double {x}"] for x in (1, 2, 3)] == [2, 2, 2]
     assert only_run(half_kept).nodes()[1].counts == {"Completed": 3}
+    (line,) = [each.message for each in only_run(half_kept).logs() if "Resumed" in each.message]
+    assert "3 results of before reused" in line
+    assert "3 had not been kept (persist_result=True keeps them)" in line
 
 
 def test_a_damaged_result_is_computed_again(runner, place, home):
