@@ -208,6 +208,8 @@ class World(AnyWorld):
         for name, module in list(self.modules.items()):
             sys.modules.pop(f"{self.prefix}.{name}", None)
             _disown(name, module)
+        for name in [name for name in sys.modules if name.startswith(f"{self.prefix}:")]:
+            del sys.modules[name]
         sys.modules.pop(self.prefix, None)
         del _by_prefix[self.prefix]
         self.kept.clear()
@@ -488,14 +490,16 @@ class _NativeLoader(Loader):
     def __init__(self, spec: ModuleSpec) -> None:
         self._spec = spec
 
-    def create_module(self, _: ModuleSpec) -> ModuleType:
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The module."""
+        self._found_by = spec
         return importlib.util.module_from_spec(self._spec)
 
     def exec_module(self, module: ModuleType) -> None:
         """Run its code."""
         _share(module)
         execute(module, self._spec)
+        _leave_standing(self._found_by, module, native)
 
 
 class _Loaded(Loader):
@@ -506,9 +510,22 @@ class _Loaded(Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The module."""
+        self._found_by = spec
         module = self._world.load(spec.name)
         _share(module)
         return module
 
-    def exec_module(self, _: ModuleType) -> None:
-        """It has been."""
+    def exec_module(self, module: ModuleType) -> None:
+        """That has been done."""
+        _leave_standing(self._found_by, module, self._world)
+
+
+def _leave_standing(spec: ModuleSpec, module: ModuleType, world: AnyWorld) -> None:
+    """Have a module stay in ``sys.modules`` without a gap: all worlds look for their own there.
+
+    Importlib takes what it has loaded out and puts it back, to be the last. It does so by the name
+    in the spec: from here on that is another one.
+    """
+    standing = sys.modules.get(spec.name, module)
+    spec.name = f"{world.prefix}:{spec.name}"
+    sys.modules[spec.name] = standing
