@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.local import LocalDaskCluster
-from dataflow import flow, task
+from dataflow import TaskFuture, flow, task
 from dataflow.model.batches import Batch, CallBody, RunInfo
 from runners.dask import DaskTaskRunner
 from runners.dask_alone import Gate
@@ -34,6 +34,14 @@ def runner(request: pytest.FixtureRequest) -> Iterator[DaskTaskRunner]:
     cluster.close()
 
 
+def ended_as(futures: Iterable[TaskFuture[Any]]) -> list[str]:
+    names = []
+    for future in futures:
+        future.wait()
+        names.append(future.state.name)
+    return names
+
+
 @task(batch_size=1)
 def deadly_at_three(number: int) -> int:
     if number == 3:
@@ -51,10 +59,9 @@ def test_what_waits_on_the_worker_of_a_deadly_call(home: Path) -> None:
             def poisoned() -> dict[str, list[str]]:
                 mapped = deadly_at_three.map(range(6))
                 single = [deadly_at_three.submit(number) for number in range(6)]
-                mapped.wait()
                 return {
-                    "mapped": [each.state.name for each in mapped],
-                    "single": [each.wait() or each.state.name for each in single],
+                    "mapped": ended_as(mapped),
+                    "single": ended_as(single),
                 }
 
             expected = ["Completed"] * 3 + ["Crashed"] + ["Completed"] * 2
@@ -85,13 +92,15 @@ def test_what_is_under_way_beside_a_deadly_call(
     @flow(task_runner=runner)
     def poisoned() -> list[str]:
         calls: list[Any] = [ends_both.submit(tmp_path), beside.submit(tmp_path)]
-        return [each.wait() or each.state.name for each in calls]
+        return ended_as(calls)
 
     assert poisoned() == ["Crashed", "Completed"]
 
 
 def flight(number: int, suspect: bool, begun_on: str | None = None) -> Flight:
-    batch = Batch(number, RunInfo("r", "run", "flow"), [], CallBody([], [], []), suspect=suspect)
+    batch = Batch(
+        number, RunInfo("r", "run", "flow"), [], CallBody([], [], [], [], []), suspect=suspect
+    )
     return Flight(batch, begun_on=begun_on)
 
 
