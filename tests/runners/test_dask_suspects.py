@@ -33,6 +33,11 @@ def runner(request: pytest.FixtureRequest) -> Iterator[DaskTaskRunner]:
     cluster.close()
 
 
+def ended(future: Any) -> str:
+    future.wait()
+    return str(future.state.name)
+
+
 @task(batch_size=1)
 def deadly_at_three(number: int) -> int:
     if number == 3:
@@ -53,7 +58,7 @@ def test_what_waits_on_the_worker_of_a_deadly_call(home: Path) -> None:
                 mapped.wait()
                 return {
                     "mapped": [each.state.name for each in mapped],
-                    "single": [each.wait() or each.state.name for each in single],
+                    "single": [ended(each) for each in single],
                 }
 
             expected = ["Completed"] * 3 + ["Crashed"] + ["Completed"] * 2
@@ -84,13 +89,14 @@ def test_what_is_under_way_beside_a_deadly_call(
     @flow(task_runner=runner)
     def poisoned() -> list[str]:
         calls: list[Any] = [ends_both.submit(tmp_path), beside.submit(tmp_path)]
-        return [each.wait() or each.state.name for each in calls]
+        return [ended(each) for each in calls]
 
     assert poisoned() == ["Crashed", "Completed"]
 
 
 def flight(number: int, suspect: bool, begun_on: str | None = None) -> Flight:
-    batch = Batch(number, RunInfo("r", "run", "flow"), [], CallBody([], [], []), suspect=suspect)
+    body = CallBody([], [], [], [], [])
+    batch = Batch(number, RunInfo("r", "run", "flow"), [], body, suspect=suspect)
     return Flight(batch, begun_on=begun_on)
 
 
