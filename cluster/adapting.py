@@ -27,6 +27,7 @@ from dataflow.errors import ClusterError
 from dataflow.execution.runner_protocol import Remaining
 
 _END_SECONDS = 1.0
+_MOST_CHANGES = 100
 
 
 class FollowsWork(Adaptive):
@@ -40,6 +41,7 @@ class FollowsWork(Adaptive):
 
     Attributes:
         size: what was decided last, and why.
+        changes: sizes with another number of workers than the one before, for whoever takes them.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class FollowsWork(Adaptive):
         **options: Any,
     ) -> None:
         self.size = Size()
+        self.changes: deque[Size] = deque(maxlen=_MOST_CHANGES)
         self._remaining = Remaining()
         self._load = ClusterLoad(used_seconds=used_seconds)
         self._recent: deque[tuple[float, int]] = deque()
@@ -92,7 +95,9 @@ class FollowsWork(Adaptive):
         while self._recent and self._recent[0][0] < now - self._limits.calm_seconds:
             self._recent.popleft()
         recent = [wanted for _, wanted in self._recent]
-        self.size = decide_size(self._remaining, load, self._limits, recent)
+        before, self.size = self.size, decide_size(self._remaining, load, self._limits, recent)
+        if self.size.workers != before.workers:
+            self.changes.append(self.size)
         self._recent.append((now, self.size.wanted))
         if self.size.is_spent:
             self._load = replace(load, is_spent=True)

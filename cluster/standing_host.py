@@ -51,7 +51,6 @@ class StandingHost:
         self._askers = count()
         self._client: Any = None
         self._asked: int | None = None
-        self._said = 0
         self._folder = request.folder
         self._path = str(
             Path(tempfile.mkdtemp(prefix=CONTROL_PREFIX), "control")
@@ -95,7 +94,7 @@ class StandingHost:
         used = answered = asked = time.monotonic()
         while not self._ended.wait(_LOOK_SECONDS):
             now = time.monotonic()
-            self._say_size()
+            self._say_sizes()
             if self._client.status == "running":
                 answered = now
             elif now - answered > _LOST_SECONDS:
@@ -111,12 +110,11 @@ class StandingHost:
                 return
         self._say("was told to end")
 
-    def _say_size(self) -> None:
-        """Note that the size is to be another one, and why."""
+    def _say_sizes(self) -> None:
+        """Note each size that was to be another one, and why."""
         adaptive = self._hosted.adaptive
-        if adaptive is not None and adaptive.size.workers != self._said:
-            self._said = adaptive.size.workers
-            self._say(f"is to have {adaptive.size}")
+        while adaptive is not None and adaptive.changes:
+            self._say(f"is to have {adaptive.changes.popleft()}")
 
     def _is_used(self) -> bool:
         try:

@@ -70,8 +70,8 @@ class Message:
     stays: bool
     may_stop: bool
     boards: str | None
-    suspect: bool
-    alone: bool
+    suspect: bool = False
+    alone: bool = False
     code: CodeReference | None = None
 
 

@@ -211,7 +211,7 @@ def test_logs_come_while_a_task_runs(tmp_path: Path) -> None:
 
 def test_a_worker_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = versions_to_be(("numpy",))
-    message = Message(wanted, "client", 1, [], {}, b"", 1, False, False, None, False, False)
+    message = Message(wanted, "client", 1, [], {}, b"", 1, False, False, None)
     check_versions(message)
     others = {"dataflow": "99.0", "numpy": "0.1"}
     monkeypatch.setattr(dask_messages, "versions_to_be", lambda packages=(): {**wanted, **others})

@@ -25,18 +25,7 @@ def message(task: str) -> Message:
     batch = SimpleNamespace(tasks=[], inputs=[])
     digest, payload = task.encode(), f"c{task}\nVALUE\n.".encode()
     return Message(
-        None,
-        "topic",
-        1,
-        [digest],
-        {digest: payload},
-        pickle.dumps(batch),
-        1,
-        stays=False,
-        may_stop=False,
-        boards=None,
-        suspect=False,
-        alone=False,
+        None, "topic", 1, [digest], {digest: payload}, pickle.dumps(batch), 1, False, False, None
     )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.local import LocalDaskCluster
-from dataflow import TaskFuture, flow, task
+from dataflow import flow, task
 from dataflow.model.batches import Batch, CallBody, RunInfo
 from runners.dask import DaskTaskRunner
 from runners.dask_alone import Gate
@@ -34,12 +34,9 @@ def runner(request: pytest.FixtureRequest) -> Iterator[DaskTaskRunner]:
     cluster.close()
 
 
-def ended_as(futures: Iterable[TaskFuture[Any]]) -> list[str]:
-    names = []
-    for future in futures:
-        future.wait()
-        names.append(future.state.name)
-    return names
+def ended(future: Any) -> str:
+    future.wait()
+    return str(future.state.name)
 
 
 @task(batch_size=1)
@@ -59,9 +56,10 @@ def test_what_waits_on_the_worker_of_a_deadly_call(home: Path) -> None:
             def poisoned() -> dict[str, list[str]]:
                 mapped = deadly_at_three.map(range(6))
                 single = [deadly_at_three.submit(number) for number in range(6)]
+                mapped.wait()
                 return {
-                    "mapped": ended_as(mapped),
-                    "single": ended_as(single),
+                    "mapped": [each.state.name for each in mapped],
+                    "single": [ended(each) for each in single],
                 }
 
             expected = ["Completed"] * 3 + ["Crashed"] + ["Completed"] * 2
@@ -92,15 +90,14 @@ def test_what_is_under_way_beside_a_deadly_call(
     @flow(task_runner=runner)
     def poisoned() -> list[str]:
         calls: list[Any] = [ends_both.submit(tmp_path), beside.submit(tmp_path)]
-        return ended_as(calls)
+        return [ended(each) for each in calls]
 
     assert poisoned() == ["Crashed", "Completed"]
 
 
 def flight(number: int, suspect: bool, begun_on: str | None = None) -> Flight:
-    batch = Batch(
-        number, RunInfo("r", "run", "flow"), [], CallBody([], [], [], [], []), suspect=suspect
-    )
+    body = CallBody([], [], [], [], [])
+    batch = Batch(number, RunInfo("r", "run", "flow"), [], body, suspect=suspect)
     return Flight(batch, begun_on=begun_on)
 
 
