@@ -35,7 +35,7 @@ _CONFIG = {
     # 15 s after a worker has died, Dask gives up its nanny, too, if there is no worker at that very
     # moment, because it has just been ended once more; a nanny brings its worker back in any case
     "distributed.deploy.lost-worker-timeout": "365 days",
-    "distributed.scheduler.preload": ["cluster.message_intervals"],
+    "distributed.scheduler.preload": ["cluster.message_intervals", "cluster.preferred_workers"],
 }
 _PRELOADED = ["cluster.message_intervals", "runners.dask_line_worker"]
 
