@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,3 +16,13 @@ def local() -> Iterator[LocalDaskCluster]:
     cluster = LocalDaskCluster(workers=1)
     yield cluster
     cluster.close()
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Nannies that run in the test's own process set there what their workers are to have."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)

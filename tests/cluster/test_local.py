@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from cluster.local_provider import LocalProvider
 from dataflow import DaskTaskRunner, flow, task
 from dataflow.errors import RunnerUnavailable
 from dataflow.plugins import load_plugin
-from tests.runners.programs import is_alive
+from tests.runners.programs import is_alive, wait_until
 
 
 def test_it_answers_at_its_address(local: LocalDaskCluster) -> None:
@@ -48,6 +49,26 @@ def test_a_nanny_whose_worker_is_away_for_a_moment_is_not_given_up(local: LocalD
         assert parse_timedelta(patience) > 24 * 3600
     finally:
         client.close()
+
+
+def test_a_worker_that_should_have_a_task_dies_when_it_is_the_only_one() -> None:
+    """Dask would wait for it, though the task may go to others."""
+    cluster = LocalDaskCluster(n_workers=1)
+    client = connect(cluster.address)
+    try:
+        (address,) = client.nthreads()
+        wanted = {"workers": [address], "allow_other_workers": True, "pure": False}
+        first = client.submit(os.getpid, **wanted)
+        pid = first.result()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: address not in client.nthreads(), "it is still there")
+        second = client.submit(os.getpid, **wanted)
+        found = {future.result(timeout=60) for future in (first, second)}
+        assert len(found) == 1
+        assert pid not in found
+    finally:
+        client.close()
+        cluster.close()
 
 
 LOADED = "{'wave', 'runners.dask_line_worker'} <= set(__import__('sys').modules)"

@@ -15,6 +15,7 @@ from cluster.shown import without_secrets
 from cluster.spec import ClusterSpec, check_name
 from cluster.spec_files import Written, written_clusters, written_spec
 from dataflow.errors import ClusterError, ClusterNotFound, MissingExtra, SettingsError
+from dataflow.execution import runner_choice
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.testing import dataflow_test_harness
 from runners.dask import DaskTaskRunner
@@ -164,7 +165,8 @@ def test_files_that_cannot_be_used(place: Path, text: str, problem: str) -> None
     assert str(place / "dataflow.toml") in caught.value.message
 
 
-def test_a_name_that_nobody_knows(place: Path) -> None:
+def test_a_name_that_nobody_knows(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_choice, "runners_by_name", {})  # nobody else is to get it
     (place / "dataflow.toml").write_text("[clusters.lab]\n")
     with pytest.raises(ClusterNotFound, match=r"There is no cluster 'labs'.*\n.*mean 'lab'\?"):
         choose_runner("dask:labs")

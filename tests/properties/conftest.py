@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.runners.conftest import of_its_own
+from tests.runners.conftest import free_threads, of_its_own
 
-__all__ = ["of_its_own"]
+__all__ = ["free_threads", "of_its_own"]
