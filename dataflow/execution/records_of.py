@@ -227,8 +227,7 @@ def unbegun_records(node: Node, elements: range, code: int, failure: Failure) ->
 
     What had completed before its run went on stays so, if the run has not come to it.
     """
-    earlier = node.graph.results.earlier
-    standing = earlier.standing(node.key, elements) if earlier is not None else None
+    standing = node.graph.standing(node, elements)
     if not standing:
         return _unbegun_records(node, elements, code, failure)
     others = [each for each in elements if each not in standing]

@@ -110,6 +110,11 @@ class FlowGraph:
         """Whether calls of a task wait until it is known what earlier results there are."""
         return self.results is not None and self.results.looks_up(task)
 
+    def standing(self, node: Node, elements: range) -> set[int]:
+        """Which elements of a node had completed before the run went on, and stay so."""
+        earlier = None if self.results is None else self.results.earlier
+        return set() if earlier is None else earlier.standing(node.key, elements)
+
     def next_number(self, task_name: str) -> int:
         """How many runs of a task of this name came before."""
         numbers = self._numbers
