@@ -7,9 +7,7 @@ typing) finds in ``sys.modules`` the module of whoever was first; it answers eac
 has: the world of the code that asks, of the batch that is carried out, or of the innermost function
 of a world that is being called; else with what the process itself imports.
 What belongs to the process is shared: environment, loggers, libraries that were patched.
-
-Threads wait for each other's modules by importlib's locks alone, which find out when they wait in a
-ring: those of a module's name in a world, and never that of its own name, which all worlds have.
+Threads wait for each other by importlib's locks of a module's name in a world, and by no other.
 """
 
 from __future__ import annotations
