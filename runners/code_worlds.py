@@ -27,6 +27,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from cluster.local_modules import SENT_MARK
+from dataflow.worker.run_logs import capture_prints
 from runners.renamed_modules import execute, real_spec
 
 _PREFIX = "dataflow_world_"
@@ -173,6 +174,7 @@ class World(AnyWorld):
     def __init__(self, folder: Path, origins: Mapping[str, str]) -> None:
         super().__init__()
         self.folder = folder
+        capture_prints()  # its modules have the builtins of now
         self._builtins = {**vars(builtins), "__import__": self._import, SENT_MARK: self}
         self._origins = origins
         self._names = {entry.name.partition(".")[0] for entry in folder.iterdir()}

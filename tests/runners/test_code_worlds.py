@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import pickle
 import sys
@@ -11,11 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from textwrap import dedent
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from dataflow.worker import run_logs
 from runners import code_worlds
 from runners.code_worlds import World, behind, context_of_world, entered, native
 from tests.runners.far_cluster import write_files
@@ -408,3 +410,23 @@ def test_modules_of_a_kind_of_their_own(
     assert seen_in(world)() == {1}
     assert mine.anything == "lazy anything"
     assert isinstance(mine, Lazy)
+
+
+def test_prints_of_its_modules_become_log_lines_whatever_was_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    target = SimpleNamespace(
+        log_prints=True, logger_name="tasks", log=lambda *line: lines.append(line[-1])
+    )
+    monkeypatch.setattr(builtins, "print", run_logs._print)  # as before any run wanted it
+    world = World(write_files(tmp_path, {"w_prints.py": "def say():\n    print('said')\n"}), {})
+    module = world.load("w_prints")
+    token = run_logs.log_target.set(target)
+    try:
+        run_logs.capture_prints()
+        module.say()
+    finally:
+        run_logs.log_target.reset(token)
+        world.forget()
+    assert lines == ["said"]
