@@ -144,6 +144,7 @@ def make_command(tmp_path_factory):
             "DATAFLOW_HOME": str(folder / "home"),
             "DATAFLOW_RUNNER": "inline",
             "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",  # it would be as old as a file that a test writes anew
         }
         return Command(folder, environment)
 
