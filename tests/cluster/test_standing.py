@@ -284,6 +284,7 @@ def command(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """``dataflow`` in a folder with a home of its own."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DATAFLOW_")}
     environment |= {"DATAFLOW_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # as old as a file written anew
 
     def run(*arguments: str, status: int = 0) -> str:
         done = subprocess.run(

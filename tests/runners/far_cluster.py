@@ -98,11 +98,15 @@ def write_files(folder: Path, files: dict[str, str]) -> Path:
 def program_in(
     folder: Path, *arguments: str, python: str = sys.executable
 ) -> Iterator[subprocess.Popen[str]]:
-    """Python that runs in a folder, with a home of its own beside it; it does not outlive this."""
+    """Python that runs in a folder, with a home of its own beside it; it does not outlive this.
+
+    It writes no bytecode, which would be as old as a file that is written anew at once.
+    """
+    own = {"DATAFLOW_HOME": str(folder.parent / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(
         [python, *arguments],
         cwd=folder,
-        env={**os.environ, "DATAFLOW_HOME": str(folder.parent / "home")},
+        env={**os.environ, **own},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
