@@ -85,7 +85,8 @@ class AnyWorld:
         try:
             with entered(self):
                 while True:  # again if another thread could not load it
-                    builtins.__import__(f"{self.prefix}.{name}")
+                    if not self._import_place(name):
+                        continue
                     module = self.modules.get(name)
                     if module is not None:
                         return module
@@ -95,6 +96,21 @@ class AnyWorld:
             text = str(error).replace(f"{self.prefix}.", "")
             missing = (error.name or "").removeprefix(f"{self.prefix}.")
             raise ModuleNotFoundError(text, name=missing) from None
+
+    def _import_place(self, name: str) -> bool:
+        """Have importlib load the empty module; no: it has to be asked again.
+
+        Threads that wait for each other in a ring get what there is by then; but importlib has none
+        if it looked just before another thread began, and says so by an error of its own.
+        """
+        place = f"{self.prefix}.{name}"
+        try:
+            builtins.__import__(place)
+        except RuntimeError as error:
+            if type(error).__name__ != "_DeadlockError" or f"({place!r})" not in str(error):
+                raise
+            return False
+        return True
 
     def whole(self, name: str, module: ModuleType) -> ModuleType:
         """A module, when another thread has loaded it to its end."""

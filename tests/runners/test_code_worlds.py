@@ -90,6 +90,8 @@ def make(tmp_path: Path) -> Iterator[Callable[[int], World]]:
     for world in worlds:
         if world in code_worlds._worlds:
             world.forget()
+    for name in [name for name in native.modules if name.startswith("w_")]:
+        native.take_back(name)
     for name in [name for name in sys.modules if name.startswith("w_")]:
         del sys.modules[name]
 
