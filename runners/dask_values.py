@@ -5,6 +5,8 @@ What was lost meanwhile, Dask is asked to make again.
 
 from __future__ import annotations
 
+import errno
+import time
 import weakref
 from typing import Any
 
@@ -21,6 +23,8 @@ from runners.messages import load_report
 
 RETRIES = 3
 """How often what Dask gave up is tried again, beside what Dask does by itself."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_ROOM_SECONDS = 1.0
 
 
 class ValueFetcher:
@@ -122,13 +126,21 @@ class ValueFetcher:
             except BaseException as error:
                 if not isinstance(error, Exception) and not is_loss(error):
                     raise
-                if retries == RETRIES or not self.try_again(future, error):
+                if retries == RETRIES or not self._can_be_had(future, error):
                     raise ResultMissing(
                         f"A value on the Dask cluster is gone ({type(error).__name__}: {error}).",
                         hint="Values live as long as their cluster: "
                         "ask for them before it is closed.",
                     ) from error
         raise AssertionError
+
+    def _can_be_had(self, future: Any, error: BaseException) -> bool:
+        """Whether to ask again for a value that did not come."""
+        if isinstance(error, OSError) and error.errno in _FULL:
+            # its worker has it on disk, and to bring it back has to put others there, which is full
+            time.sleep(_ROOM_SECONDS)
+            return True
+        return self.try_again(future, error)
 
 
 _LOSSES = {"KilledWorker", "CancelledError", "ConstantMissing", "CommClosedError"}

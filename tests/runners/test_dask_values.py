@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -258,3 +259,24 @@ def test_values_go_from_one_runner_to_another() -> None:
         return elsewhere(ones.submit(MEGABYTE))
 
     assert here() == 8 * MEGABYTE
+
+
+def test_a_value_for_which_its_worker_has_no_room_at_first(
+    runner: DaskTaskRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_of(runner)
+    gather, errors = client.gather, [OSError(errno.ENOSPC, "No space left on device")]
+
+    def gather_later(*args: Any, **options: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return gather(*args, **options)
+
+    monkeypatch.setattr(client, "gather", gather_later)
+
+    @flow(task_runner=runner)
+    def fetched() -> float:
+        return float(ones.submit(MEGABYTE).result().sum())
+
+    assert fetched() == MEGABYTE
+    assert not errors
