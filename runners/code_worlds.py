@@ -85,9 +85,7 @@ class AnyWorld:
         try:
             with entered(self):
                 while True:  # again if another thread could not load it
-                    if not self._import_place(name):
-                        continue
-                    module = self.modules.get(name)
+                    module = self._brought(name)
                     if module is not None:
                         return module
         except ModuleNotFoundError as error:
@@ -97,8 +95,8 @@ class AnyWorld:
             missing = (error.name or "").removeprefix(f"{self.prefix}.")
             raise ModuleNotFoundError(text, name=missing) from None
 
-    def _import_place(self, name: str) -> bool:
-        """Have importlib load the empty module; no: it has to be asked again.
+    def _brought(self, name: str) -> ModuleType | None:
+        """A module that importlib brings, or another thread; None: it has to be asked again.
 
         Threads that wait for each other in a ring get what there is by then; but importlib has none
         if it looked just before another thread began, and says so by an error of its own.
@@ -109,8 +107,8 @@ class AnyWorld:
         except RuntimeError as error:
             if type(error).__name__ != "_DeadlockError" or f"({place!r})" not in str(error):
                 raise
-            return False
-        return True
+            return None
+        return self.modules.get(name)
 
     def whole(self, name: str, module: ModuleType) -> ModuleType:
         """A module, when another thread has loaded it to its end."""
@@ -128,7 +126,7 @@ class AnyWorld:
         self._add(name, module)
         try:
             execute(module, spec)
-        except BaseException:
+        except BaseException:  # an interruption as well: it is not whole
             self._remove(name)
             raise
         parent, _, last = name.rpartition(".")

@@ -67,8 +67,8 @@ def _run_body(run: FlowRun) -> State[Any]:
         if state is not None:
             try:
                 run.end(state)
-            except BaseException:
-                if not run.has_ended:  # a signal came before its first line
+            except BaseException:  # a signal, and perhaps before its first line
+                if not run.has_ended:
                     run.end(state)
                 raise
 
