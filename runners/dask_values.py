@@ -5,12 +5,12 @@ What was lost meanwhile, Dask is asked to make again.
 
 from __future__ import annotations
 
-import errno
 import time
 import weakref
 from typing import Any
 
 from dataflow.errors import DataflowError, ResultMissing
+from dataflow.full_disk import is_full
 from dataflow.model.batches import BatchReport, Column
 from dataflow.worker.columns import PackedColumn
 from runners import dask_worker
@@ -23,7 +23,6 @@ from runners.messages import load_report
 
 RETRIES = 3
 """How often what Dask gave up is tried again, beside what Dask does by itself."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ROOM_SECONDS = 1.0
 
 
@@ -136,7 +135,7 @@ class ValueFetcher:
 
     def _can_be_had(self, future: Any, error: BaseException) -> bool:
         """Whether to ask again for a value that did not come."""
-        if isinstance(error, OSError) and error.errno in _FULL:
+        if is_full(error):
             # its worker has it on disk, and to bring it back has to put others there, which is full
             time.sleep(_ROOM_SECONDS)
             return True

@@ -8,20 +8,19 @@ is used up.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from dataflow.errors import StorageError
+from dataflow.full_disk import is_full
 from dataflow.worker.columns import FileColumn, PackedColumn, write_file
 from runners.memory_room import available_bytes, total_bytes
 from runners.spare_files import SpareFiles, is_spare
 
 _RESERVED_SHARE = 0.15  # of the memory: for what processes need themselves
 _SPARE_SHARE = 0.05  # of what shared memory can take: for the boards of the workers
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Folders(NamedTuple):
@@ -77,7 +76,7 @@ class ValueFiles:
             try:
                 return write_file(column, f"{memory}/{name}", shared, self.spare.claim)
             except OSError as error:  # others were quicker
-                if error.errno not in _FULL:
+                if not is_full(error):
                     raise
         self.spare.clear()
         try:

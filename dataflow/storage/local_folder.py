@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dataflow.errors import ResultMissing, StorageError
+from dataflow.full_disk import is_full
 
 _MOST_PARTS = 500  # that one system call writes
 _numbers = itertools.count(1)
@@ -138,6 +138,6 @@ def _write_all(descriptor: int, views: list[memoryview]) -> None:
 
 
 def _reason(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return "there is no room"
     return f"it cannot be written ({error.strerror})"
