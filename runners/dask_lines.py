@@ -106,6 +106,11 @@ class DaskLines:
         """Whether any batch is under way."""
         return any(worker.batches for worker in self._workers)
 
+    @property
+    def threads(self) -> int:
+        """How many threads of workers have a line."""
+        return sum(bool(worker.pid) and not worker.is_loop for worker in list(self._workers))
+
     def have_room(self, batch: Batch) -> bool:
         """Whether a batch suits a line, and a worker has room for it as it seems now."""
         return _suits(batch) and self._most_room(batch) is not None

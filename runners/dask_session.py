@@ -339,7 +339,7 @@ class DaskSession:
         looked = 0.0
         while self._receive_next() and not self._end_if_idle():
             if self._workers is not None and time.monotonic() - looked > _LOOK_SECONDS:
-                self._workers.look(self._has_work)
+                self._workers.look(self._has_work or self._is_growing)
                 looked = time.monotonic()
 
     def _receive_next(self) -> bool:
@@ -355,6 +355,11 @@ class DaskSession:
     @property
     def _has_work(self) -> bool:
         return bool(self._flights) or (self._lines is not None and self._lines.is_busy)
+
+    @property
+    def _is_growing(self) -> bool:
+        """Whether workers have come, or come again, that the scheduler had not told of."""
+        return self._lines is not None and self._lines.threads > self._worker_threads
 
     @property
     def _has_values(self) -> bool:

@@ -43,11 +43,17 @@ def lines_of(runner: DaskTaskRunner) -> DaskLines:
 
 
 def lines_are_ready(runner: DaskTaskRunner) -> bool:
-    """Whether each thread that it wanted has a line, and is free, and each worker's event loop."""
+    """Whether each thread that it wanted has a line, and is free, and each worker's event loop.
+
+    And whether the runner knows of all of them: it looks at how many there are now and then.
+    """
     wanted = runner._cluster_kwargs
     threads = wanted["n_workers"] * wanted["threads_per_worker"]
     ready = [worker.is_loop for worker in lines_of(runner)._workers if worker.room == 2]
-    return sorted(ready) == [False] * threads + [True] * wanted["n_workers"]
+    return (
+        sorted(ready) == [False] * threads + [True] * wanted["n_workers"]
+        and runner.slots == threads
+    )
 
 
 def tasks_of_dask(runner: DaskTaskRunner) -> int:

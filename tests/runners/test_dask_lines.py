@@ -20,6 +20,7 @@ from tests.runners.dask_pool import (
     eventually,
     lines_are_ready,
     lines_of,
+    session_of,
     tasks_of_dask,
     worker_pids,
 )
@@ -226,6 +227,17 @@ def test_two_threads_in_a_worker_have_a_line_each() -> None:
 
         (_, *first), (_, *second) = paired()
         assert max(first[0], second[0]) < min(first[1], second[1])
+
+
+def test_a_worker_that_comes_while_nothing_is_under_way_is_counted(own: DaskTaskRunner) -> None:
+    @flow(task_runner=own)
+    def idle() -> bool:
+        learn(add_one)
+        assert eventually(lambda: lines_are_ready(own), 30)
+        session_of(own).resized(1)  # as it was seen while one worker was being started again
+        return eventually(lambda: own.slots == 2)
+
+    assert idle()
 
 
 def test_a_worker_that_is_killed_between_batches(own: DaskTaskRunner) -> None:

@@ -214,6 +214,7 @@ def test_a_cancelled_call_leaves_its_worker_and_its_neighbours_alone(
     def cancelled() -> tuple[Any, int]:
         note(f"{place}-before", "go")
         learn(alone, 0, f"{place}-before")
+        assert eventually(lambda: lines_are_ready(own), 30)
         pids = worker_pids(own)
 
         def work() -> list[int]:
