@@ -1,9 +1,9 @@
-"""What other processes want of the runs of this one: looked at once a second while there are any.
+"""What other processes want of the runs of this one: looked at four times a second.
 
-It is done by the thread that writes records, between two writes, and costs some microseconds: the
-database is asked for a number that changes when anyone else has written, and only then for more.
-A sign of life is given every few seconds, and at the same time runs are looked for whose processes
-have vanished.
+The thread that writes records does it between two writes, while there are any. It costs some
+microseconds: the database is asked for a number that changes when anyone else has written, and only
+then for more. A sign of life is given every few seconds, and at the same time runs are looked for
+whose processes have vanished.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataflow.process_ids import this_process
 from dataflow.store.run_control import BEAT_SECONDS
 from dataflow.store.run_store import RunStore
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.25
 _logger = logging.getLogger("dataflow.control")
 
 

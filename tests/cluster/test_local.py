@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dask.config import get as get_config
@@ -49,6 +50,21 @@ def test_a_nanny_whose_worker_is_away_for_a_moment_is_not_given_up(local: LocalD
         assert parse_timedelta(patience) > 24 * 3600
     finally:
         client.close()
+
+
+def test_a_worker_that_comes_late_does_not_wait_for_work(local: LocalDaskCluster) -> None:
+    """The first of those that replace others gets all that waits; Dask looks once a second."""
+    client = connect(local.address)
+    try:
+        pause = client.run_on_scheduler(_pause_of_stealing)
+        assert pause <= 200
+    finally:
+        client.close()
+
+
+def _pause_of_stealing(dask_scheduler: Any) -> float:
+    """In milliseconds."""
+    return float(dask_scheduler.periodic_callbacks["stealing"].callback_time)
 
 
 def test_a_worker_that_should_have_a_task_dies_when_it_is_the_only_one() -> None:
