@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
-from dataflow.clock import ticks_ns
+from dataflow.clock import now_ns, ticks_ns
 from dataflow.errors import InternalError
 from dataflow.execution.announcements import Announcement, Beginning, wake_all
 from dataflow.execution.answers import Answer
@@ -143,6 +143,7 @@ class RunLoop:
         """Begin to look after a graph, whose tasks run on ``runner``."""
         graph.queue = self.queue_of(runner)
         self.graphs.add(graph)
+        self._look_soon(graph)  # here: to wake a thread is a third of what a call of a map costs
 
     def queue_of(self, runner: Runner) -> RunnerQueue:
         """What waits for a runner."""
@@ -159,9 +160,14 @@ class RunLoop:
             if not graph.queue.started:
                 graph.queue.started = True
                 graph.queue.runner.start(_Listener(self, graph.queue.runner))
-            self.post(lambda: self.inbox.put_later(SEGMENT_SECONDS, lambda: self._take(graph)))
+            if not graph.is_looked_at:
+                self._look_soon(graph)
         elif not fresh % SEGMENT_NODES:  # once each: the loop may take its time to get to it
             self.flush(graph)
+
+    def _look_soon(self, graph: FlowGraph) -> None:
+        graph.is_looked_at = True
+        self.post(lambda: self.inbox.put_later(SEGMENT_SECONDS, lambda: self._look(graph)))
 
     def flush(self, graph: FlowGraph) -> None:
         """Take what was traced now: someone waits for it."""
@@ -347,6 +353,16 @@ class RunLoop:
         found.tells_remaining = bool(remaining)
         if remaining:
             self.inbox.put_later(_TELL_SECONDS, partial(self._tell_remaining, found))
+
+    def _look(self, graph: FlowGraph) -> None:
+        """Take what was traced 50 ms ago, with all that came after it; or when it is time to."""
+        graph.is_looked_at = False  # first: who adds a node from now on has it looked at again
+        for first in graph.fresh[:1]:
+            left = SEGMENT_SECONDS - (now_ns() - first.created_ns) / 1e9
+            if left > 0:
+                self.inbox.put_later(min(left, SEGMENT_SECONDS), lambda: self._take(graph))
+            else:
+                self._take(graph)
 
     def _take(self, graph: FlowGraph) -> None:
         fresh, _held = graph.take_fresh()

@@ -39,6 +39,7 @@ class FlowGraph:
         self.nodes: list[Node] = []
         self.fresh: list[Node] = []
         self.held: list[Any] = []  # what fresh nodes need and nobody else may hold any more
+        self.is_looked_at = False  # the run loop will look at what is fresh, soon
         self.closed = False
         self.is_dry = False  # only traced, never run
         self.error: BaseException | None = None  # why nothing of it will go on
