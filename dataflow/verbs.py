@@ -43,7 +43,8 @@ def submit(
     scope.graph.expect_results(task)
     node = trace_submit(scope.graph, task, args, kwargs, wait_for, _origins(scope, args, kwargs))
     future: TaskFuture[Any] = TaskFuture(node)
-    _take_notice(node)
+    if node.upstream or node.order:  # most have neither, and a call costs a fiftieth of a submit
+        _take_notice(node)
     _join_transaction(node)
     scope.loop.traced(scope.graph)
     if stands_for:
