@@ -67,9 +67,9 @@ NOTES: tuple[str, ...] = (
     "scheduler of raw Dask futures is in the measured process; dataflow hosts it in another.",
     "A call of `submit`: of 4,000 in a row, which is before the run loop begins with them and "
     "shares the interpreter; a run of 100,000 is in the suite `overhead`.",
-    "A flow's first call of a map is the first thing that it does: the run loop has to be woken, "
-    "and the processor's caches hold what was read of the last flow. The next call follows at "
-    "once. Ten short maps come before, as the first calls of a process cost twice as much.",
+    "A flow's first call of a map is the first thing that it does: the processor's caches hold "
+    "what was read of the last flow. The next call follows at once. Ten short maps come before, as "
+    "the first calls of a process cost twice as much.",
     "The calls of raw Dask futures are those of `Client.map` and `Client.submit`.",
 )
 
