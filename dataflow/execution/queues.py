@@ -231,6 +231,7 @@ class RunnerQueue:
         self.flights: dict[int, Flight] = {}
         self.busy = 0  # batches under way that take a slot
         self.long = 0  # those of them beside which no other should wait
+        self.calls_in_flight = 0  # those of them that have single calls
         self.calls_under_way = 0  # concurrent ones
         self.blocked = 0
         self.started = False
@@ -322,6 +323,12 @@ class RunnerQueue:
             return slots > 0
         return self.busy < 2 * slots and not self.long
 
+    def _would_delay(self, work: Work) -> bool:
+        """Whether calls that follow from those under way had to wait behind one more of a map."""
+        # a branch of them would take twice as long as alone
+        is_more = isinstance(work, MapWork) and work.in_flight > 0
+        return is_more and self.calls_in_flight > 0 and self.busy >= self.runner.slots + self.blocked
+
     @property
     def free_calls(self) -> int:
         """How many more concurrent calls may be under way."""
@@ -334,6 +341,8 @@ class RunnerQueue:
             if not waiting:
                 return None
             work = min(waiting, key=lambda work: (work.in_flight, work.order))
+            if self._would_delay(work):
+                return None
             flight = (
                 self._call_flight(work) if isinstance(work, CallWork) else self._map_flight(work)
             )
@@ -351,6 +360,7 @@ class RunnerQueue:
         else:
             self.busy += 1
             self.long += not flight.batch.short
+            self.calls_in_flight += flight.stages is None
 
     def told(self, flight: Flight, positions: Iterable[int]) -> None:
         """A part of the report of a batch is there: these calls have ended."""
@@ -370,6 +380,7 @@ class RunnerQueue:
             else:
                 self.busy -= 1
                 self.long -= not flight.batch.short
+                self.calls_in_flight -= flight.stages is None
         return flight
 
     def _room(self, work: Work) -> tuple[int, int]:
