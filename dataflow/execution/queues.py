@@ -327,7 +327,8 @@ class RunnerQueue:
         """Whether calls that follow from those under way had to wait behind one more of a map."""
         # a branch of them would take twice as long as alone
         is_more = isinstance(work, MapWork) and work.in_flight > 0
-        return is_more and self.calls_in_flight > 0 and self.busy >= self.runner.slots + self.blocked
+        has_to_wait = self.busy >= self.runner.slots + self.blocked
+        return is_more and has_to_wait and self.calls_in_flight > 0
 
     @property
     def free_calls(self) -> int:
