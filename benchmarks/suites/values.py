@@ -18,7 +18,9 @@ _VARIANTS = {
     "numpy-chain": ("numpy", "chain of 8 changes of an array"),
     "numpy-fan_in": ("numpy", "8 arrays into one sum"),
     "pandas-chain": ("pandas", "chain of 8 changes of a DataFrame"),
+    "pandas-fan_in": ("pandas", "8 DataFrames into one sum"),
     "arrow-chain": ("pyarrow", "chain of 8 changes of an Arrow table"),
+    "arrow-fan_in": ("pyarrow", "8 Arrow tables into one sum"),
 }
 
 
