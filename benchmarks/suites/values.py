@@ -55,8 +55,9 @@ NOTES: tuple[str, ...] = (
     "in the same process, at best. Copying and adding are two passes already.",
     "over the same calls here: the seconds ÷ the time of the same calls, one after another, in the "
     "flow's process, at best: what the runtime adds to a chain.",
-    "through the flow's process: what dataflow counts itself, its messages included; the sum is "
-    "among them. Raw Dask futures count nothing.",
+    "through the flow's process: what dataflow counts itself: on processes all bytes of its lines "
+    "to the workers, both ways, on Dask the values that came; the sum is among them. Raw Dask "
+    "futures count nothing.",
     "Kinds whose library is not installed are left out.",
 )
 
