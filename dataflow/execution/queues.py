@@ -323,12 +323,12 @@ class RunnerQueue:
             return slots > 0
         return self.busy < 2 * slots and not self.long
 
-    def _would_delay(self, work: Work) -> bool:
-        """Whether calls that follow from those under way had to wait behind one more of a map."""
-        # a branch of them would take twice as long as alone
-        is_more = isinstance(work, MapWork) and work.in_flight > 0
-        has_to_wait = self.busy >= self.runner.slots + self.blocked
-        return is_more and has_to_wait and self.calls_in_flight > 0
+    def _may_begin(self, work: Work) -> bool:
+        """Whether a batch of it may be next: no second one of a map waits beside calls."""
+        # those that follow from them had to wait behind it, and a branch took twice as long
+        if isinstance(work, CallWork) or work.is_concurrent or not work.in_flight:
+            return True
+        return not self.calls_in_flight or self.busy < self.runner.slots + self.blocked
 
     @property
     def free_calls(self) -> int:
@@ -339,11 +339,10 @@ class RunnerQueue:
         while True:
             works: list[Work] = [*self.calls.values(), *self.maps.values()]
             waiting = [work for work in works if work.is_concurrent is is_concurrent and work.ready]
+            waiting = [work for work in waiting if self._may_begin(work)]
             if not waiting:
                 return None
             work = min(waiting, key=lambda work: (work.in_flight, work.order))
-            if self._would_delay(work):
-                return None
             flight = (
                 self._call_flight(work) if isinstance(work, CallWork) else self._map_flight(work)
             )

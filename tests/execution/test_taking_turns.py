@@ -31,6 +31,11 @@ def link(number: int) -> int:
     return number
 
 
+@task
+async def soon(number: int) -> int:
+    return number
+
+
 def batches_of(body: Any, slots: int = 2, **seconds: float) -> list[RehearsedBatch]:
     """What a pool of processes would carry out if tasks took so long; 1 ms those not named."""
     graph = flow(body, name="rehearsed").trace()
@@ -64,6 +69,16 @@ def test_a_short_branch_beside_a_long_map_ends_as_if_it_were_alone(
     length = min(1_000_000, int(100 / mean))
     alone = branch_seconds(0, slots, links)
     assert branch_seconds(length, slots, links, element=mean) <= MOST * alone
+
+
+def test_concurrent_calls_need_no_slot_and_wait_for_nobody() -> None:
+    def body() -> Any:
+        return link.submit(0), link.submit(1), soon.map(range(1000))
+
+    batches = batches_of(body, slots=2, link=10.0, soon=0.001)
+    (last,) = {batch.ended for batch in batches if has(batch, "soon")}
+    assert last < LINK_SECONDS
+    assert max(batch.ended for batch in batches) > LINKS
 
 
 STEPS = st.lists(st.sampled_from(["map", "over", "submit", "follow"]), min_size=1, max_size=8)
