@@ -11,10 +11,10 @@ _SEED = 3
 KINDS = ("constant", "lognormal", "rare", "ascending", "descending")
 
 
-def durations(kind: str, n: int) -> list[float]:
-    """Seconds of n elements, 5 ms each on average."""
+def durations(kind: str, n: int, mean_seconds: float = MEAN_SECONDS) -> list[float]:
+    """Seconds of n elements, so many each on average."""
     weights = _weights(kind, n)
-    unit = MEAN_SECONDS * n / sum(weights)
+    unit = mean_seconds * n / sum(weights)
     return [weight * unit for weight in weights]
 
 

@@ -221,7 +221,8 @@ class Flow(Declared, Generic[P, R]):
         """What a run with these parameters would do, and why; nothing is run.
 
         The body is traced, and its graph played through on a clock of its own, with the planner of
-        real runs and with what the tasks took in earlier runs of any flow in the store.
+        real runs and with what the tasks took in earlier runs in the store: in those of this flow,
+        and of any other where it has none.
 
         Returns:
             Stages with their batches, priorities and reasons, the longest path, and the estimated

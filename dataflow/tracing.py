@@ -53,5 +53,5 @@ def plan_flow(flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
     """The plan of a flow's graph on its runner, by what its tasks took in earlier runs."""
     runner = choose_runner(flow.task_runner)
     graph = trace_flow(flow, args, kwargs)
-    seconds = open_store().task_seconds({node.task.name for node in graph})
+    seconds = open_store().task_seconds({node.task.name for node in graph}, flow.name)
     return plan_graph(graph, runner.name, runner.slots, runner.costs, seconds)

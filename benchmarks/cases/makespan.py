@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from benchmarks.durations import durations
+from benchmarks.durations import MEAN_SECONDS, durations
 from benchmarks.tasks import pause
 
 TYPE_CHECKING = False
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 WARM = True
 
 
-def run(rival: MapRival, n: int, kind: str) -> dict[str, float]:
-    asked = durations(kind, n)
+def run(rival: MapRival, n: int, kind: str, milliseconds: str = "") -> dict[str, float]:
+    """`milliseconds`: the mean, where it is not the usual one."""
+    asked = durations(kind, n, int(milliseconds) / 1000 if milliseconds else MEAN_SECONDS)
     started = perf_counter()
     taken = rival.map_function(pause, asked)
     seconds = perf_counter() - started

@@ -36,9 +36,8 @@ ROWS: tuple[Row, ...] = (
         True,
     ),
     Row("graph_map", "a map of n no-ops, per element", "µs", "seconds_each", 1e6, "large_map"),
-    Row(
-        "first_work", "map of n: until the first begins", "ms", "first_seconds", 1e3, is_total=True
-    ),
+    # of fewer elements it is no later: Dask, which maps fewer, has no harm by the ratio
+    Row("first_work", "map of n: until the first begins", "ms", "first_seconds", 1e3),
     Row("pipeline", "n values of 160 MB, made and summed", "s", "seconds", is_total=True),
     Row(
         "pipeline_memory",

@@ -21,13 +21,21 @@ _TITLES = {
     "descending": "lognormal, the longest first",
 }
 
-ROWS: tuple[Row, ...] = tuple(
-    Row(f"uneven_{kind}", _TITLES[kind], "×", "over_ideal") for kind in KINDS
+_MEANS = {"1": 2000, "20": 500}
+"""Elements by their mean in milliseconds, beside the 5 that all kinds have."""
+
+ROWS: tuple[Row, ...] = (
+    *(Row(f"uneven_{kind}", _TITLES[kind], "×", "over_ideal") for kind in KINDS),
+    *(
+        Row(f"uneven_lognormal_{mean}ms", f"lognormal, {mean} ms on average", "×", "over_ideal")
+        for mean in _MEANS
+    ),
 )
 
 NOTES: tuple[str, ...] = (
-    "One map of tasks that sleep, 5 ms each on average; workers are warm, but the task is unknown "
-    "to the runtime: each kind has a process, and a store, of its own.",
+    "One map of tasks that sleep, 5 ms each on average where nothing else is said; workers are "
+    "warm, but the task is unknown to the runtime: each kind has a process, and a store, of its "
+    "own.",
     "Each task returns the seconds that it really took; the ideal is their sum ÷ workers, or the "
     "longest of them, whichever is more.",
     "Dask: `Client.map` and `gather`. multiprocessing: `Pool.map` with its default chunks.",
@@ -38,5 +46,21 @@ def plan_work(peer: Peer, scale: float) -> list[Work]:
     """All kinds, each in a fresh process."""
     if peer.key not in _PEERS:
         return []
-    n = max(100, round(_ELEMENTS * scale))
-    return [Work(f"uneven_{kind}", "makespan", n, False, kind) for kind in KINDS]
+    usual = _scaled(_ELEMENTS, scale)
+    return [
+        *(Work(f"uneven_{kind}", "makespan", usual, False, kind) for kind in KINDS),
+        *(
+            Work(
+                f"uneven_lognormal_{mean}ms",
+                "makespan",
+                _scaled(n, scale),
+                False,
+                f"lognormal:{mean}",
+            )
+            for mean, n in _MEANS.items()
+        ),
+    ]
+
+
+def _scaled(n: int, scale: float) -> int:
+    return max(100, round(n * scale))

@@ -18,7 +18,9 @@ _VARIANTS = {
     "numpy-chain": ("numpy", "chain of 8 changes of an array"),
     "numpy-fan_in": ("numpy", "8 arrays into one sum"),
     "pandas-chain": ("pandas", "chain of 8 changes of a DataFrame"),
+    "pandas-fan_in": ("pandas", "8 DataFrames into one sum"),
     "arrow-chain": ("pyarrow", "chain of 8 changes of an Arrow table"),
+    "arrow-fan_in": ("pyarrow", "8 Arrow tables into one sum"),
 }
 
 
@@ -53,8 +55,9 @@ NOTES: tuple[str, ...] = (
     "in the same process, at best. Copying and adding are two passes already.",
     "over the same calls here: the seconds ÷ the time of the same calls, one after another, in the "
     "flow's process, at best: what the runtime adds to a chain.",
-    "through the flow's process: what dataflow counts itself, its messages included; the sum is "
-    "among them. Raw Dask futures count nothing.",
+    "through the flow's process: what dataflow counts itself: on processes all bytes of its lines "
+    "to the workers, both ways, on Dask the values that came; the sum is among them. Raw Dask "
+    "futures count nothing.",
     "Kinds whose library is not installed are left out.",
 )
 

@@ -126,7 +126,7 @@ class _Stages:
             yield "there is nothing to do"
         if head.task.batch_size is not None:
             yield f"batch_size={head.task.batch_size}"
-        if len(batches) > 1:
+        if len({batch.elements for batch in batches}) > 1:
             spent = [batch.ended - batch.begun for batch in batches]
             first, most = batches[0].elements, seconds_text(max(spent))
             yield f"{first:,} first, for an early result; up to {most} a batch"

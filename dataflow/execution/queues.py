@@ -231,6 +231,7 @@ class RunnerQueue:
         self.flights: dict[int, Flight] = {}
         self.busy = 0  # batches under way that take a slot
         self.long = 0  # those of them beside which no other should wait
+        self.calls_in_flight = 0  # those of them that have single calls
         self.calls_under_way = 0  # concurrent ones
         self.blocked = 0
         self.started = False
@@ -322,6 +323,13 @@ class RunnerQueue:
             return slots > 0
         return self.busy < 2 * slots and not self.long
 
+    def _may_begin(self, work: Work) -> bool:
+        """Whether a batch of it may be next: no second one of a map waits beside calls."""
+        # those that follow from them had to wait behind it, and a branch took twice as long
+        if isinstance(work, CallWork) or work.is_concurrent or not work.in_flight:
+            return True
+        return not self.calls_in_flight or self.busy < self.runner.slots + self.blocked
+
     @property
     def free_calls(self) -> int:
         """How many more concurrent calls may be under way."""
@@ -331,6 +339,7 @@ class RunnerQueue:
         while True:
             works: list[Work] = [*self.calls.values(), *self.maps.values()]
             waiting = [work for work in works if work.is_concurrent is is_concurrent and work.ready]
+            waiting = [work for work in waiting if self._may_begin(work)]
             if not waiting:
                 return None
             work = min(waiting, key=lambda work: (work.in_flight, work.order))
@@ -351,6 +360,7 @@ class RunnerQueue:
         else:
             self.busy += 1
             self.long += not flight.batch.short
+            self.calls_in_flight += flight.stages is None
 
     def told(self, flight: Flight, positions: Iterable[int]) -> None:
         """A part of the report of a batch is there: these calls have ended."""
@@ -370,6 +380,7 @@ class RunnerQueue:
             else:
                 self.busy -= 1
                 self.long -= not flight.batch.short
+                self.calls_in_flight -= flight.stages is None
         return flight
 
     def _room(self, work: Work) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 _MOST_LINES = 40
 
@@ -103,6 +104,10 @@ class Plan:
         lines.append(self._estimate_text())
         lines += [f"  {reason}" for reason in self.unknown]
         return "\n".join(lines)
+
+    def _repr_pretty_(self, printer: Any, _is_cycle: bool) -> None:
+        """What a cell of a notebook shows that ends with it."""
+        printer.text(str(self))
 
     def _estimate_text(self) -> str:
         if self.seconds is None:

@@ -161,11 +161,15 @@ class DatabaseStore:
             lambda view: run_queries.logs(view, run_id, node, index, level, after, limit)
         )
 
-    def task_seconds(self, tasks: Collection[str], runs: int = 5) -> dict[str, float]:
+    def task_seconds(
+        self, tasks: Collection[str], flow_name: str = "", runs: int = 5
+    ) -> dict[str, float]:
         """See :meth:`RunStore.task_seconds`."""
         from dataflow.store import run_queries
 
-        return self._database.read(lambda view: run_queries.task_seconds(view, tasks, runs))
+        return self._database.read(
+            lambda view: run_queries.task_seconds(view, tasks, flow_name, runs)
+        )
 
     def timing(self, run_id: str) -> list[NodeTiming]:
         """See :meth:`RunStore.timing`."""

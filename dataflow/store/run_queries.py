@@ -61,11 +61,14 @@ def run_states(view: Transaction, run_id: str, run_count: int | None = None) -> 
     return [_state(*row) for *row, count in rows if run_count in (None, count)]
 
 
-def task_seconds(view: Transaction, tasks: Collection[str], runs: int) -> dict[str, float]:
+def task_seconds(
+    view: Transaction, tasks: Collection[str], flow_name: str, runs: int
+) -> dict[str, float]:
     """The mean duration of a call of each task in the last runs that had such."""
     found = {}
     for task in tasks:
-        rows = view.rows("task_timings", (task, runs))
+        rows = view.rows("task_timings_in_flow", (task, flow_name, runs))
+        rows = rows or view.rows("task_timings", (task, runs))
         calls = sum(row[0] for row in rows)
         if calls:
             found[task] = sum(row[1] for row in rows) / calls / 1e9

@@ -153,10 +153,13 @@ class RunStore(ArtifactStore, VariableStore, Protocol):
     def timing(self, run_id: str) -> list[NodeTiming]:
         """The time that went into each node that ran, by the number of the node."""
 
-    def task_seconds(self, tasks: Collection[str], runs: int = 5) -> dict[str, float]:
+    def task_seconds(
+        self, tasks: Collection[str], flow_name: str = "", runs: int = 5
+    ) -> dict[str, float]:
         """The mean duration of a call of each of these tasks in the last runs that had such.
 
-        Tasks that have never been measured are not in it.
+        Those of runs of this flow count, where there are any: in another, a task of the same name
+        may be another task. Tasks that have never been measured are not in it.
         """
 
     def phases(self, run_id: str) -> PhaseSeconds | None:

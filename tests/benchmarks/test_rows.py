@@ -60,7 +60,14 @@ def test_targets_of_other_suites_are_left_alone():
 def test_targets_name_rows_that_exist():
     rows = [row.key for suite in SUITES.values() for row in suite.ROWS]
     assert len(rows) == len(set(rows))
-    assert {"import", "ten", "metg_fft"} <= {target.row for target in read_targets()} <= set(rows)
+    targets = {target.row for target in read_targets()}
+    assert {"import", "ten", "metg_fft"} <= targets <= set(rows)
+
+
+def test_of_suites_in_which_every_row_is_promised_something_each_has_a_target():
+    promised = {row.key for name in ("patterns", "uneven", "graphs") for row in SUITES[name].ROWS}
+    promised |= {row.key for row in SUITES["values"].ROWS if row.measure == "through_flow"}
+    assert promised <= {target.row for target in read_targets()}
 
 
 def test_a_fraction_is_described_as_one():

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from IPython.lib.pretty import pretty
 
 from dataflow import ProcessPoolTaskRunner, allow_failure, flow, task, unmapped
 from dataflow.execution.planning import plan_graph
@@ -212,6 +213,42 @@ def test_a_large_graph_is_still_short_to_read() -> None:
     text = str(planned(wide))
     assert len(text.splitlines()) < 110
     assert "and 160 more" in text
+
+
+def test_a_notebook_shows_what_is_printed() -> None:
+    plan = planned(lambda: add_one.map(range(1000)), add_one=0.01)
+    assert pretty(plan) == str(plan)
+    assert "for an early result" in str(plan)
+
+
+def test_a_cap_is_among_the_reasons() -> None:
+    alone = add_one.with_options(batch_size=1)
+    plan = planned(lambda: add_one.map(alone.map(range(9))), add_one=0.01)
+    first, second = plan.stages
+    assert (first.batches, first.sizes, first.why) == (9, (1, 1), ("batch_size=1",))
+    assert second.why[0] == "not fused: add_one has a batch_size"
+
+
+def test_what_a_task_of_the_same_name_took_in_another_flow_does_not_count() -> None:
+    @task(name="load")
+    def load_quickly() -> int:
+        return 1
+
+    @task(name="load")
+    def load_slowly() -> int:
+        time.sleep(0.1)
+        return 1
+
+    quick = flow(lambda: load_quickly.submit(), name="quick", task_runner="inline")
+    slow = flow(lambda: load_slowly.submit(), name="slow", task_runner="inline")
+    quick()
+    known_by_name = slow.plan().seconds
+    slow()
+    quick()
+    planned_seconds = slow.plan().seconds
+    assert known_by_name is not None
+    assert planned_seconds is not None
+    assert planned_seconds >= 0.1
 
 
 def test_a_run_tells_the_next_plan_how_long_its_tasks_take() -> None:

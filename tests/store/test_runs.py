@@ -304,6 +304,17 @@ def test_how_long_tasks_took_in_the_last_runs(store):
     assert store.task_seconds([]) == {}
 
 
+def test_a_task_of_the_same_name_in_another_flow_may_be_another(store):
+    for number, flow_name in enumerate(("etl", "report", "report")):
+        run_id = fresh_run_id()
+        tasks = (("load", 1, (number + 1) * SECOND),)
+        store.write([run_record(run_id, flow_name=flow_name)])
+        store.write([run_timing_record(run_id, ended_ns=number, tasks=tasks)])
+    assert store.task_seconds(["load"], "etl") == {"load": 1.0}
+    assert store.task_seconds(["load"], "report", runs=1) == {"load": 3.0}
+    assert store.task_seconds(["load"], "never run") == {"load": 2.0}
+
+
 def test_runs_with_many_calls_count_for_more(store):
     for calls, seconds in ((1, 100), (99, 0)):
         run_id = fresh_run_id()

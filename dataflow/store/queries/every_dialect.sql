@@ -56,6 +56,11 @@ ON CONFLICT (task, ended_ns, run) DO UPDATE SET calls = excluded.calls, busy_ns 
 -- The same of the last runs that had calls of a task.
 SELECT calls, busy_ns FROM task_timings WHERE task = ? ORDER BY ended_ns DESC LIMIT ?;
 
+-- name: task_timings_in_flow
+-- The same of the last runs of one flow.
+SELECT calls, busy_ns FROM task_timings JOIN runs ON runs.key = task_timings.run
+WHERE task = ? AND flow_name = ? ORDER BY task_timings.ended_ns DESC LIMIT ?;
+
 -- name: find_runs
 -- Runs, newest first; the conditions are put in by run_filters.py.
 SELECT run_id, flow_name, name, parameters_json, tags, parent_run_id, parent_node, runner,

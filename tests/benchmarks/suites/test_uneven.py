@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from benchmarks.peers import PEERS
-from benchmarks.suites.uneven import plan_work
+from benchmarks.suites.uneven import ROWS, plan_work
 
 
 def test_only_the_default_chunks_of_a_pool_are_measured():
-    assert [len(plan_work(peer, 1.0)) for peer in PEERS["pool"]] == [0, 0, 5]
+    assert [len(plan_work(peer, 1.0)) for peer in PEERS["pool"]] == [0, 0, len(ROWS)]
 
 
 def test_every_kind_is_in_a_process_of_its_own():
@@ -20,3 +20,10 @@ def test_a_kind_runs(measured):
     assert set(found) == peers
     for values in found.values():
         assert 1 <= values["uneven_rare", "over_ideal"][0] < 20
+
+
+def test_a_mean_of_its_own(measured):
+    work = "uneven_lognormal_1ms"
+    found = measured("uneven", 0.1, peers={"dataflow"}, works={work})["dataflow"]
+    assert found[work, "over_ideal"][0] >= 1
+    assert found[work, "seconds"][0] >= 200 * 0.001 / 2

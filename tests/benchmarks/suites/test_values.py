@@ -10,8 +10,9 @@ from benchmarks.peers import OURS, PEERS
 from benchmarks.suites.values import plan_work
 
 
-@pytest.mark.parametrize("kind", ["numpy", "pandas"])
+@pytest.mark.parametrize("kind", ["numpy", "pandas", "arrow"])
 def test_a_chain_changes_every_value_eight_times(kind):
+    pytest.importorskip({"arrow": "pyarrow"}.get(kind, kind))
     calls = chain(kind, 800)
     assert len(calls) == PASSED + 2
     assert carry_out(calls)[-1] == (PASSED + 1) * 100
