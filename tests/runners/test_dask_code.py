@@ -381,7 +381,7 @@ VERSION = {
             version: int
 
         def wait_for(path):
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while not path.exists():
                 assert time.monotonic() < deadline, f"{path} did not come"
                 time.sleep(0.01)

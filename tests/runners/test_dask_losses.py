@@ -232,4 +232,4 @@ def test_no_process_is_left_behind() -> None:
     with DaskTaskRunner(cluster_kwargs={"n_workers": 1}) as own:
         flow(lambda: same.submit(1).result(), name="short", task_runner=own)()
         pids = worker_pids(own)
-    assert eventually(lambda: not any(map(is_alive, pids)), 5)
+    assert eventually(lambda: not any(map(is_alive, pids)))
