@@ -18,7 +18,7 @@ from dataflow import flow, records, task, unmapped
 from runners.dask import DaskTaskRunner
 from runners.dask_deaths import cause_in
 from tests.chaos.dask_cluster import Cluster
-from tests.runners.dask_pool import eventually, kill_workers
+from tests.runners.dask_pool import eventually, kill_workers, lines_of, session_of
 from tests.runners.programs import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -211,6 +211,12 @@ def test_a_death_at_the_end_of_a_line(tmp_path: Path) -> None:
     assert "on host 127.0.0.1) died: it was ended by SIGKILL. It held waits_once-0[2]" in told
 
 
+def batches_of(runner: DaskTaskRunner) -> int:
+    """How many its workers have, over their lines and from Dask."""
+    over_lines = [len(worker.batches) for worker in list(lines_of(runner)._workers)]
+    return sum(over_lines) + len(session_of(runner).under_way())
+
+
 def test_a_worker_that_was_ended_for_what_was_cancelled(tmp_path: Path) -> None:
     with DaskTaskRunner(cluster_kwargs={"n_workers": 1}) as runner:
 
@@ -219,6 +225,7 @@ def test_a_worker_that_was_ended_for_what_was_cancelled(tmp_path: Path) -> None:
             waits = waits_once.with_options(batch_size=1)
             futures = waits.map(range(6), unmapped(tmp_path))
             wait_until((tmp_path / "at-it").exists, "the element has not begun")
+            wait_until(lambda: batches_of(runner) > 1, "it has nothing else")
             futures[2].cancel()
             futures.wait()
             return [future.state.name for future in futures]

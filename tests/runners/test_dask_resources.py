@@ -58,8 +58,8 @@ def test_no_more_at_once_than_a_worker_has(used: Any, tmp_path: Path) -> None:
     folder.mkdir()
     with far_cluster(tmp_path / "far", 4) as far:
         far.start_worker(4, "--resources", "GPU=1")
-        with far.client() as client, DaskTaskRunner(cluster=spec_of(far)) as runner:
-            client.wait_for_workers(2, timeout=60)
+        far.wait_for_workers(2)
+        with DaskTaskRunner(cluster=spec_of(far)) as runner:
 
             @flow(task_runner=runner)
             def computed() -> tuple[list[tuple[int, int]], list[int]]:
