@@ -85,10 +85,15 @@ def kill_workers(runner: DaskTaskRunner) -> None:
 
 
 def eventually(claim: Callable[[], Any], seconds: float = 60.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        gc.collect()
+    """Wait until it is so, even if that takes the garbage to be collected, once a second."""
+    now = time.monotonic()
+    deadline, collected = now + seconds, now
+    while now < deadline:
         if claim():
             return True
         time.sleep(0.02)
+        now = time.monotonic()
+        if now - collected > 1:
+            gc.collect()
+            collected = time.monotonic()
     return False

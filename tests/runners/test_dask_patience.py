@@ -242,7 +242,7 @@ def test_processes_over_ssh_that_are_gone(home: Path, monkeypatch: pytest.Monkey
     killed: list[int] = []
     is_over_only_when(lambda: bool(killed), monkeypatch)
     with real_servers.ssh_server() as text:
-        spec = ClusterSpec("ssh", name="far", patience_seconds=2.0, **tomllib.loads(text))
+        spec = ClusterSpec("ssh", name="far", patience_seconds=1.0, **tomllib.loads(text))
         with DaskTaskRunner(cluster=spec) as runner:
             assert numbers.with_options(task_runner=runner)(2) == [0, 1]
             for pid in client_of(runner).run(os.getpid, nanny=True).values():
