@@ -134,7 +134,7 @@ class RemoteFolder:
             raise self._refusal(error) from error
 
     def _refusal(self, error: Exception) -> StorageError:
-        said = str(error).strip().replace(*_secret(self.url))
+        said = str(error).strip().partition("\n")[0].replace(*_secret(self.url))
         why = f"{type(error).__name__}: {said:.200}" if said else type(error).__name__
         return StorageError(
             f"The result storage {self.shown} cannot be used: {why}",

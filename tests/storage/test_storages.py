@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import socket
+import subprocess
+import sys
 import threading
 import uuid
 
@@ -11,20 +12,23 @@ import pandas
 import pyarrow
 import pytest
 
-from dataflow.errors import DefinitionError, MissingExtra, ResultMissing, StorageError
+from dataflow.errors import DefinitionError, ResultMissing, StorageError
 from dataflow.storage.remote_folder import without_password
 from dataflow.storage.result_storage import open_storage, storage_url
 from dataflow.storage.serializers import Serializer, find_serializer
+from tests.cluster.real_servers import free_port
+from tests.store.programs import ROOT
 
 
-@pytest.fixture(params=["folder", "file", "memory"])
+@pytest.fixture(params=["folder", "file", "memory", "s3", "gs", "az"])
 def storage(request, tmp_path):
     urls = {
-        "folder": str(tmp_path / "kept"),
-        "file": f"file://{tmp_path}/kept",
-        "memory": f"memory://{uuid.uuid4()}",
+        "folder": lambda: str(tmp_path / "kept"),
+        "file": lambda: f"file://{tmp_path}/kept",
+        "memory": lambda: f"memory://{uuid.uuid4()}",
     }
-    return open_storage(urls[request.param])
+    url = urls.get(request.param) or request.getfixturevalue(request.param).make_bucket
+    return open_storage(url())
 
 
 def test_objects_are_read_whole_and_in_part(storage):
@@ -94,15 +98,8 @@ def test_a_place_that_cannot_be_written(tmp_path):
             act()
 
 
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def test_what_a_url_names_cannot_be_reached(tmp_path):
-    urls = [f"ftp://user:secret@127.0.0.1:{closed_port()}/kept", f"zip://{tmp_path}"]
+    urls = [f"ftp://user:secret@127.0.0.1:{free_port()}/kept", f"zip://{tmp_path}"]
     for url in urls:  # these connect when they are made
         with pytest.raises(StorageError, match="cannot be used") as caught:
             open_storage(url)
@@ -138,9 +135,27 @@ def test_urls_that_are_none():
         storage_url(3)
 
 
-def test_a_missing_library_says_what_to_install():
-    with pytest.raises(MissingExtra, match=r"dataflow-runtime\[gcs\]"):
-        open_storage("gs://bucket")
+@pytest.mark.parametrize(
+    ("library", "url", "extra"),
+    [("s3fs", "s3://a", "s3"), ("gcsfs", "gs://a", "gcs"), ("adlfs", "az://a", "azure")],
+)
+def test_a_missing_library_says_what_to_install(library, url, extra):
+    source = f"""
+import sys
+sys.modules[{library!r}] = None
+from dataflow.storage.result_storage import open_storage
+open_storage({url!r})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "MissingExtra" in done.stderr
+    assert f"pip install 'dataflow-runtime[{extra}]'" in done.stderr
 
 
 # --- serializers ----------------------------------------------------------------------------------
