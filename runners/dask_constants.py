@@ -11,6 +11,7 @@ from runners.dask_client import submit_own
 from runners.dask_messages import FromConstant
 
 _COPIES = 2
+_WORKER_SECONDS = 1.0  # that a worker is waited for if they are gone; Dask's own are ten
 _MOST_MADE = 64
 
 
@@ -41,7 +42,9 @@ class Constants:
         future = None
         if self._has_workers():
             with contextlib.suppress(TimeoutError):  # they are gone meanwhile
-                future = self._client.scatter(data, hash=False, broadcast=_COPIES)
+                future = self._client.scatter(
+                    data, hash=False, broadcast=_COPIES, timeout=_WORKER_SECONDS
+                )
                 self._made[future.key] = make or (lambda: data)
                 while len(self._made) > _MOST_MADE:
                     del self._made[next(iter(self._made))]

@@ -61,7 +61,7 @@ def test_measuring_imports_next_to_nothing():
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert set(done.stdout.split()) <= {"__future__", "time"}

@@ -23,7 +23,7 @@ from typing import NoReturn
 import pytest
 
 PASSWORD = "gate/s3cret"
-_START_SECONDS = 30
+_START_SECONDS = 60
 
 
 def give_up(reason: str) -> NoReturn:

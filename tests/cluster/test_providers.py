@@ -108,7 +108,7 @@ PROVIDERS = {
 
 def wait_until_gone(address: str, security: Any) -> None:
     """A gateway says that a cluster is closed before it is."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             connect(address, security=security, seconds=0.5).close()
@@ -234,14 +234,14 @@ def test_processes_over_ssh_end_with_the_connection(home: Path) -> None:
         spec = ClusterSpec("ssh", security=True, **tomllib.loads(text))
         cluster = HostedCluster(spec)
         client = connect(cluster.address, security=cluster.security)
-        client.wait_for_workers(1, timeout=30)
+        client.wait_for_workers(1, timeout=60)
         pids = [client.run_on_scheduler(os.getpid), *client.run(os.getpid).values()]
         commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
         files = Path(client.run_on_scheduler(by_value(private_folder)))
         assert {each.name for each in files.iterdir()} == {"ca.pem", "cert.pem", "key.pem"}
         client.close()
         os.kill(cluster._host.pid, signal.SIGKILL)  # it has no time to end anything
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while any(map(is_alive, pids)) or files.exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)

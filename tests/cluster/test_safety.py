@@ -39,7 +39,7 @@ def places_of(cluster: LocalDaskCluster) -> dict[str, str]:
     """The addresses of a cluster's processes, by what they are."""
     client = connect(cluster.address, security=cluster.security)
     try:
-        client.wait_for_workers(1, timeout=30)
+        client.wait_for_workers(1, timeout=60)
         ((worker, info),) = client.scheduler_info()["workers"].items()
         return {"scheduler": cluster.address, "worker": worker, "nanny": info["nanny"]}
     finally:

@@ -154,7 +154,7 @@ def test_what_a_cluster_may_cost_is_kept(
             later()
 
 
-CEILING = {"minimum": 1, "maximum": 1, "interval": "100ms", "max_worker_seconds": 4.0}
+CEILING = {"minimum": 1, "maximum": 1, "interval": "100ms", "max_worker_seconds": 2.0}
 ONE = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
 HOSTED: dict[str, Any] = {"kwargs": {**ONE, "dashboard_address": "127.0.0.1:0"}, "adapt": CEILING}
 
@@ -197,7 +197,7 @@ def test_a_runner_has_one_ceiling_for_all_its_clusters(
             return wait_for_ever.submit(0).result()
 
         for asks in (too_long, later):
-            with pytest.raises(RunnerUnavailable, match="max_worker_seconds = 4 are used"):
+            with pytest.raises(RunnerUnavailable, match="max_worker_seconds = 2 are used"):
                 asks()
 
 

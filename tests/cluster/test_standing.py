@@ -71,7 +71,7 @@ def started(home: Path) -> Iterator[Callable[..., StandingRecord]]:
         standing.stop(record)
 
 
-def eventually(is_so: Callable[[], Any], seconds: float = 30) -> Any:
+def eventually(is_so: Callable[[], Any], seconds: float = 60) -> Any:
     """Wait until it is so; fails if that takes too long."""
     deadline = time.monotonic() + seconds
     while not (found := is_so()):
@@ -118,7 +118,7 @@ def test_what_is_written_down_and_what_is_left(
     assert "PRIVATE" not in (command.read_text() if command.exists() else "")
 
     client = connect(record.address, security=record.security)
-    client.wait_for_workers(1, timeout=30)
+    client.wait_for_workers(1, timeout=60)
     workers = list(client.run(os.getpid).values())
     client.close()
     standing.stop(record)

@@ -197,7 +197,7 @@ def test_a_display_goes_with_the_last_root_run(fake):
     progress.start_display("bars")
     begin("b")
     begin("child", "a")
-    assert fake.updated.wait(5)
+    assert fake.updated.wait(60)
     end("child")
     end("a")
     assert fake.asked == ["begin", "update"]
@@ -213,7 +213,7 @@ def test_within_show_progress_runs_bring_up_no_other(fake):
             progress.start_display("bars")
             begin(run_id)
             end(run_id)
-        assert fake.updated.wait(5)
+        assert fake.updated.wait(60)
         assert "end" not in fake.asked
     assert fake.asked == ["begin", "update", "end"]
 
@@ -236,7 +236,7 @@ def test_a_display_that_breaks_harms_nothing(fake):
     fake.update = fail
     progress.start_display("bars")
     begin("a")
-    assert fake.updated.wait(5)
+    assert fake.updated.wait(60)
     end("a")
     assert fake.asked == ["begin", "end"]
 

@@ -150,7 +150,7 @@ def test_a_function_that_calls_itself():
 def test_sources_are_parsed_while_another_thread_parses(written):
     """Python 3.11.7 and before get it wrong when threads take turns amid the making of a tree."""
     others = "\n".join(f"def other_{n}(a, b): return [a, b, {n}]" for n in range(200))
-    functions = [written(variant("x + N[0]", before=f"N = [{n}]\n{others}")) for n in range(150)]
+    functions = [written(variant("x + N[0]", before=f"N = [{n}]\n{others}")) for n in range(50)]
     is_over = threading.Event()
 
     def parse_on() -> None:

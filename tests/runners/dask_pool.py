@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -45,7 +46,8 @@ def lines_of(runner: DaskTaskRunner) -> DaskLines:
 def lines_are_ready(runner: DaskTaskRunner) -> bool:
     """Whether each thread that it wanted has a line, and is free, and each worker's event loop.
 
-    And whether the runner knows of all of them: it looks at how many there are now and then.
+    And whether the runner knows of all of them: it looks at how many there are now and then. And
+    whether Dask has nothing: a report is there a moment before its worker's thread is free.
     """
     wanted = runner._cluster_kwargs
     threads = wanted["n_workers"] * wanted["threads_per_worker"]
@@ -53,6 +55,7 @@ def lines_are_ready(runner: DaskTaskRunner) -> bool:
     return (
         sorted(ready) == [False] * threads + [True] * wanted["n_workers"]
         and runner.slots == threads
+        and not any(client_of(runner).processing().values())
     )
 
 
@@ -63,19 +66,34 @@ def tasks_of_dask(runner: DaskTaskRunner) -> int:
 
 
 def worker_pids(runner: DaskTaskRunner) -> list[int]:
-    return list(client_of(runner).run(os.getpid).values())
+    """Those of the workers that are there; at least one."""
+    found: list[int] = []
+
+    def ask() -> bool:
+        answers = client_of(runner).run(os.getpid, on_error="ignore")  # one may be about to end
+        found[:] = answers.values()
+        return bool(found)
+
+    assert eventually(ask)
+    return found
 
 
 def kill_workers(runner: DaskTaskRunner) -> None:
     for pid in worker_pids(runner):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
-def eventually(claim: Callable[[], Any], seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        gc.collect()
+def eventually(claim: Callable[[], Any], seconds: float = 60.0) -> bool:
+    """Wait until it is so, even if that takes the garbage to be collected, once a second."""
+    now = time.monotonic()
+    deadline, collected = now + seconds, now
+    while now < deadline:
         if claim():
             return True
         time.sleep(0.02)
+        now = time.monotonic()
+        if now - collected > 1:
+            gc.collect()
+            collected = time.monotonic()
     return False

@@ -46,6 +46,17 @@ def naps(x, folder):
     return x
 
 
+@task(batch_size=1)
+def waits_to_be_ended(x, folder):
+    """One call tells which process it is in, and waits for its end, the first time."""
+    place, new = Path(folder) / "at-it", Path(folder) / "new"
+    if x == 2 and not place.exists():
+        new.write_text(str(os.getpid()))
+        new.rename(place)
+        time.sleep(1000)
+    return x
+
+
 @task
 def dies_often(x):
     if x % 20 == 7:

@@ -45,6 +45,11 @@ class FarCluster:
         options = ["--nthreads", str(threads), "--no-dashboard", "--no-nanny", *more]
         self._start("dask_worker", *options, "--local-directory", str(self.folder / "scratch"))
 
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until so many are there: they take seconds to start."""
+        with self.client() as client:
+            client.wait_for_workers(count, timeout=_SECONDS)
+
     @contextmanager
     def client(self) -> Iterator[Any]:
         """A client of it."""
@@ -76,12 +81,14 @@ class FarCluster:
 
 @contextmanager
 def far_cluster(folder: Path, *threads: int) -> Iterator[FarCluster]:
-    """A cluster with a worker for each number of threads."""
+    """A cluster with a worker for each number of threads; they are there."""
     folder.mkdir(parents=True)
     with ExitStack() as stack:
         cluster = FarCluster(folder, stack)
         for number in threads:
             cluster.start_worker(number)
+        if threads:
+            cluster.wait_for_workers(len(threads))
         yield cluster
 
 

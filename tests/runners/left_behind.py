@@ -37,7 +37,7 @@ def resume(run: records.Run) -> None:
         [sys.executable, "-m", "dataflow", "runs", "resume", run.id],
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS * 2,
+        timeout=PATIENCE_SECONDS,
         check=False,
         env={**os.environ, "DATAFLOW_WORKERS": "2"},
     )

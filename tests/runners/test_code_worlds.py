@@ -142,7 +142,7 @@ def test_many_threads_load_at_once(make: Callable[[int], World]) -> None:
     found: list[Any] = []
 
     def load(world: World) -> None:
-        begin.wait(10)
+        begin.wait(60)
         with entered(world):
             found.append(importlib.import_module("w_top").seen())
 
@@ -150,11 +150,11 @@ def test_many_threads_load_at_once(make: Callable[[int], World]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert sorted(map(sorted, found)) == [[1]] * 8 + [[2]] * 8
 
 
-GATED = "import w_gate\nw_gate.begun.set()\nw_gate.go_on.wait(30)\n"
+GATED = "import w_gate\nw_gate.begun.set()\nw_gate.go_on.wait(60)\n"
 RING = {
     "w_ring/__init__.py": "from w_ring import one, two\nfrom .deep import inner\nDONE = True\n",
     "w_ring/one.py": "import w_ring.two as two\n\ndef sum():\n    return VALUE + two.VALUE\n",
@@ -209,12 +209,12 @@ def test_a_module_is_whole_for_other_threads(
     write_files(tmp_path / "version1", {"w_gated.py": f"{GATED}DONE = 1\n"})
     world = make(1)
     threads = [gate.start(world, lambda: world.load("w_gated").DONE)]
-    assert gate.begun.wait(30)
+    assert gate.begun.wait(60)
     threads.append(gate.start(world, load))
     threads[1].join(0.1)  # it may take what there is, if it can
     gate.go_on.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert gate.found == [1, 1]
 
 
@@ -232,7 +232,7 @@ def test_a_package_and_its_part_at_once(make: Callable[[int], World], tmp_path: 
 
     def load(ending: str) -> None:
         for package in packages:
-            begin.wait(30)
+            begin.wait(60)
             found.append(world.load(f"{package}{ending}").__name__)
 
     threads = [threading.Thread(target=load, args=(ending,)) for ending in ("", ".part")]
@@ -258,7 +258,7 @@ def test_a_module_that_waits_for_a_thread_that_imports(
 
         thread = threading.Thread(target=load)
         thread.start()
-        thread.join(30)
+        thread.join(60)
         """
     write_files(tmp_path / "version1", {"w_waits.py": text})
     with entered(make(1)):
@@ -282,7 +282,7 @@ def test_threads_load_a_ring_from_every_side(
     found: list[Any] = []
 
     def load(value: int, name: str) -> None:
-        begin.wait(30)
+        begin.wait(60)
         with entered(worlds[value]):
             found.append((value, pickle.loads(f"c{name}\nVALUE\n.".encode())))
 
@@ -291,7 +291,7 @@ def test_threads_load_a_ring_from_every_side(
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
     assert sorted(found) == sorted((value, value) for value, _ in jobs)
     for value, world in worlds.items():
         with entered(world):

@@ -15,7 +15,7 @@ import pytest
 from cluster import adapting
 from cluster.connecting import connect
 from cluster.local import LocalDaskCluster
-from dataflow import flow, task
+from dataflow import flow, task, unmapped
 from dataflow.execution.runner_protocol import Remaining
 from runners.dask import DaskTaskRunner
 from tests.runners.dask_pool import client_of, eventually
@@ -29,6 +29,14 @@ SECONDS = 60.0
 def nap(number: int) -> tuple[int, int]:
     time.sleep(0.05)
     return number, os.getpid()
+
+
+@task
+def nap_until(number: int, place: Path) -> int:
+    """All but the first wait for a file as well."""
+    time.sleep(0.05)
+    assert number < 20 or eventually(place.exists, SECONDS)
+    return number
 
 
 @task(batch_size=1)
@@ -54,18 +62,20 @@ def workers_of(runner: DaskTaskRunner) -> Callable[[], int]:
 @pytest.mark.parametrize(
     "options", [{"minimum": 0}, {"minimum": 1, **FAST}], ids=["none", "one, checked often"]
 )
-def test_it_grows_to_the_maximum_and_shrinks_to_the_minimum(options: dict[str, Any]) -> None:
+def test_it_grows_to_the_maximum_and_shrinks_to_the_minimum(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "calls"
+    folder.mkdir()
     with DaskTaskRunner(adapt_kwargs={"maximum": 3, **options}) as runner:
 
         @flow(task_runner=runner)
-        def grown() -> list[tuple[int, int]]:
-            found: list[tuple[int, int]] = nap.map(range(300)).result()
-            return found
+        def grown() -> list[int]:
+            return [value[0] for value in meet.map(range(30), folder=folder, count=3).result()]
 
         assert runner.slots == 3
-        numbers, pids = zip(*grown(), strict=True)
-        assert list(numbers) == list(range(300))
-        assert len(set(pids)) == 3
+        assert grown() == list(range(30))
+        assert len(list(folder.iterdir())) == 3  # one for each process
         workers = workers_of(runner)
         assert eventually(lambda: workers() == options["minimum"], SECONDS)
 
@@ -133,20 +143,21 @@ def given() -> Iterator[Any]:
         yield cluster
 
 
-def test_a_cluster_that_is_given(given: Any) -> None:
+def test_a_cluster_that_is_given(given: Any, tmp_path: Path) -> None:
+    place = tmp_path / "place"
     options = {"minimum": 1, "maximum": 2, "target_duration": "500ms", **FAST}
     with DaskTaskRunner(cluster=given, adapt_kwargs=options) as runner:
-        sizes = []
 
         @flow(task_runner=runner)
         def grown() -> int:
-            futures = nap.map(range(100))
-            futures[99].wait()
-            sizes.append(workers_of(runner)())
-            return sum(number for number, _ in futures.result())
+            futures = nap_until.map(range(60), unmapped(place))
+            futures[0].wait()
+            workers = workers_of(runner)
+            assert eventually(lambda: workers() == 2, SECONDS)
+            place.touch()
+            return sum(futures.result())
 
-        assert grown() == sum(range(100))
-        assert sizes == [2]
+        assert grown() == sum(range(60))
         workers = workers_of(runner)
         assert eventually(lambda: workers() == 1, SECONDS)
     assert given.status.name == "running"

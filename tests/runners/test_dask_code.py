@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cluster.local_modules import own_modules
 from dataflow import ClusterSpec, flow, task
 from runners.dask import DaskTaskRunner
 from tests.runners.dask_pool import client_of
@@ -381,7 +382,7 @@ VERSION = {
             version: int
 
         def wait_for(path):
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while not path.exists():
                 assert time.monotonic() < deadline, f"{path} did not come"
                 time.sleep(0.01)
@@ -469,13 +470,13 @@ def test_a_version_after_another(far: FarCluster, tmp_path: Path) -> None:
     """The same file changed between runs, as when somebody works on it."""
     folder = write_files(tmp_path / "project", PROJECT)
     assert run_program(folder, "program.py", far.address) == EXPECTED
-    for more in range(6):
+    for more in range(4):
         (folder / "later.py").write_text(f"MORE = {more}\n")
         found = run_program(folder, "program.py", far.address)
         assert found == [[number * 3 + more, False] for number in range(4)]
     with far.client() as client:
         worlds = client.run(count_worlds)
-    assert set(worlds.values()) <= {3, 4}, worlds  # of seven
+    assert max(worlds.values()) <= 4, worlds  # of five
 
 
 def count_worlds() -> int:
@@ -583,6 +584,10 @@ def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it would be as old as the next text
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # nor do workers
+    for name, module in own_modules.now().items():
+        if not module.is_as_on_disk:  # somebody else has left it, and it would be sent as well
+            monkeypatch.delitem(sys.modules, name)
     before = set(sys.modules)
     yield folder
     for name in set(sys.modules) - before:

@@ -211,25 +211,6 @@ def test_a_death_at_the_end_of_a_line(tmp_path: Path) -> None:
     assert "on host 127.0.0.1) died: it was ended by SIGKILL. It held waits_once-0[2]" in told
 
 
-def test_a_worker_that_was_ended_for_what_was_cancelled(tmp_path: Path) -> None:
-    with DaskTaskRunner(cluster_kwargs={"n_workers": 1}) as runner:
-
-        @flow(task_runner=runner)
-        def cancelled() -> list[str]:
-            waits = waits_once.with_options(batch_size=1)
-            futures = waits.map(range(6), unmapped(tmp_path))
-            wait_until((tmp_path / "at-it").exists, "the element has not begun")
-            futures[2].cancel()
-            futures.wait()
-            return [future.state.name for future in futures]
-
-        assert cancelled() == ["Completed"] * 2 + ["Cancelled"] + ["Completed"] * 3
-    assert eventually(lambda: death_lines("cancelled"))
-    (told,) = death_lines("cancelled")  # what it had over its line, and from Dask
-    assert "died: it was ended, as something that it was at was cancelled. It held " in told
-    assert "waits_once-0[2]" not in told
-
-
 @task(batch_size=1)
 def waits_with_others(number: int, folder: Path) -> int:
     """The first three wait to be ended, the first time; the others are quick."""
@@ -260,6 +241,31 @@ def test_one_death_is_told_in_one_line_though_it_is_heard_of_at_several(tmp_path
     assert eventually(lambda: death_lines("many"))
     (told,) = death_lines("many")
     assert told.count("waits_with_others-") == 3, told
+
+
+def test_a_worker_that_was_ended_for_what_was_cancelled(tmp_path: Path) -> None:
+    kwargs = {"n_workers": 1, "threads_per_worker": 3, "resources": {"GPU": 1}}
+    with DaskTaskRunner(cluster_kwargs=kwargs) as runner:
+
+        @flow(task_runner=runner)
+        def cancelled() -> list[str]:
+            waits_with_others.map(range(10, 30), unmapped(tmp_path)).wait()  # it is quick, then
+            on_gpu = waits_with_others.with_options(resources={"GPU": 1})
+            kinds = waits_with_others, waits_with_others, on_gpu
+            calls = [kind.submit(number, tmp_path) for number, kind in enumerate(kinds)]
+            wait_until(lambda: all((tmp_path / each).exists() for each in "012"), "not all begun")
+            calls[0].cancel()
+            for call in calls:
+                call.wait()
+            return [call.state.name for call in calls]
+
+        assert cancelled() == ["Cancelled", "Completed", "Completed"]
+    assert eventually(lambda: death_lines("cancelled"))
+    (told,) = death_lines("cancelled")  # what it had over its lines, and from Dask
+    assert "died: it was ended, as something that it was at was cancelled. It held " in told
+    (run,) = records.runs(flow_name="cancelled")
+    names = [node.key for node in run.nodes()]
+    assert [name in told for name in names[1:]] == [False, True, True], told
 
 
 @task

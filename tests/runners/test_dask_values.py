@@ -20,6 +20,8 @@ FEW_BYTES = 2_000
 
 @pytest.fixture
 def runner() -> DaskTaskRunner:
+    """The shared one, whose cluster is there."""
+    flow(lambda: size.submit(np.ones(1)).result(), name="warm", task_runner="dask")()
     return shared_runner()
 
 

@@ -24,7 +24,9 @@ import threading
 import time
 from pathlib import Path
 from dataflow import flow, task
+from dataflow.execution import run_watch
 
+run_watch.BEAT_SECONDS = 0.2  # after which it looks for hooks once more
 HOME = Path(os.environ["DATAFLOW_HOME"])
 IS_FIRST = not (HOME / "again").exists()
 TURNS = HOME / "turns"
@@ -91,11 +93,14 @@ def start(start: conftest.Start, home: Path, monkeypatch: pytest.MonkeyPatch) ->
     return begin
 
 
-def _start_again(start: Start, where: str, home: Path, last: str, **options: object) -> None:
-    """Somebody who has the flow calls what was left."""
+def _start_again(
+    start: Start, where: str, home: Path, run: records.Run, last: str, **options: object
+) -> None:
+    """Somebody who has the flow calls what was left of a run."""
     again = start(where, **options)
     again.wait_ready()
     wait_until(lambda: notes_in(home)[-1] == last, "nobody has called the hooks")
+    wait_until(lambda: not run._store.control.due_hooks(run.id), "they are still to be called")
     again.kill()
 
 
@@ -120,24 +125,23 @@ def test_hooks_for_the_end_of_a_flow_outlive_its_process(
     assert main(["runs", "ls"]) == 0
     assert where in capsys.readouterr().out
     assert notes_in(home) == [*BEGUN, f"slow {where}"]
-    _start_again(start, where, home, ENDS[where], prefix=prefix)
+    _start_again(start, where, home, run, ENDS[where], prefix=prefix)
     assert notes_in(home) == [*BEGUN, f"slow {where}", ENDS[where]]
-    assert run._store.control.due_hooks(run.id) == []
     assert run.refresh().state.name == where
 
 
 def test_a_hook_that_was_left_is_told_that_the_result_was_not_kept(
     start: Start, home: Path
 ) -> None:
-    kill_when_ready(start("Completed", keeps=False), home)
-    _start_again(start, "Completed", home, "it 1 Completed ResultMissing")
+    run = kill_when_ready(start("Completed", keeps=False), home)
+    _start_again(start, "Completed", home, run, "it 1 Completed ResultMissing")
 
 
 def test_what_began_and_crashed_is_told_of_in_that_order(start: Start, home: Path) -> None:
     run = kill_when_ready(start("Running"), home)
     assert run.state.is_crashed()
     crashed = f"it 1 Crashed CrashedRun('The run is Crashed: {run.state.message}')"
-    _start_again(start, "Running", home, crashed)
+    _start_again(start, "Running", home, run, crashed)
     assert notes_in(home) == [*BEGUN, "slow Crashed", crashed]
 
 

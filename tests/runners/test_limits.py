@@ -211,7 +211,7 @@ def test_who_has_asked_first_is_first(home: Path) -> None:
             threads[-1].start()
             wait_until(lambda: limits()[0].waiting == len(threads), "it does not wait")
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert order == list(range(6))
 
 
@@ -234,7 +234,7 @@ def test_a_waiter_goes_on_when_the_limit_is_raised_or_removed(home: Path) -> Non
             thread.start()
             wait_until(lambda: limits()[0].waiting == 1, "it does not wait")
             change()
-            assert event.wait(20)
+            assert event.wait(60)
             thread.join()
 
 
@@ -384,5 +384,5 @@ def test_slots_of_a_killed_process_are_free(start: Start, where: str) -> None:
     wait_until(lambda: limits()[0].waiting == 1, "it does not wait")
     assert not inside.is_set()
     program.signal(signal.SIGKILL)
-    assert inside.wait(20)
+    assert inside.wait(60)
     thread.join()

@@ -38,7 +38,7 @@ def test_messages_come_whole_and_in_order(messages: list[bytes]) -> None:
             line.send(pickle.dumps(message))
         while not line.flush():
             pass
-        reader.join(10)
+        reader.join(60)
         assert received == messages
 
         writer = threading.Thread(target=lambda: [send(theirs, each) for each in messages])
@@ -46,7 +46,7 @@ def test_messages_come_whole_and_in_order(messages: list[bytes]) -> None:
         back: list[bytes] = []
         while len(back) < len(messages):
             back += line.receive() or []
-        writer.join(10)
+        writer.join(60)
         assert back == messages
         assert line.moved >= 2 * sum(map(len, messages))
 
@@ -62,7 +62,7 @@ def test_a_socket_that_is_full_is_not_waited_for(ends: tuple[Line, socket.socket
     reader.start()
     while not line.flush():
         pass
-    reader.join(10)
+    reader.join(60)
     assert [(len(first), second) for first, second in received] == [(20_000_000, "after it")]
 
 
@@ -97,18 +97,18 @@ def test_waiting_for_lines_and_being_woken(ends: tuple[Line, socket.socket]) -> 
     waiter.add(line.connection, "its owner")
     assert waiter.wait(0) == []
     threading.Timer(0.02, waiter.wake).start()
-    assert waiter.wait(10) == []
+    assert waiter.wait(60) == []
     send(theirs, 1)
-    assert waiter.wait(10) == [("its owner", selectors.EVENT_READ)]
+    assert waiter.wait(60) == [("its owner", selectors.EVENT_READ)]
     assert line.receive() == [1]
     line.send(pickle.dumps(b"x" * 20_000_000))
     waiter.watch(line)
     reader = threading.Thread(target=receive, args=[theirs])
     reader.start()
-    assert waiter.wait(10) == [("its owner", selectors.EVENT_WRITE)]
+    assert waiter.wait(60) == [("its owner", selectors.EVENT_WRITE)]
     while not line.flush():
         pass
-    reader.join(10)
+    reader.join(60)
     waiter.remove(line.connection)
     waiter.remove(line.connection)
     waiter.watch(line)

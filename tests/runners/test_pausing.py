@@ -63,7 +63,7 @@ def begin(whole):
     wait_until(lambda: _state(whole) == "Paused", "it is not paused")
 
     def result():
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
         return outcome[0]
 

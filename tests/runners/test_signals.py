@@ -552,7 +552,7 @@ def test_a_script_that_ends_leaves_no_processes(start: Start, pooled: str) -> No
     program = start(source, pooled)
     status, _, err = program.end()
     assert status == 0, err
-    assert not program.processes()
+    wait_until(lambda: not program.processes(), "processes are left over")
     assert _run().state.name == "Completed"
 
 
@@ -563,4 +563,4 @@ def test_an_exception_ends_a_script_with_1(start: Start, pooled: str) -> None:
     assert status == 1
     assert "UnhandledTaskFailure" in err
     assert 'raise ValueError("bad")' in err
-    assert not program.processes()
+    wait_until(lambda: not program.processes(), "processes are left over")

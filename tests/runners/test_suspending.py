@@ -183,7 +183,7 @@ def test_of_many_who_resume_it_one_does(place: str) -> None:
     together = threading.Barrier(5)
 
     def resume(number: int) -> None:
-        together.wait(30)
+        together.wait(60)
         try:
             outcomes.append(whole.resume(run.id, run_input=number))
         except ResumeError as error:

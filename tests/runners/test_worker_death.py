@@ -115,8 +115,8 @@ def test_killed_workers_are_replaced_and_what_they_had_runs_again(
     def killed():
         futures = deadly.naps.map(range(40), folder=str(tmp_path))
         next(iter(as_completed(futures)))
+        wait_until(lambda: len(pool.worker_pids()) == 2, "a worker is missing")
         before = pool.worker_pids()
-        assert len(before) == 2
         for pid in before if whom == "all" else before[:1]:
             os.kill(pid, signal.SIGKILL)
         return futures.result(), before
@@ -134,15 +134,16 @@ def test_a_death_is_told_with_its_cause_and_what_was_held(
 ) -> None:
     @flow(name="told", task_runner=pool)
     def killed():
-        futures = deadly.naps.map(range(40), folder=str(tmp_path))
-        next(iter(as_completed(futures)))
-        os.kill(pool.worker_pids()[0], signal.SIGKILL)
-        return futures.result(), pool.worker_pids()
+        futures = deadly.waits_to_be_ended.map(range(4), folder=str(tmp_path))
+        wait_until((tmp_path / "at-it").exists, "the element has not begun")
+        os.kill(int((tmp_path / "at-it").read_text()), signal.SIGKILL)
+        return futures.result()
 
     killed()
     (line,) = [line for line in run_of(killed).logs() if line.logger == "dataflow.workers"]
     told = (
-        r"Worker process \d+ died: it was ended by SIGKILL\. It held naps-0\[.*\], not ended yet\."
+        r"Worker process \d+ died: it was ended by SIGKILL\. It held "
+        r"waits_to_be_ended-0\[.*\], not ended yet\."
     )
     assert re.fullmatch(told, line.message)
 

@@ -32,7 +32,7 @@ class Running:
         self._function = function
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
-        assert self.begun.wait(30)
+        assert self.begun.wait(60)
 
     def _run(self) -> None:
         try:
@@ -44,7 +44,7 @@ class Running:
 
     def end(self) -> object:
         """Wait for it; what came of it."""
-        self.thread.join(30)
+        self.thread.join(60)
         assert not self.thread.is_alive()
         assert self.outcome[1:] == [None] * 1000
         return self.outcome[0]
@@ -65,7 +65,7 @@ def test_what_is_raised_already_is_raised_again_only_if_it_is_lost() -> None:
             raise error
         except Stop:
             running.begun.set()
-            assert running.go_on.wait(30)
+            assert running.go_on.wait(60)
         try:
             while True:
                 time.sleep(0.001)
@@ -117,7 +117,7 @@ def test_what_gets_lost_in_a_destructor_is_raised_again() -> None:
 
     running, stop = Running(destroy), Stop()
     running.body.interrupt(stop)
-    assert lost.wait(30)
+    assert lost.wait(60)
     assert running.end() is stop
 
 
@@ -150,7 +150,7 @@ def test_what_cleans_up_is_left_to_do_so() -> None:
             turn_around(running)
         finally:
             ends.append("begun")
-            running.go_on.wait(30)
+            running.go_on.wait(60)
             ends.extend("goes on" for _ in range(1000))
 
     running, stop = Running(clean_up), Stop()
@@ -198,7 +198,7 @@ def test_who_interrupts_is_told_that_it_does_not_come_back() -> None:
 
     running, late = Running(wait_in_c), threading.Event()
     running.body.interrupt(Stop(), late=late.set)
-    assert late.wait(30)
+    assert late.wait(60)
     running.go_on.set()
     assert isinstance(running.end(), Stop)
 

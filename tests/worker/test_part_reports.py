@@ -35,7 +35,7 @@ def test_a_batch_that_has_ended_is_not_held() -> None:
     asked: Any = _Asked()
     held = weakref.ref(asked)
     reporter.ask(asked, lambda report: None, seconds=0.001)
-    assert asked.was_asked.wait(30)
+    assert asked.was_asked.wait(60)
     reporter.forget(asked)
     del asked
     wait_until(lambda: held() is None, "it is held by the thread that waits for others")
