@@ -26,8 +26,8 @@ _PRELOADED = [
     "distributed.nanny",
     "distributed.worker",
     "cluster.message_intervals",
-    "runners.dask_worker",
-    "runners.dask_line_worker",
+    "runners.dask.worker",
+    "runners.dask.line_worker",
 ]
 
 

@@ -35,7 +35,7 @@ _CONFIG = {
     # moment, because it has just been ended once more; a nanny brings its worker back in any case
     "distributed.deploy.lost-worker-timeout": "365 days",
 }
-_PRELOADED = ["cluster.message_intervals", "runners.dask_line_worker"]
+_PRELOADED = ["cluster.message_intervals", "runners.dask.line_worker"]
 
 
 class LocalDaskCluster:

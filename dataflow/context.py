@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow.errors import MissingContextError
-from dataflow.execution.flow_run_info import FlowRunInfo
+from dataflow.execution.hooks.flow_run_info import FlowRunInfo
 from dataflow.worker.call_context import current_call, current_scope
 from dataflow.worker.task_run import TaskRun
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from dataflow.errors import InvalidTransition, NotPausedError, RunFinishedError
-from dataflow.execution.pausing import Pause
-from dataflow.execution.run_input import as_json
-from dataflow.execution.suspending import Suspension
+from dataflow.execution.control.pausing import Pause
+from dataflow.execution.control.run_input import as_json
+from dataflow.execution.control.suspending import Suspension
 from dataflow.model.states import StateCode
 from dataflow.records import Run, get_run
 

@@ -13,7 +13,7 @@ from dataflow.model.functions import name_of_function
 from dataflow.model.options import FlowOptions, Hook
 
 if TYPE_CHECKING:
-    from dataflow.execution.resuming import Resumption
+    from dataflow.execution.control.resuming import Resumption
     from dataflow.futures import FutureList, TaskFuture
     from dataflow.graph.flow_graph import FlowGraph
     from dataflow.graph.mermaid import Drawing
@@ -74,7 +74,7 @@ class Flow(Declared, Generic[P, R]):
 
         scope = current_scope.get()
         if scope is not None and scope.graph.is_dry:
-            from dataflow.execution.call_in_place import trace_only
+            from dataflow.execution.flow_runs.call_in_place import trace_only
 
             return trace_only(scope, "flow", self, args, kwargs, wait_for)
 
@@ -89,11 +89,11 @@ class Flow(Declared, Generic[P, R]):
         going_on: Resumption | None = None,
     ) -> Any:
         if self.kind.startswith("async"):
-            from dataflow.execution.async_flow_run import run_flow_async
+            from dataflow.execution.flow_runs.async_flow_run import run_flow_async
 
             return run_flow_async(self, args, kwargs, wait_for, return_state, going_on)
-        from dataflow.execution.flow_ending import failure_of, shortened
-        from dataflow.execution.sync_flow_run import run_flow
+        from dataflow.execution.flow_runs.ending import failure_of, shortened
+        from dataflow.execution.flow_runs.sync_flow_run import run_flow
 
         try:
             state = run_flow(self, args, kwargs, wait_for, going_on)
@@ -131,9 +131,9 @@ class Flow(Declared, Generic[P, R]):
                 was put in.
             Exception: as for a call.
         """
-        from dataflow.execution.resuming import find_run_to_resume
-        from dataflow.execution.run_input import as_json
-        from dataflow.execution.run_parameters import given_again
+        from dataflow.execution.control.resuming import find_run_to_resume
+        from dataflow.execution.control.run_input import as_json
+        from dataflow.execution.flow_runs.parameters import given_again
 
         going_on = find_run_to_resume(self, run, reuse_changed, as_json(run_input))
         args, kwargs = given_again(self, going_on.summary)

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from dataflow.errors import AcquireConcurrencySlotTimeoutError, LimitError
-from dataflow.execution.occupation import Occupation, known_limits
-from dataflow.execution.slots import check_size, slot_keeper
+from dataflow.execution.limits.occupation import Occupation, known_limits
+from dataflow.execution.limits.slots import check_size, slot_keeper
 from dataflow.store.run_store import open_store
 from dataflow.store.slots import Holder, Limit
 

@@ -11,7 +11,7 @@ check(path)
 
 from __future__ import annotations
 
-from dataflow.execution.transactions import (
+from dataflow.execution.transactions.transaction import (
     TaskTransaction,
     Transaction,
     TransactionState,

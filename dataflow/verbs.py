@@ -9,7 +9,7 @@ from typing import Any
 
 from dataflow.clock import ticks_ns
 from dataflow.execution import results
-from dataflow.execution.call_in_place import call_task, origin_of
+from dataflow.execution.flow_runs.call_in_place import call_task, origin_of
 from dataflow.execution.scope import RunScope, active_scope
 from dataflow.futures import FutureList, TaskFuture
 from dataflow.graph.trace import trace_map, trace_submit
@@ -24,7 +24,7 @@ def call(
     """``task(...)``."""
     if not task.kind.startswith("async"):
         return call_task(task, args, kwargs, wait_for, return_state)
-    from dataflow.execution.async_call_in_place import call_task_async
+    from dataflow.execution.flow_runs.async_call_in_place import call_task_async
 
     coroutine = call_task_async(task, args, kwargs, wait_for, return_state)
     from dataflow.worker.async_calls import is_in_async_code, run_coroutine

@@ -16,7 +16,7 @@ import numpy as np
 from dataflow.model.batches import Batch, BatchReport, MapBody
 from dataflow.model.states import StateCode
 from dataflow.worker.columns import pack
-from runners.dask_worker import PART_SECONDS
+from runners.dask.worker import PART_SECONDS
 
 MOST_IN_A_PART = 700
 """Calls that a part of a report may tell of: more are too large for one of Dask's events."""

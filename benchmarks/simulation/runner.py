@@ -16,8 +16,8 @@ from itertools import groupby
 
 from benchmarks.simulation.batches import Seconds, Told, report_of, told_of
 from benchmarks.simulation.cluster import CLIENT_SENDS_SECONDS, Cluster, Job, Timeline
-from dataflow.execution.process_loop import run_loop
-from dataflow.execution.run_loop import HANDED_AT_ONCE, RunLoop
+from dataflow.execution.loop.process_loop import run_loop
+from dataflow.execution.loop.run_loop import HANDED_AT_ONCE, RunLoop
 from dataflow.execution.runner_protocol import NobodyHelps, RunnerListener
 from dataflow.model.batches import Batch, BatchReport
 from dataflow.planner.batch_sizes import RunnerCosts

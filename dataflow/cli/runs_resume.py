@@ -13,7 +13,7 @@ from dataflow.cli.flow_files import split_target
 from dataflow.cli.output import echo_json
 from dataflow.cli.run import outcome_of, prepare_flow, prints_on_stderr, run_and_tell
 from dataflow.cli.runs_resume_paused import parse_input, resume_paused
-from dataflow.execution.run_input import DOES_NOT_FIT
+from dataflow.execution.control.run_input import DOES_NOT_FIT
 from dataflow.flows import Flow
 from dataflow.model.states import StateCode
 from dataflow.records import Run, get_run

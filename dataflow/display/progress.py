@@ -20,7 +20,7 @@ from typing import Protocol
 
 from dataflow import events
 from dataflow.display.tally import Tally
-from dataflow.execution.activity import calls_under_way
+from dataflow.execution.loop.activity import calls_under_way
 from dataflow.settings import get_settings
 
 _MOST_SHARE = 0.05

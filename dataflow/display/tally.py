@@ -16,7 +16,7 @@ from operator import attrgetter
 from time import monotonic
 
 from dataflow import events
-from dataflow.execution.activity import UnderWay
+from dataflow.execution.loop.activity import UnderWay
 from dataflow.model.records import NodeRecord
 from dataflow.model.states import State, StateCode
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from dataflow.execution.queues import Flight, RunnerQueue
+from dataflow.execution.loop.queues import Flight, RunnerQueue
+from dataflow.execution.loop.state.run_state import RunState
 from dataflow.execution.runner_protocol import NobodyHelps
-from dataflow.execution.state.run_state import RunState
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import CallNode, MapNode, Node, TaskNode
 from dataflow.model.batches import BatchReport

@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.clock import now_ns
 from dataflow.execution.garbage import sparing_collector
+from dataflow.execution.hooks.left import call_left_hooks_of
+from dataflow.execution.hooks.of_tasks import wait_for_hooks
 from dataflow.execution.interruptions import RunCancelled
-from dataflow.execution.left_hooks import call_left_hooks_of
+from dataflow.execution.loop.process_loop import run_loop
+from dataflow.execution.loop.run_loop import RunLoop
+from dataflow.execution.loop.run_watch import RunWatch
 from dataflow.execution.open_runs import cancel_run, open_runs, resume_run
-from dataflow.execution.process_loop import run_loop
 from dataflow.execution.results import wait_for_all
-from dataflow.execution.run_loop import RunLoop
-from dataflow.execution.run_results import RunResults
-from dataflow.execution.run_watch import RunWatch
+from dataflow.execution.reuse.run_results import RunResults
 from dataflow.execution.runner_choice import choose_runner
 from dataflow.execution.runner_protocol import Runner
-from dataflow.execution.task_hooks import wait_for_hooks
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.ids import new_run_id, new_run_name
 from dataflow.model.batches import RunInfo, StoreAddress
@@ -53,7 +53,7 @@ from dataflow.worker.interruptible import Interruptible
 from dataflow.worker.run_logs import FLOW_RUNS
 
 if TYPE_CHECKING:
-    from dataflow.execution.earlier_run import EarlierRun
+    from dataflow.execution.reuse.earlier_run import EarlierRun
 
 
 @dataclass(slots=True, eq=False)

@@ -196,7 +196,7 @@ def _run_loop() -> Iterator[None]:
     What has not been imported has nothing to be set aside: so the first harness of a process does
     not wait for all that only runs need.
     """
-    scope, loop = _loaded("scope"), _loaded("process_loop")
+    scope, loop = _loaded("scope"), _loaded("loop.process_loop")
     implicit_before = scope.set_aside_implicit() if scope else None
     loop_before = loop.set_aside_loop() if loop else None
     try:
@@ -207,7 +207,7 @@ def _run_loop() -> Iterator[None]:
     else:
         _end_runs(cancel=False)
     finally:
-        if loop := _loaded("process_loop"):
+        if loop := _loaded("loop.process_loop"):
             loop.close_run_loop()
             loop.put_back_loop(loop_before)
         if scope := _loaded("scope"):

@@ -172,8 +172,8 @@ class FileColumn(PickledColumn):
     Large values are copied once into shared memory and read in place; they never pass through the
     flow's process. The map is copy-on-write: arrays in it can be written to without a copy made
     beforehand, and nobody else sees what was written. While a map is open its file is locked, so
-    that it is not written again (see ``runners.spare_files``). What every element of a map gets
-    (``unmapped``) is *shared*: loaded once by each worker.
+    that it is not written again (see ``runners.processes.spare_files``). What every element of a
+    map gets (``unmapped``) is *shared*: loaded once by each worker.
     """
 
     __slots__ = ("layout", "path", "size")

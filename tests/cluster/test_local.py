@@ -87,7 +87,7 @@ def test_a_worker_that_should_have_a_task_dies_when_it_is_the_only_one() -> None
         cluster.close()
 
 
-LOADED = "{'wave', 'runners.dask_line_worker'} <= set(__import__('sys').modules)"
+LOADED = "{'wave', 'runners.dask.line_worker'} <= set(__import__('sys').modules)"
 
 
 def test_what_it_was_made_with() -> None:

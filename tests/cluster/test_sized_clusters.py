@@ -22,7 +22,7 @@ from cluster.standing_records import StandingRecord
 from dataflow import DaskTaskRunner, flow, task
 from dataflow.errors import ClusterError, RunnerUnavailable
 from dataflow.execution.runner_protocol import Remaining
-from tests.runners.dask_pool import eventually
+from tests.runners.dask.pool import eventually
 
 SECONDS = 60.0
 

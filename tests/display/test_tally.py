@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dataflow.display.tally import MAPS_APART
-from dataflow.execution.activity import UnderWay
+from dataflow.execution.loop.activity import UnderWay
 from dataflow.model.states import StateCode
 
 

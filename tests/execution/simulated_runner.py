@@ -11,15 +11,15 @@ import pickle
 from collections.abc import Callable, Collection, Iterable
 
 from dataflow.execution.announcements import Beginning, announce
-from dataflow.execution.beginnings import (
+from dataflow.execution.loop.beginnings import (
     begun_before_loss,
     begun_by,
     begun_when_handed_over,
 )
-from dataflow.execution.queues import Flight, RunnerQueue
+from dataflow.execution.loop.queues import Flight, RunnerQueue
+from dataflow.execution.loop.state.outbox import Retry
+from dataflow.execution.loop.state.run_state import RunState
 from dataflow.execution.runner_protocol import NobodyHelps
-from dataflow.execution.state.outbox import Retry
-from dataflow.execution.state.run_state import RunState
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.model.batches import Batch, BatchReport, RunInfo

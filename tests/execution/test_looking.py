@@ -20,7 +20,7 @@ def double(element: int) -> int:
 @pytest.fixture(autouse=True)
 def a_long_while(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its time does not come by itself, however slow the machine is."""
-    monkeypatch.setattr("dataflow.execution.run_loop.SEGMENT_SECONDS", 3600.0)
+    monkeypatch.setattr("dataflow.execution.loop.run_loop.SEGMENT_SECONDS", 3600.0)
 
 
 def test_the_first_calls_of_a_body_wake_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:

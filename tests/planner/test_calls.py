@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflow import task
-from dataflow.execution.state.run_state import RunState
+from dataflow.execution.loop.state.run_state import RunState
 from dataflow.futures import TaskFuture
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import TaskNode

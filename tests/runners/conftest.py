@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dataflow.execution import queues
+from dataflow.execution.loop import queues
 from dataflow.execution.runner_choice import runners_by_name
 from runners.threads import ThreadPoolTaskRunner
 from tests.runners.programs import Program, wait_until

@@ -24,7 +24,7 @@ import threading
 import time
 from pathlib import Path
 from dataflow import flow, task
-from dataflow.execution import run_watch
+from dataflow.execution.loop import run_watch
 
 run_watch.BEAT_SECONDS = 0.2  # after which it looks for hooks once more
 HOME = Path(os.environ["DATAFLOW_HOME"])
@@ -182,7 +182,7 @@ def test_nobody_else_calls_the_hooks_of_a_process_that_lives(start: Start, home:
 def test_hooks_of_a_suspended_run_that_is_cancelled_are_called_by_the_next_who_has_the_flow(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dataflow.execution.run_watch.BEAT_SECONDS", 0.1)
+    monkeypatch.setattr("dataflow.execution.loop.run_watch.BEAT_SECONDS", 0.1)
     told: list[str] = []
 
     @flow(persist_result=True, on_cancellation=[lambda *given: told.append(given[-1].name)])

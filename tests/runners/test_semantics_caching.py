@@ -525,7 +525,7 @@ def test_runs_that_want_a_key_at_once_make_it_once(runner, place):
 
 
 def test_who_waits_for_a_call_that_fails_makes_it_itself(runner, place, monkeypatch):
-    monkeypatch.setattr("dataflow.execution.run_loop.RENEW_SECONDS", 0.05)
+    monkeypatch.setattr("dataflow.execution.loop.run_loop.RENEW_SECONDS", 0.05)
 
     @task(cache_policy=INPUTS.configure(isolation="serializable"))
     def fails_first(x, place):

@@ -604,7 +604,7 @@ def test_submitted_flows(runner: str, tmp_path: Path) -> None:
 
 
 def test_rolled_back_is_told_of_by_nobody() -> None:
-    from dataflow.execution.hooks import hooks_for
+    from dataflow.execution.hooks.calling import hooks_for
 
     assert hooks_for(works, StateCode.COMPLETED)
     assert not hooks_for(works, StateCode.ROLLED_BACK)

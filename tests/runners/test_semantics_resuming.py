@@ -342,7 +342,7 @@ def test_subflows_that_completed_are_not_run_again(runner, place):
 
 def test_a_subflow_that_completed_as_its_parent_was_killed(runner, place, monkeypatch):
     with monkeypatch.context() as patch:  # the end of the node is the next thing to be recorded
-        patch.setattr("dataflow.execution.flow_run.subflow_record", lambda *_: ([], []))
+        patch.setattr("dataflow.execution.flow_runs.flow_run.subflow_record", lambda *_: ([], []))
         with pytest.raises(Flaw):
             parent(place)
     (node,) = [node for node in only_run(parent).nodes() if node.kind == "flow"]

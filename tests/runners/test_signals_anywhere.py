@@ -15,7 +15,7 @@ import json, os, signal, sys
 from collections import Counter
 import dataflow
 from dataflow import flow, records, task
-from dataflow.execution import signals
+from dataflow.execution.control import signals
 
 FOLDER = os.path.dirname(os.path.dirname(dataflow.__file__))
 OURS = tuple(os.path.join(FOLDER, name) + os.sep for name in ("dataflow", "runners"))

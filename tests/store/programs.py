@@ -115,7 +115,7 @@ def full_disk_run(path: str) -> None:
         DATAFLOW_LOG_TO_TERMINAL="0",
     )
     from dataflow import flow, get_run_logger, task
-    from dataflow.execution.process_loop import close_run_loop
+    from dataflow.execution.loop.process_loop import close_run_loop
     from dataflow.records import runs
 
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)

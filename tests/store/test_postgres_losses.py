@@ -11,7 +11,7 @@ import pytest
 
 from dataflow import flow, task
 from dataflow.errors import StoreUnreachable
-from dataflow.execution.process_loop import close_run_loop
+from dataflow.execution.loop.process_loop import close_run_loop
 from dataflow.model.states import StateCode
 from dataflow.store.run_store import RunStore, open_store
 from tests.store.line import Line

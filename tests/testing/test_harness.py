@@ -14,7 +14,8 @@ import pytest
 from dataflow import Variable, flow, records, runtime, task
 from dataflow.artifacts import create_markdown_artifact
 from dataflow.errors import DefinitionError, RunnerNotFound, SettingsError
-from dataflow.execution import process_loop, runner_choice
+from dataflow.execution import runner_choice
+from dataflow.execution.loop import process_loop
 from dataflow.settings import get_settings
 from dataflow.store.store_places import find_place
 from dataflow.testing import dataflow_test_harness, keep_pools

@@ -1,0 +1,1 @@
+"""Slots of concurrency limits: held, waited for, and given back."""

@@ -1,0 +1,1 @@
+"""The run loop: takes what was traced, hands out batches, takes reports, and has them recorded."""

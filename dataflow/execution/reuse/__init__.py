@@ -1,0 +1,1 @@
+"""What need not be run: results of earlier attempts, earlier runs and the cache."""

@@ -1,0 +1,1 @@
+"""Transactions: what has to be taken back together."""

@@ -1,0 +1,114 @@
+"""Files of shared memory are written again, and never while anybody reads them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dataflow.worker.columns import FileColumn, pack, write_file
+from runners.processes.spare_files import SpareFiles
+
+NUMBERS = 250_000
+Write = Callable[[float], FileColumn]
+
+
+@pytest.fixture
+def spare(tmp_path: Path) -> SpareFiles:
+    return SpareFiles(str(tmp_path), most_bytes=10_000_000)
+
+
+@pytest.fixture
+def write(spare: SpareFiles, tmp_path: Path) -> Write:
+    """Writes an array that is full of one number."""
+    names = count()
+
+    def write(number: float, numbers: int = NUMBERS) -> FileColumn:
+        path = str(tmp_path / f"{next(names)}-{number}")
+        column = pack([np.full(numbers, number)], exact=True)
+        return write_file(column, path, claim=spare.claim)
+
+    return write
+
+
+def inode(column: FileColumn) -> int:
+    return Path(column.path).stat().st_ino
+
+
+def test_a_file_is_written_again(spare: SpareFiles, write: Any) -> None:
+    first = write(1.0)
+    before = inode(first)
+    spare.keep(first.path)
+    assert len(spare) == 1
+    second = write(2.0, NUMBERS - 10_000)
+    assert inode(second) == before
+    assert len(spare) == 0
+    assert second.load(0).tolist() == [2.0] * (NUMBERS - 10_000)
+
+
+def test_what_somebody_reads_stays_as_it_is(spare: SpareFiles, write: Any) -> None:
+    first = write(1.0)
+    value = first.load(0)
+    part = value[10:]  # whatever refers to it counts
+    del value
+    spare.keep(first.path)
+    second = write(2.0)
+    assert part.tolist() == [1.0] * (NUMBERS - 10)
+    assert second.load(0)[0] == 2.0
+    del part
+    third_file = inode(second)
+    spare.keep(second.path)
+    assert inode(write(3.0)) == third_file
+
+
+def test_a_process_that_reads_is_respected_until_it_ends(spare: SpareFiles, write: Any) -> None:
+    first = write(1.0)
+    ours, theirs = os.pipe(), os.pipe()
+    reader = os.fork()
+    if not reader:
+        value = first.load(0)
+        os.write(theirs[1], b"r")
+        os.read(ours[0], 1)
+        os._exit(0 if value.sum() == NUMBERS else 1)
+    os.read(theirs[0], 1)
+    spare.keep(first.path)
+    write(2.0)
+    os.write(ours[1], b"e")
+    assert os.waitpid(reader, 0)[1] == 0
+
+
+def test_much_larger_and_smaller_files_are_left(spare: SpareFiles, write: Any) -> None:
+    first = write(1.0)
+    spare.keep(first.path)
+    write(2.0, NUMBERS // 3)
+    write(3.0, NUMBERS * 2)
+    assert len(spare) == 1
+
+
+def test_there_is_a_bound(spare: SpareFiles, write: Any) -> None:
+    columns = [write(float(number)) for number in range(6)]
+    for column in columns:
+        spare.keep(column.path)
+    assert len(spare) == 4  # of two megabytes, and a little more, each
+    assert not any(Path(column.path).exists() for column in columns)
+    spare.close()
+    assert len(spare) == 0
+    last = write(1.0)
+    spare.keep(last.path)
+    assert len(spare) == 0 and not Path(last.path).exists()
+
+
+def test_small_files_are_not_worth_it(spare: SpareFiles, write: Any) -> None:
+    column = write(1.0, 1000)
+    spare.keep(column.path)
+    assert len(spare) == 0 and not Path(column.path).exists()
+
+
+def test_what_is_gone_already_does_no_harm(spare: SpareFiles) -> None:
+    spare.keep("/nowhere/at-all")
+    assert spare.claim("/nowhere/at-all", 5) is None
