@@ -381,7 +381,7 @@ def test_failed_without_an_exception_raises_failed_run() -> None:
     ("options", "error"),
     [
         ({"result_storage": "/dev/null/results"}, StorageError),
-        ({"result_storage": "gs://bucket/results"}, MissingExtra),
+        ({"result_storage": "oss://bucket/results"}, MissingExtra),
         ({"result_serializer": "jsn"}, DefinitionError),
     ],
 )

@@ -6,12 +6,14 @@ import base64
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
 from dataflow import flow, records, task
 from dataflow.errors import StorageError
 from dataflow.testing import dataflow_test_harness
+from runners.processes import ProcessPoolTaskRunner
 from tests.cluster.real_servers import free_port
 from tests.storage.object_stores import AZURE_KEY, ObjectStore, forget_clients
 from tests.store.programs import ROOT
@@ -68,11 +70,18 @@ def test_a_run_is_resumed_from_what_its_worker_processes_kept(store, tmp_path):
             raise ValueError("not yet")
         return number
 
-    @flow(task_runner="processes")
-    def whole():
-        return counted.map(range(40)).result()
+    with ExitStack() as stack:
+        pool = stack.enter_context(
+            ProcessPoolTaskRunner(max_workers=2)
+        )  # knows who may use the store
+        stack.enter_context(
+            dataflow_test_harness(None, results_storage=f"{store.make_bucket()}/kept")
+        )
 
-    with dataflow_test_harness(None, results_storage=f"{store.make_bucket()}/kept"):
+        @flow(task_runner=pool)
+        def whole():
+            return counted.map(range(40)).result()
+
         with pytest.raises(ValueError, match="not yet"):
             whole()
         (run,) = records.runs()
