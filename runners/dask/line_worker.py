@@ -1,4 +1,4 @@
-"""A Dask worker's ends of its lines to the flow's process (see ``lines``).
+"""A Dask worker's ends of its lines to the flow's process (see ``runners.dask.lines``).
 
 Dask loads this module into each worker of a cluster of ours (as a "preload"). A worker has as many
 lines as threads, and for each of them a thread of its own: a batch that finds Dask's own tasks at

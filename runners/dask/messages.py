@@ -56,7 +56,7 @@ class Message:
         may_stop: whether its time budget may end it before its last call.
         boards: the folder of the boards, for workers of the flow's own machine.
         suspect: whether it is to say that it begins, as it may have ended another worker.
-        alone: whether it is to have a process to itself (see ``alone``).
+        alone: whether it is to have a process to itself (see ``runners.dask.alone``).
         code: the user's modules; None: the worker has what it needs.
     """
 

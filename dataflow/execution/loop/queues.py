@@ -338,8 +338,11 @@ class RunnerQueue:
     def _next_flight(self, is_concurrent: bool) -> Flight | None:
         while True:
             works: list[Work] = [*self.calls.values(), *self.maps.values()]
-            waiting = [work for work in works if work.is_concurrent is is_concurrent and work.ready]
-            waiting = [work for work in waiting if self._may_begin(work)]
+            waiting = [
+                work
+                for work in works
+                if work.is_concurrent is is_concurrent and work.ready and self._may_begin(work)
+            ]
             if not waiting:
                 return None
             work = min(waiting, key=lambda work: (work.in_flight, work.order))
