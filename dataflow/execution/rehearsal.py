@@ -7,11 +7,12 @@ do if every call took as long as such calls took before. Nothing is recorded or 
 from __future__ import annotations
 
 import heapq
+import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataflow.execution.loop.queues import Flight, RunnerQueue
 from dataflow.execution.loop.state.run_state import RunState
@@ -86,6 +87,15 @@ class _Workers(NobodyHelps):
         return begun, begun + seconds
 
 
+class _Part(NamedTuple):
+    """Calls ``first`` to ``stop`` of a batch, which it tells of at once; times in seconds."""
+
+    first: int
+    stop: int
+    begun: float
+    ended: float
+
+
 class _Unmade:
     """Stands in for a column of values that nobody has made."""
 
@@ -122,7 +132,7 @@ class _Play:
         self.state = RunState(lambda: 0)
         self.queue = RunnerQueue(self.workers, book)  # type: ignore[arg-type]
         self.rehearsal = Rehearsal()
-        self.events: list[tuple[float, int, Flight, float]] = []
+        self.events: list[tuple[float, int, Flight, _Part]] = []
         self.order = count()
 
     def play(self) -> Rehearsal:
@@ -135,9 +145,9 @@ class _Play:
         del held
         self.hand_over(0.0)
         while self.events:
-            now, _, flight, begun = heapq.heappop(self.events)
+            now, _, flight, part = heapq.heappop(self.events)
             found.seconds = now
-            self.state.reported(self.queue, self.report(flight, begun, now))
+            self.state.reported(self.queue, _report(flight, part))
             self.hand_over(now)
         found.in_place = sum(self.mean(node) for node in graph if isinstance(node, CallNode))
         found.seconds += found.in_place
@@ -151,12 +161,13 @@ class _Play:
             nodes: list[Any] = flight.stages or flight.calls
             spent = self.spent(flight)
             begun, ended = self.workers.carry_out(flight, now, spent)
-            heapq.heappush(self.events, (ended, next(self.order), flight, begun))
+            for part in _parts(flight, begun, ended):
+                heapq.heappush(self.events, (part.ended, next(self.order), flight, part))
             elements = len(flight.elements) if flight.stages else calls
             self.rehearsal.batches.append(
                 RehearsedBatch(tuple(nodes), calls, elements, begun, ended)
             )
-        under_way = len(self.events)
+        under_way = len(self.queue.flights)
         self.rehearsal.most_under_way = max(self.rehearsal.most_under_way, under_way)
 
     def spent(self, flight: Flight) -> float:
@@ -170,25 +181,41 @@ class _Play:
     def mean(self, node: Any) -> float:
         return self.seconds.get(node.task.name, ASSUMED_SECONDS)
 
-    def report(self, flight: Flight, begun: float, ended: float) -> BatchReport:
-        """The report of a batch all of whose calls went well."""
-        batch = flight.batch
-        calls = batch.body.calls
-        first, last = int(begun * 1e9), int(ended * 1e9)
-        ends = array("q", (first + (last - first) * (at + 1) // calls for at in range(calls)))
-        dropped = tuple(sorted(getattr(batch.body, "last_uses", ())))
-        return BatchReport(
-            batch_id=batch.id,
-            first=0,
-            states=_COMPLETED * calls,
-            clock_offset_ns=0,
-            first_started_ns=first,
-            started=None,
-            ended=ends.tobytes(),
-            values=_Unmade(calls - len(dropped)),  # type: ignore[arg-type]
-            worker="",
-            dropped=dropped,
-        )
+
+def _parts(flight: Flight, begun: float, ended: float) -> Iterator[_Part]:
+    """What a batch tells, one after the other: all at its end, but for what others wait for."""
+    calls = flight.batch.body.calls
+    mean = (ended - begun) / calls
+    step, first = calls, 0
+    if not flight.is_concurrent and flight.batch.early_seconds < ended - begun:
+        step = math.ceil(flight.batch.early_seconds / mean)
+    while calls - first > 2 * step:
+        yield _Part(first, first + step, begun + first * mean, begun + (first + step) * mean)
+        first += step
+    yield _Part(first, calls, begun + first * mean, ended)
+
+
+def _report(flight: Flight, part: _Part) -> BatchReport:
+    """The report of calls of a batch all of which went well."""
+    batch = flight.batch
+    calls = part.stop - part.first
+    begun, ended = int(part.begun * 1e9), int(part.ended * 1e9)
+    ends = array("q", (begun + (ended - begun) * (at + 1) // calls for at in range(calls)))
+    last_uses = getattr(batch.body, "last_uses", ())
+    dropped = tuple(sorted(at for at in last_uses if part.first <= at < part.stop))
+    return BatchReport(
+        batch_id=batch.id,
+        first=part.first,
+        states=_COMPLETED * calls,
+        clock_offset_ns=0,
+        first_started_ns=begun,
+        started=None,
+        ended=ends.tobytes(),
+        values=_Unmade(calls - len(dropped)),  # type: ignore[arg-type]
+        worker="",
+        dropped=dropped,
+        final=part.stop == batch.body.calls,
+    )
 
 
 def _split(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:

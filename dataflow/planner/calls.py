@@ -8,6 +8,9 @@ batch began with (chains, halves of a stencil, branches of a tree that closes), 
 as some dispatches take where the graph widens; and one beside which others wait only if it is done
 sooner than a batch is there and back. It is the clustering of task graphs by internalizing edges
 that do not lengthen the schedule (Sarkar 1989), done for what is ready each time a batch is made.
+
+Where others wait for calls of a batch, those are made early, and told of before the batch ends: of
+a wave front that goes through two halves, the second is then a few calls behind the first.
 """
 
 from __future__ import annotations
@@ -18,7 +21,12 @@ from collections.abc import Iterable
 
 from dataflow.graph.nodes import ENDED_CODES, TaskNode
 from dataflow.graph.tags import limits_of
-from dataflow.planner.batch_sizes import BATCH_BYTES, WORTHWHILE_DISPATCHES, RunnerCosts
+from dataflow.planner.batch_sizes import (
+    BATCH_BYTES,
+    SMALL_VALUE_BYTES,
+    WORTHWHILE_DISPATCHES,
+    RunnerCosts,
+)
 from dataflow.planner.cost_book import CostBook
 from dataflow.planner.fusion import may_share
 
@@ -77,6 +85,16 @@ class CallPicker:
             if node.alone:
                 return
             self._take_held()
+
+    def put_depths_in_turn(self) -> None:
+        """Order the calls as others wait for them: no branch is ahead of the others.
+
+        Of one depth, what has the longest path behind it comes first. Large values keep the order
+        in which they were taken, in which each is needed soon.
+        """
+        if self._bytes <= SMALL_VALUE_BYTES * len(self.calls):
+            depths = self._depths
+            self.calls.sort(key=lambda node: (depths.get(id(node), 0), -node.height))
 
     def _first_calls(self, ready: deque[TaskNode], most: int) -> int:
         """How many calls the batch may begin with."""

@@ -81,6 +81,22 @@ def test_concurrent_calls_need_no_slot_and_wait_for_nobody() -> None:
     assert max(batch.ended for batch in batches) > LINKS
 
 
+@pytest.mark.parametrize("mean", [3e-4, 1e-3, 1e-2])
+def test_what_waits_for_a_part_of_a_long_batch_begins_with_it(mean: float) -> None:
+    # a wave front: the right half of each row needs the left half's last of the row before
+    width, steps = 16, 30
+
+    def body() -> Any:
+        row: list[Any] = []
+        for _ in range(steps):
+            needs = [row[max(at - 1, 0) : at + 1] for at in range(width)]
+            row = [element.submit(need) for need in needs]
+        return row
+
+    batches = batches_of(body, element=mean)
+    assert max(batch.ended for batch in batches) <= 1.15 * width * steps * mean / 2
+
+
 STEPS = st.lists(st.sampled_from(["map", "over", "submit", "follow"]), min_size=1, max_size=6)
 
 

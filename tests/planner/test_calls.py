@@ -56,11 +56,13 @@ def traced(needs: list[list[int]], kinds: list[int] | None = None) -> _Queue:
     return found
 
 
-def picked(queue: _Queue, most: int, seconds: float | None = None) -> CallPicker:
+def picked(
+    queue: _Queue, most: int, seconds: float | None = None, nbytes: float | None = None
+) -> CallPicker:
     book = CostBook()
     if seconds is not None:
         for each in TASKS:
-            book.learn(each.name, 1, seconds)
+            book.learn(each.name, 1, seconds, nbytes)
     picker = CallPicker(COSTS, book)
     picker.pick(queue.ready, most)
     return picker
@@ -70,13 +72,21 @@ NEEDS = st.lists(st.lists(st.integers(0, 40), max_size=3), min_size=1, max_size=
 SECONDS = st.none() | st.floats(1e-6, 0.2)
 
 
-@given(NEEDS, st.lists(st.integers(0, 3), min_size=1), st.integers(1, 20), SECONDS)
+@given(NEEDS, st.lists(st.integers(0, 3), min_size=1), st.integers(1, 20), SECONDS, st.booleans())
 def test_each_call_comes_after_what_it_needs(
-    needs: list[list[int]], kinds: list[int], most: int, seconds: float | None
+    needs: list[list[int]],
+    kinds: list[int],
+    most: int,
+    seconds: float | None,
+    in_turn: bool,
 ) -> None:
     queue = traced(needs, kinds)
     heads = set(map(id, queue.ready))
-    calls = picked(queue, most, seconds).calls
+    picker = picked(queue, most, seconds)
+    first = picker.calls[0]
+    if in_turn:
+        picker.put_depths_in_turn()
+    calls = picker.calls
     assert calls
     if seconds is None or seconds > COSTS.dispatch_seconds:
         assert sum(id(node) in heads for node in calls) <= most
@@ -90,7 +100,7 @@ def test_each_call_comes_after_what_it_needs(
     followers = [node for node in calls if id(node) not in heads]
     assert all(node.task.timeout_seconds is None for node in followers)
     if followers:
-        assert len({str(node.task.resources) for node in calls[:1] + followers}) == 1
+        assert len({str(node.task.resources) for node in [first, *followers]}) == 1
 
 
 @given(NEEDS, st.floats(1e-4, 0.2))
@@ -125,6 +135,15 @@ def test_half_of_a_stencil_is_taken_as_a_triangle() -> None:
     calls = picked(traced([[]] * width + row), 4, 0.0005).calls
     assert [node.id for node in calls if node.id < width] == [0, 1, 2, 3]
     assert {node.id for node in calls if node.id >= width} == {8, 9, 10, 16, 17, 24}
+
+
+def test_no_branch_is_ahead_of_the_others_unless_values_are_large() -> None:
+    chains: list[list[int]] = [[], [], [0], [1], [2], [3]]
+    for nbytes, order in ((100, [0, 1, 2, 3, 4, 5]), (1e6, [0, 2, 4, 1, 3, 5])):
+        picker = picked(traced(chains), 2, 0.0005, nbytes)
+        assert [node.id for node in picker.calls] == [0, 2, 4, 1, 3, 5]
+        picker.put_depths_in_turn()
+        assert [node.id for node in picker.calls] == order
 
 
 def test_calls_beside_which_others_wait_are_taken_only_if_they_are_quick() -> None:

@@ -402,11 +402,13 @@ class RunnerQueue:
         nodes = picked.calls
         if not nodes:
             return None
+        stay = any(map(_is_needed_outside, nodes))
+        if stay and not work.is_concurrent:
+            picked.put_depths_in_turn()
         builder = BodyBuilder()
         body = builder.calls(nodes, may_drop=not work.is_concurrent)
         attempts = {at: node.attempt for at, node in enumerate(nodes) if node.attempt > 1}
         lengths = frozenset(at for at, node in enumerate(nodes) if node.wants_length)
-        stay = any(map(_is_needed_outside, nodes))
         seconds = picked.seconds if picked.is_known else None
         batch = self._batch(nodes[0], builder, body, attempts, lengths, seconds, costs, stay)
         batch.suspect = nodes[0].alone  # then there is no other
