@@ -103,8 +103,9 @@ class Task(Declared, Generic[P, R]):
     ) -> list[tuple[str, Any]]:
         """The arguments of a call with their parameters' names."""
         names = self.parameter_names
-        extra = [f"*args[{at}]" for at in range(len(args) - len(names))]
-        return [*zip([*names, *extra], args, strict=False), *kwargs.items()]
+        if len(args) > len(names):
+            names = [*names, *(f"*args[{at}]" for at in range(len(args) - len(names)))]
+        return [*zip(names, args, strict=False), *kwargs.items()]
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...

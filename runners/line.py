@@ -18,6 +18,7 @@ from typing import Any
 
 _HEADER = struct.Struct("<Q")
 _READ_BYTES = 1 << 20
+_SMALL_BYTES = 1 << 16
 
 
 class Line:
@@ -98,7 +99,8 @@ class Line:
             if len(incoming) - start < size:
                 break
             at = start + size
-            messages.append(pickle.loads(bytes(incoming[start:at])))
+            with memoryview(incoming) as whole, whole[start:at] as message:
+                messages.append(pickle.loads(message))
         del incoming[:at]
         return messages
 
@@ -162,7 +164,12 @@ class LineWaiter:
 def send(connection: socket.socket, message: Any) -> None:
     """Send a message from a worker, and wait until the socket has taken it."""
     data = pickle.dumps(message, 5)
-    connection.sendall(_HEADER.pack(len(data)) + data)
+    header = _HEADER.pack(len(data))
+    if len(data) < _SMALL_BYTES:
+        connection.sendall(header + data)
+    else:  # sending twice costs less than a copy
+        connection.sendall(header)
+        connection.sendall(data)
 
 
 def receive(connection: socket.socket) -> Any:

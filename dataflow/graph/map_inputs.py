@@ -37,6 +37,8 @@ class MapInputs:
 
     def length(self) -> int | None:
         """The length that all mapped arguments agree on; None while one is not known."""
+        if len(self.lengths) == 1 and not self.spread:
+            return next(iter(self.lengths.values()))
         if not self.lengths and not self.spread:
             raise MappingMissingIterable(
                 f"Task {self.task.name!r} was mapped, but no argument is an iterable to map over.",
@@ -54,6 +56,8 @@ class MapInputs:
 
     def input(self, name: str, value: Any) -> MapInput:
         """Where the elements' values of one argument come from."""
+        if type(value) is range or type(value) is list:  # most are
+            return self._mapped(name, list(value) if type(value) is list else value, False)
         if isinstance(value, (unmapped, quote)):
             return self._fixed(name, value)
         allow = isinstance(value, allow_failure)
@@ -66,6 +70,9 @@ class MapInputs:
         values = _listed(value)
         if values is None:
             return self._fixed(name, allow_failure(value) if allow else value)
+        return self._mapped(name, values, allow)
+
+    def _mapped(self, name: str, values: Sequence[Any], allow: bool) -> MapInput:
         self.lengths[name] = len(values)
         return self._column(name, values, allow)
 

@@ -119,10 +119,8 @@ def trace_map(
     task.check_arguments(args, kwargs)
     mapper = MapInputs(graph, task)
     mapper.refs.extend(origins)
-    inputs = tuple(
-        mapper.input(name, value) for name, value in task.argument_names(args, kwargs)[: len(args)]
-    )
-    named = {name: mapper.input(name, value) for name, value in kwargs.items()}
+    inputs = tuple([mapper.input(name, value) for name, value in task.argument_names(args, {})])
+    named = {name: mapper.input(name, value) for name, value in kwargs.items()} if kwargs else {}
     length = mapper.length()
     order = () if wait_for is None else tuple(find_refs(wait_for))
     node = MapNode(

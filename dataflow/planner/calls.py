@@ -7,10 +7,7 @@ the same values. So followers are taken while they are no more at any depth than
 batch began with (chains, halves of a stencil, branches of a tree that closes), and only for as long
 as some dispatches take where the graph widens; and one beside which others wait only if it is done
 sooner than a batch is there and back. It is the clustering of task graphs by internalizing edges
-that do not lengthen the schedule (Sarkar 1989), done for what is ready each time a batch is made.
-
-Where others wait for calls of a batch, those are made early, and told of before the batch ends: of
-a wave front that goes through two halves, the second is then a few calls behind the first.
+that do not lengthen the schedule (Sarkar 1989), each time a batch is made of what is ready then.
 """
 
 from __future__ import annotations

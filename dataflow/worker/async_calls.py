@@ -71,6 +71,8 @@ def _run_beside(coroutine: Coroutine[Any, Any, Any]) -> Any:
 class AsyncBatchCarrier(BatchCarrier):
     """A batch of ``async`` calls, none of which needs another's value: all begin at once."""
 
+    ended: list[int]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.started: list[int] = []

@@ -7,7 +7,7 @@ columns as they grow, so that a call costs nothing for it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,6 +63,7 @@ class CallContext:
         "nested",
         "records",
         "shown",
+        "width",
     )
 
     logger_name = TASK_RUNS
@@ -70,7 +71,7 @@ class CallContext:
     def __init__(
         self,
         batch: Batch,
-        done: Sized,
+        done: Sequence[Any],
         attempts: dict[int, int],
         names: dict[int, str],
         log_line: Callable[[LogLine], None],
@@ -82,6 +83,7 @@ class CallContext:
         self.log_line = log_line
         self.args: Sequence[Any] = ()
         self.kwargs: dict[str, Any] = {}
+        self.width = 1
         self.records: list[Any] = []  # of runs inside this call
         self.shown: list[Any] = []  # artifacts
         self.nested: dict[tuple[int, int], Any] = {}
@@ -119,9 +121,14 @@ class CallContext:
 
     def bound_parameters(self) -> dict[str, Any]:
         """The arguments of this call by parameter, defaults filled in."""
-        bound = self.place.task.signature.bind(*self.args, **self.kwargs)
+        bound = self.place.task.signature.bind(*self._call_args, **self.kwargs)
         bound.apply_defaults()
         return dict(bound.arguments)
+
+    @property
+    def _call_args(self) -> Sequence[Any]:
+        """What this call gets; of ``width`` calls in a row, only the first gets ``args``."""
+        return (self._done[-1],) if self.position % self.width else self.args
 
     @property
     def log_prints(self) -> bool:

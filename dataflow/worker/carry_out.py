@@ -110,11 +110,9 @@ class BatchCarrier(Outcomes):
         except Exception as error:  # the stream itself: arguments that cannot be unpickled
             self.fail_rest(position, error)
 
-    def make_call(
-        self, position: int, function: Function, args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> None:
+    def make_call(self, function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Make one call, the next one."""
-        self.board[POSITION] = position
+        position = len(self.values)
         self.context.args, self.context.kwargs = args, kwargs
         try:
             value = function(*args, **kwargs)

@@ -1,8 +1,9 @@
 """The loop over fused stages: a map over a map over a map, where each gets what the last one gave.
 
-It does what :meth:`BatchCarrier.make_calls` does, nearly twice as fast, as no stream has to be
-asked between the stages of an element. An element in which anything is not ordinary (a failure, a
-state as a result, a value that can change and so must not be shared) goes on call by call.
+It does what :meth:`BatchCarrier.make_calls` does in much less time: no stream has to be asked
+between the stages of an element, and a call leaves nothing but its value and the time at which it
+ended (``call_times``). An element in which anything is not ordinary (a failure, a state as a
+result, a value that can change and so must not be shared) goes on call by call.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from dataflow.clock import ticks_ns
 from dataflow.model.states import State
-from dataflow.worker.board import POSITION
+from dataflow.worker.call_times import CallTimes
 from dataflow.worker.expand import Chain
 from dataflow.worker.pickling import ATOMS
 
@@ -21,51 +22,66 @@ _NO_KWARGS: dict[str, Any] = {}
 
 def make_chained_calls(carrier: Any, chain: Chain) -> None:
     """Make the calls of one element after the other, until the budget is spent."""
-    board, context, deadline = carrier.board, carrier.context, carrier.deadline
-    keep, ended, read_clock = carrier.values.append, carrier.ended.append, ticks_ns
+    context, deadline, atoms = carrier.context, carrier.deadline, ATOMS
+    keep, read_clock = carrier.values.append, ticks_ns
+    carrier.ended = times = CallTimes(carrier.board, carrier.lock)
     first, *rest = chain.functions
-    position = 0
-    context.kwargs = _NO_KWARGS
+    width = chain.width
+    base = at = 0
+    context.kwargs, context.width = _NO_KWARGS, width
     try:
-        for args in chain.rows:
-            start = position
-            board[POSITION] = position
-            context.args = args
-            try:
-                value = first(*args)
-                for function in rest:
-                    if value.__class__ not in ATOMS:
-                        break
-                    keep(value)
-                    ended(read_clock())
-                    position += 1
-                    board[POSITION] = position
-                    context.args = args = (value,)
-                    value = function(value)
-            except (Exception, SystemExit) as error:
-                call = chain.functions[position - start], args, _NO_KWARGS
-                value = carrier.recover(position, error, call)
-            position += 1
-            if position - start < chain.width or value.__class__ not in ATOMS:
-                _go_on(carrier, chain, start, value, args)
-                position = start + chain.width
-                context.kwargs = _NO_KWARGS
-            else:
-                keep(value)
-                ended(read_clock())
-            if carrier.ended[-1] > deadline and carrier.may_stop(position):
-                return
+        for base, window, rows in times.windows(chain.rows, width):
+            at = 0
+            for args in rows:
+                context.args = args
+                try:
+                    value = first(*args)
+                    for function in rest:
+                        if value.__class__ not in atoms:
+                            break
+                        keep(value)
+                        window[at] = read_clock()
+                        at += 1
+                        value = function(value)
+                    else:
+                        if value.__class__ in atoms:
+                            keep(value)
+                            window[at] = now = read_clock()
+                            at += 1
+                            if now > deadline and carrier.may_stop(base + at):
+                                return
+                            continue
+                except (Exception, SystemExit) as error:
+                    value = carrier.recover(
+                        base + at, error, _call(carrier, chain, at % width, args)
+                    )
+                at = _go_on(carrier, chain, base + at, value, args) - base
+                if times[-1] > deadline and carrier.may_stop(base + at):
+                    return
     except Exception as error:  # the rows themselves: arguments that cannot be unpickled
-        carrier.fail_rest(position, error)
+        carrier.fail_rest(base + at, error)
 
 
-def _go_on(carrier: Any, chain: Chain, start: int, value: Any, args: Sequence[Any]) -> None:
-    """Take the value of the call that has just ended, and make the rest of an element's calls."""
-    position = len(carrier.ended)
+def _call(carrier: Any, chain: Chain, number: int, args: Sequence[Any]) -> tuple[Any, ...]:
+    """The call of a stage, of an element for which every value so far was ordinary."""
+    return chain.functions[number], (carrier.values[-1],) if number else args, _NO_KWARGS
+
+
+def _go_on(carrier: Any, chain: Chain, position: int, value: Any, args: Sequence[Any]) -> int:
+    """Take the value of the call that has just ended, and make the rest of an element's calls.
+
+    Returns:
+        The position of the next element's first call.
+    """
+    context, width = carrier.context, chain.width
+    number = position % width
+    start = position - number
     if isinstance(value, State):
-        call = chain.functions[position - start], args, _NO_KWARGS
-        value = carrier.take_state(position, value, call)
+        value = carrier.take_state(position, value, _call(carrier, chain, number, args))
+    context.width = 1  # what calls get is set call by call
     carrier.take_value(value)
-    for number in range(position + 1 - start, chain.width):
-        carrier.make_call(start + number, *chain.call_after(start + number - 1, number))
+    for following in range(number + 1, width):
+        carrier.make_call(*chain.call_after(start + following - 1, following))
+    context.kwargs, context.width = _NO_KWARGS, width
     chain.forget(start)
+    return start + width

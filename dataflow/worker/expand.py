@@ -39,6 +39,7 @@ from dataflow.model.batches import (
     Source,
     Stage,
 )
+from dataflow.worker.board import TIMED_CALLS
 from dataflow.worker.lending import Snapshot, is_fixed, lender_of
 from dataflow.worker.loading import load_pickle
 from dataflow.worker.pickling import ATOMS
@@ -205,7 +206,7 @@ def expand(batch: Batch, invokers: list[Function], inputs: Inputs) -> Calls | Ch
         return _expand_calls(body, invokers, inputs)
     if len(body.stages) == 1:
         return _expand_map(body, invokers[body.stages[0].task], inputs)
-    return _expand_stages(body, invokers, inputs)
+    return _expand_stages(batch, body, invokers, inputs)
 
 
 def _expand_calls(body: CallBody, invokers: list[Function], inputs: Inputs) -> Calls:
@@ -333,7 +334,9 @@ def _joined(source: Joined, indices: Sequence[int], inputs: Inputs) -> Iterator[
         start += count
 
 
-def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> Calls | Chain:
+def _expand_stages(
+    batch: Batch, body: MapBody, invokers: list[Function], inputs: Inputs
+) -> Calls | Chain:
     """Fused stages, element by element, so that no more than one element's values are held."""
     stages = [
         (invokers[stage.task], _constants(number, stage, inputs), *_streams(stage, body, inputs))
@@ -344,7 +347,8 @@ def _expand_stages(body: MapBody, invokers: list[Function], inputs: Inputs) -> C
     rows = _rows(body.stages[0], first[2])
     if rows is None:
         return _expand_rows(body, None, stages, inputs, is_last)
-    if body.stages[-1].keep and all(constants == _NOTHING for _, constants, *_ in rest):
+    is_plain = len(stages) <= TIMED_CALLS and batch.early_seconds >= batch.budget_seconds
+    if is_plain and body.stages[-1].keep and all(each[1] == _NOTHING for each in rest):
         rows = islice(rows, len(body.indices))  # a chunk of them may have more
         return Chain(rows, [function for function, *_ in stages], body, inputs)
     calls = zip(repeat(first[0]), rows, repeat(_NO_KWARGS), strict=False)

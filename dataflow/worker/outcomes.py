@@ -31,8 +31,9 @@ from dataflow.model.batches import (
 )
 from dataflow.model.states import StateCode
 from dataflow.worker import failures as failing
-from dataflow.worker.board import NEVER, Board
+from dataflow.worker.board import NEVER, WORDS, Board
 from dataflow.worker.call_context import CallContext, place_of, task_at
+from dataflow.worker.call_times import CallTimes
 from dataflow.worker.columns import as_objects
 from dataflow.worker.lending import opened
 from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
@@ -80,9 +81,9 @@ class Outcomes:
         self.reported = False
         self.stops_at: int | None = None  # no call from here on will be made
         self.lock = threading.Lock()
-        self.board: Board = [0] * 5 if board is None else board
+        self.board: Board = [0] * WORDS if board is None else board
         self.values: list[Any] = []
-        self.ended: list[int] = []
+        self.ended: list[int] | CallTimes = []
         self.codes: dict[int, int] = {}
         self.failures: dict[int, Failure] = {}
         self.notes: dict[int, Note] = {}

@@ -15,10 +15,11 @@ from dataflow.model.batches import Batch
 from dataflow.worker.board import (
     BATCH,
     BOARD_BYTES,
-    POSITION,
     STEP_BATCH,
     STEP_POSITION,
+    WORDS,
     Board,
+    begin,
     culprit,
 )
 from runners.dask.messages import Message
@@ -30,15 +31,14 @@ _boards = threading.local()
 def board_for(message: Message) -> Board:
     """The board of this thread, where the flow's machine can see it."""
     board = board_of_thread(message.boards)
-    board[POSITION] = 0
-    board[BATCH] = message.batch_id
+    begin(board, message.batch_id)
     return board
 
 
 def board_of_thread(folder: str | None) -> Board:
     """The board of this thread, which says of no batch that it is there."""
     if folder is None:
-        return [0] * 5
+        return [0] * WORDS
     board: Any = getattr(_boards, "board", None)
     if board is None or _boards.folder != folder:
         board = _boards.board = _open_board(folder)
@@ -72,7 +72,7 @@ def _take_over_step(folder: str, path: Path, board: list[int]) -> None:
 
 def step_board(folder: str, pid: int) -> list[int]:
     """What the event loop of a worker process is at, if it makes a step: a board of only that."""
-    board = [0] * 5
+    board = [0] * WORDS
     for path, found in _read_boards(folder):
         if found[STEP_BATCH] and _pid_of(path) == pid:
             board[STEP_BATCH], board[STEP_POSITION] = found[STEP_BATCH], found[STEP_POSITION]

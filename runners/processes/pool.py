@@ -33,7 +33,14 @@ from typing import Any
 from dataflow.errors import RunnerUnavailable
 from dataflow.execution.runner_protocol import RunnerListener
 from dataflow.model.batches import Batch, Column, seconds_of
-from dataflow.worker.board import BATCH, BOARD_BYTES, DEADLINE, POSITION, STEP_BATCH, culprit
+from dataflow.worker.board import (
+    BATCH,
+    BOARD_BYTES,
+    DEADLINE,
+    STEP_BATCH,
+    culprit,
+    position_of,
+)
 from dataflow.worker.columns import FileColumn, PackedColumn
 from dataflow.worker.outcomes import failed_report
 from runners.exit_status import exit_text
@@ -417,7 +424,7 @@ class ProcessPool:
             position = culprit(worker.board, batch)
             is_late = worker.timed_out and worker.board[BATCH] == batch.id
             if worker.timed_out:  # we ended it, for the sake of one call
-                position = worker.board[POSITION] if is_late else -1
+                position = position_of(worker.board) if is_late else -1
             self.listener.lost(batch.id, position, cause, is_late)
 
     def _end_overdue(self) -> None:

@@ -26,7 +26,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from dataflow.model.batches import Batch, BatchReport, LogLine
-from dataflow.worker.board import BATCH, DEADLINE, NEVER, POSITION, Board
+from dataflow.worker.board import BATCH, DEADLINE, NEVER, Board, begin
 from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.columns import PackedColumn, pack, set_apart
 from dataflow.worker.part_reports import part_reporter
@@ -96,8 +96,7 @@ class _Worker:
             if order.is_concurrent:
                 self.begin_reading(order)
             else:
-                self.board[POSITION] = 0
-                self.board[BATCH] = order.batch_id
+                begin(self.board, order.batch_id)
                 self.carry_out(order)
                 self.board[BATCH] = 0
 

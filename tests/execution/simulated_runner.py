@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 from dataflow.execution.announcements import Beginning, announce
 from dataflow.execution.loop.beginnings import (
@@ -169,11 +170,15 @@ class _Cut(BatchCarrier):
         self.most = most
         self.parts = parts
         self.deliver = deliver
-        self.ended = _Told(self.tell_part)
+        self.values = self.context._done = _Told(self.tell_part)
         self.deadline = 0
 
+    def report(self) -> BatchReport:
+        self.tell_part()
+        return super().report()
+
     def tell_part(self) -> None:
-        """A call has ended."""
+        """The next call is under way, or none is."""
         if len(self.ended) in self.parts:
             self.report_part(self.deliver)
 
@@ -195,16 +200,16 @@ class _Cut(BatchCarrier):
         return self.end
 
 
-class _Told(list[int]):
-    """The times of calls, which tells somebody when one has ended."""
+class _Told(list[Any]):
+    """The values of calls, which tells somebody before it takes the next."""
 
     def __init__(self, tell: Callable[[], object]) -> None:
         super().__init__()
         self.tell = tell
 
-    def append(self, time: int) -> None:
-        super().append(time)
+    def append(self, value: Any) -> None:
         self.tell()
+        super().append(value)
 
 
 class _Shuffled(AsyncBatchCarrier):

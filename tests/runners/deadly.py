@@ -10,6 +10,8 @@ from pathlib import Path
 
 from dataflow import runtime, task
 
+FAR = 12_345
+
 
 @task
 def dies_at(x, deadly):
@@ -32,6 +34,13 @@ def hangs_once(x):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # as code in C does
         time.sleep(60)
     return runtime.task_run.run_count
+
+
+@task
+def dies_far_on(x):
+    if x == FAR:
+        os._exit(3)
+    return x
 
 
 @task

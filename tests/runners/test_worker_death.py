@@ -92,6 +92,22 @@ def test_several_deadly_elements_of_a_fused_map(pool: ProcessPoolTaskRunner) -> 
     assert counts_of(often)["add_one-0"] == {"Completed": 57, "NotReady": 3}
 
 
+def test_a_deadly_element_of_a_later_stage(pool: ProcessPoolTaskRunner) -> None:
+    @flow(name="far", task_runner=pool)
+    def far():
+        first = deadly.add_one.map(range(-1, 19_999))
+        second = deadly.dies_far_on.map(first)
+        third = deadly.add_one.map(second)
+        third.wait()
+        return [[state.name for state in each.states()] for each in (first, second, third)]
+
+    first, second, third = far()
+    assert set(first) == {"Completed"}
+    assert [at for at, name in enumerate(second) if name != "Completed"] == [deadly.FAR]
+    assert second[deadly.FAR] == "Crashed"
+    assert [at for at, name in enumerate(third) if name != "Completed"] == [deadly.FAR]
+
+
 def test_a_deadly_submit_among_others(pool: ProcessPoolTaskRunner) -> None:
     @flow(name="submits", task_runner=pool)
     def submits():

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from dataflow.worker.board import BATCH, POSITION, STEP_BATCH, STEP_POSITION, culprit, noted
+from dataflow.worker.board import BATCH, POSITION, STEP_BATCH, STEP_POSITION, WORDS, culprit, noted
 from tests.worker.one_call import awaited, batch, plain
 
 
 def test_the_call_under_way_is_to_blame() -> None:
-    board = [0] * 5
+    board = [0] * WORDS
     board[BATCH], board[POSITION] = 7, 3
     assert culprit(board, batch(plain, 7)) == 3
     assert culprit(board, batch(plain, 8)) == -1
@@ -20,7 +20,7 @@ def test_the_call_under_way_is_to_blame() -> None:
 
 
 def test_the_step_that_an_event_loop_was_making_is_to_blame() -> None:
-    board = [0] * 5
+    board = [0] * WORDS
     board[BATCH], board[POSITION] = 7, 3
     board[STEP_BATCH], board[STEP_POSITION] = 9, 4
     assert culprit(board, batch(awaited, 9)) == 4
@@ -29,7 +29,7 @@ def test_the_step_that_an_event_loop_was_making_is_to_blame() -> None:
 
 
 def test_steps_are_noted_and_nothing_between_them() -> None:
-    board = [0] * 5
+    board = [0] * WORDS
     seen = []
 
     async def look(name: str) -> str:
@@ -53,7 +53,7 @@ def test_steps_are_noted_and_nothing_between_them() -> None:
 
 
 def test_exceptions_and_cancelling_go_through() -> None:
-    board = [0] * 5
+    board = [0] * WORDS
     ended = []
 
     async def sleep() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from dataflow import Completed, Failed, runtime, task
 from dataflow.model.batches import Batch, BatchReport, Each, MapBody, RunInfo, Slot, Stage
 from dataflow.model.states import StateCode
-from dataflow.worker.board import POSITION
+from dataflow.worker.board import BOARD_BYTES, TIMED_CALLS, position_of
 from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import pack
 from dataflow.worker.expand import Chain
@@ -26,6 +28,7 @@ class Tale:
     def __init__(self, fates: list[tuple[str, ...]], keep: tuple[bool, ...]) -> None:
         self.fates = fates
         self.seen: list[tuple[int, int, int, Any]] = []
+        self.asks: dict[int, Callable[[BatchReport], None]] = {}
         stages = [task(self._stage(number), retries=1) for number in range(WIDTH)]
         elements = list(range(len(fates)))
         body = MapBody(
@@ -35,13 +38,18 @@ class Tale:
                 for at in range(WIDTH)
             ),
         )
-        self.carrier = BatchCarrier(Batch(1, RunInfo("", "", ""), list(stages), body), pack)
+        board = memoryview(bytearray(BOARD_BYTES)).cast("q")
+        self.carrier = BatchCarrier(
+            Batch(1, RunInfo("", "", ""), list(stages), body), pack, board=board
+        )
 
     def _stage(self, number: int) -> Any:
         def stage(value: int | list[int]) -> Any:
             element = value[0] if isinstance(value, list) else value
             attempt = runtime.task_run.run_count
-            position = self.carrier.board[POSITION]
+            position = position_of(self.carrier.board)
+            if number == 1 and element in self.asks:
+                self.carrier.report_part(self.asks[element])
             self.seen.append(
                 (position, number, element, (runtime.task_run.parameters or {})["value"])
             )
@@ -108,11 +116,30 @@ def test_every_call_comes_to_what_it_comes_to_alone(
     }
 
 
+def test_a_long_batch_knows_its_calls_and_tells_of_them_in_parts() -> None:
+    elements = TIMED_CALLS  # three windows of times, and a bit
+    fates = [("plain",) * WIDTH] * elements
+    for at, fate in ((0, "list"), (1364, "fails"), (1365, "once"), (2731, "list"), (4000, "exits")):
+        fates[at] = ("plain", fate, "plain")
+    tale = Tale(fates, (False, True, True))
+    parts: list[BatchReport] = []
+    tale.asks = dict.fromkeys((1, 1364, 1365, 1366, 3000), parts.append)
+    parts.append(tale.carrier.carry_out())
+    assert [position for position, *_ in tale.seen] == [
+        element * WIDTH + number for _, number, element, _ in tale.seen
+    ]
+    assert [part.first for part in parts] == [0, *(part.stop for part in parts[:-1])]
+    assert b"".join(part.states for part in parts) == bytes(tale.codes())
+    ended = array("q", b"".join(part.ended for part in parts))
+    assert list(ended) == list(tale.carrier.ended) == sorted(ended)
+    assert len(ended) == elements * WIDTH
+
+
 @given(fates)
 def test_times_never_go_back(fates: list[tuple[str, ...]]) -> None:
     tale = Tale(fates, (True, True, True))
     tale.carrier.carry_out()
-    assert tale.carrier.ended == sorted(tale.carrier.ended)
+    assert list(tale.carrier.ended) == sorted(tale.carrier.ended)
     assert len(tale.carrier.ended) == len(tale.carrier.values) == len(fates) * WIDTH
 
 

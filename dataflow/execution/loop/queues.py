@@ -447,6 +447,7 @@ class RunnerQueue:
         batch.suspect = suspect
         if suspect and len(elements) == 1:
             batch.alone = _has_last_try(stage.losses.get(elements[0], 0) for stage in stages)
+            batch.early_seconds = 0.0  # what its stages before the deadly one come to is known
         batch.value_bytes = None if each is None else each * len(elements)
         return Flight(batch, work, stages=stages, kept=kept, elements=elements)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflow.worker.board import BATCH, POSITION, STEP_BATCH, STEP_POSITION
+from dataflow.worker.board import BATCH, BOARD_BYTES, POSITION, STEP_BATCH, STEP_POSITION
 from runners.dask.boards import find_position, step_board
 from tests.worker.one_call import awaited, batch, plain
 
@@ -19,7 +19,7 @@ def write_board(path: Path, **fields: int) -> None:
         "step_batch": STEP_BATCH,
         "step_position": STEP_POSITION,
     }
-    board = array("q", [0] * 5)
+    board = array("q", bytes(BOARD_BYTES))
     for name, value in fields.items():
         board[places[name]] = value
     path.write_bytes(board.tobytes())

@@ -138,6 +138,28 @@ def test_a_call_that_ends_its_worker_crashes_alone(own: DaskTaskRunner) -> None:
     assert eventually(lambda: lines_are_ready(own))  # a new one has come with its line
 
 
+def test_a_deadly_element_of_a_later_stage_crashes_alone(own: DaskTaskRunner) -> None:
+    @task
+    def dies_far_on(number: int) -> int:
+        if number == 12_345:
+            os._exit(3)
+        return number
+
+    @flow(task_runner=own)
+    def deadly() -> Any:
+        learn(add_one)
+        assert eventually(lambda: lines_are_ready(own))
+        add_one.map(dies_far_on.map(add_one.map(range(-1, 19_999)))).wait()
+
+    deadly(return_state=True)
+    counts = [node.counts for node in run_of(deadly).nodes()][-3:]
+    assert counts == [
+        {"Completed": 20_000},
+        {"Completed": 19_999, "Crashed": 1},
+        {"Completed": 19_999, "NotReady": 1},
+    ]
+
+
 def test_a_run_that_is_ended_frees_its_workers(own: DaskTaskRunner) -> None:
     @flow(task_runner=own, timeout_seconds=0.5)
     def endless() -> None:

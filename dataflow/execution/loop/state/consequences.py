@@ -267,7 +267,7 @@ def _failure_before(node: TaskNode) -> Failure | None:
 
 def pending_ranges(settled: bytearray) -> list[tuple[int, int]]:
     """Elements in a row that have not ended: start and stop of each run."""
-    if not any(settled):
+    if settled == bytes(len(settled)):
         return [(0, len(settled))]
     ranges: list[tuple[int, int]] = []
     for element, code in enumerate(settled):

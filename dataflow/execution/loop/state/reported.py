@@ -189,7 +189,7 @@ def _told_before(flight: Flight, report: BatchReport) -> list[int]:
         calls = range(report.first + (number - report.first) % width, report.stop, width)
         elements = flight.elements[calls.start // width :][: len(calls)]
         settled = _codes_at(node.settled, elements)
-        if any(settled):
+        if settled != bytes(len(settled)):  # as any() says, in no time
             known += [at for at, code in zip(calls, settled, strict=True) if code in ENDED_CODES]
     return known
 

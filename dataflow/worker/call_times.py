@@ -1,0 +1,102 @@
+"""When calls that are made one after the other ended, written down where it outlives the worker.
+
+The last few thousand of them stand on the board, so that a single store says both that a call has
+ended and which one is under way. Those before them are kept in a column, as they are reported.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar, overload
+
+from dataflow.worker.board import POSITION, TIMED, TIMED_CALLS, WORDS, Board, count_times
+
+T = TypeVar("T")
+_NONE = memoryview(bytes(8 * TIMED_CALLS)).cast("q")
+
+
+class CallTimes(Sequence[int]):
+    """The times of the calls that have ended, in nanoseconds of ``ticks_ns``; never 0.
+
+    Args:
+        board: the worker's.
+        lock: held while calls that have ended are reported; another thread may do that.
+    """
+
+    def __init__(self, board: Board, lock: threading.Lock) -> None:
+        self._board = board
+        self._lock = lock
+        self._before = array("q")
+        self._is_seen = len(board) > WORDS  # else nobody looks at it
+        room: Any = board[WORDS:] if self._is_seen else bytearray(8 * TIMED_CALLS)
+        self._room = memoryview(room).cast("B").cast("q")
+        self._window = self._room[:0]
+        self._least = 0
+
+    def windows(
+        self, rows: Iterator[T], width: int
+    ) -> Iterator[tuple[int, memoryview, Iterator[T]]]:
+        """Go through the elements of a batch, of which each makes ``width`` calls.
+
+        Yields:
+            The position of the next call, places for the times of calls from there on, which are
+            all 0, and as many elements as they are for. The next is asked for when all have ended.
+        """
+        while len(self) == len(self._before) + len(self._window):
+            window = self._open(TIMED_CALLS // width * width)
+            yield len(self._before), window, islice(rows, len(window) // width)
+
+    def _open(self, size: int) -> memoryview:
+        """Keep the times that are in the window, and open another one."""
+        with self._lock:
+            self._before.frombytes(self._window[: self._count()].cast("B"))
+            self._show(0)
+            self._window = self._room[:size]
+            self._window[:] = _NONE[:size]  # there may be times of an earlier batch
+            self._least = 0
+            self._show(size)
+        return self._window
+
+    def _show(self, size: int) -> None:
+        if self._is_seen:
+            self._board[TIMED] = 0
+            self._board[POSITION] = len(self._before)
+            self._board[TIMED] = size
+
+    def append(self, time: int) -> None:
+        """The call under way has ended."""
+        at = self._count()
+        if at == len(self._window):
+            self._open(TIMED_CALLS)
+            at = 0
+        self._window[at] = time
+
+    def _count(self) -> int:
+        """How many places of the window are taken."""
+        least, window = self._least, self._window
+        if least < len(window) and window[least]:
+            self._least = least = count_times(window, least)
+        return least
+
+    def __len__(self) -> int:
+        return len(self._before) + self._count()
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> array[int]: ...
+
+    def __getitem__(self, at: int | slice) -> int | array[int]:
+        before = self._before
+        if isinstance(at, slice):
+            start, stop, step = at.indices(len(self))
+            found = before[start:stop]
+            rest = self._window[max(start - len(before), 0) : max(stop - len(before), 0)]
+            found.frombytes(rest.cast("B"))
+            return found[::step]
+        at = range(len(self))[at]
+        return before[at] if at < len(before) else self._window[at - len(before)]
