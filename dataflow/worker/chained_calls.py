@@ -44,7 +44,7 @@ def make_chained_calls(carrier: Any, chain: Chain) -> None:
                         at += 1
                         value = function(value)
                     else:
-                        if value.__class__ in atoms:
+                        if value.__class__ is not State:
                             keep(value)
                             window[at] = now = read_clock()
                             at += 1
