@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from array import array
+from itertools import accumulate
 from typing import Any
 
 import pytest
 
 from dataflow import task
+from dataflow.execution.loop.learning import learn
 from dataflow.futures import FutureList, TaskFuture
 from dataflow.graph.trace import trace_map, trace_submit
+from dataflow.model.batches import BatchReport
+from dataflow.model.states import StateCode
 from tests.execution.simulated_runner import SimulatedRun
 
 LARGE = 500_000
@@ -131,3 +136,33 @@ def test_concurrent_calls_say_how_large_their_values_are(parts: tuple[int, ...])
     book = run.queue.book
     assert book.total_bytes(["made_in_time"]) == pytest.approx(LARGE, rel=0.01)
     assert book.seconds("made_in_time") is None
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+@pytest.mark.parametrize("elements", [1, 7, 20_000])
+def test_stages_share_the_time_of_their_elements(elements: int, first: int) -> None:
+    run = SimulatedRun()
+    values: Any = range(100)
+    for stage in (make, longer, measure):
+        values = FutureList(node=trace_map(run.graph, stage, (values,), {}, None))
+    run.trace()
+    took = [1000, 3000, 6000]
+    ended = list(accumulate(took[at % 3] for at in range(first, 3 * elements)))
+    report = BatchReport(
+        batch_id=1,
+        first=first,
+        states=bytes((StateCode.COMPLETED,)) * len(ended),
+        clock_offset_ns=0,
+        first_started_ns=5,
+        started=None,
+        ended=array("q", (5 + time for time in ended)).tobytes(),
+        values=None,
+        worker="",
+    )
+    learn(run.queue.book, run.under_way[0], report)
+    told = run.graph.times.tasks
+    counts = [len(range(first, 3 * elements)[(at - first) % 3 :: 3]) for at in range(3)]
+    names = ("make", "longer", "measure")
+    assert [told[name][0] for name in names] == counts
+    for name, calls, each in zip(names, counts, took, strict=True):
+        assert told[name][1] == pytest.approx(calls * each, rel=0.001)
