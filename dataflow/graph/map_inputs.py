@@ -57,7 +57,7 @@ class MapInputs:
     def input(self, name: str, value: Any) -> MapInput:
         """Where the elements' values of one argument come from."""
         if type(value) is range or type(value) is list:  # most are
-            return self._mapped(name, list(value) if type(value) is list else value, False)
+            return self._mapped(name, value[:], False)
         if isinstance(value, (unmapped, quote)):
             return self._fixed(name, value)
         allow = isinstance(value, allow_failure)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import types
 from bisect import bisect_left
 from collections.abc import Coroutine, Generator, MutableSequence, Sequence
+from operator import not_
 from typing import Any
 
 from dataflow.model.batches import Batch
@@ -45,11 +46,7 @@ def count_times(times: Sequence[int], least: int = 0) -> int:
         times: one place a call.
         least: so many have one for certain.
     """
-    return bisect_left(times, True, least, key=_is_missing)
-
-
-def _is_missing(time: int) -> bool:
-    return time == 0
+    return bisect_left(times, True, least, key=not_)
 
 
 def culprit(board: Sequence[int], batch: Batch) -> int | None:

@@ -46,10 +46,10 @@ class CallTimes(Sequence[int]):
             all 0, and as many elements as they are for. The next is asked for when all have ended.
         """
         while len(self) == len(self._before) + len(self._window):
-            window = self._open(TIMED_CALLS // width * width)
-            yield len(self._before), window, islice(rows, len(window) // width)
+            self._open(TIMED_CALLS // width * width)
+            yield len(self._before), self._window, islice(rows, TIMED_CALLS // width)
 
-    def _open(self, size: int) -> memoryview:
+    def _open(self, size: int) -> None:
         """Keep the times that are in the window, and open another one."""
         with self._lock:
             self._before.frombytes(self._window[: self._count()].cast("B"))
@@ -58,7 +58,6 @@ class CallTimes(Sequence[int]):
             self._window[:] = _NONE[:size]  # there may be times of an earlier batch
             self._least = 0
             self._show(size)
-        return self._window
 
     def _show(self, size: int) -> None:
         if self._is_seen:
