@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from runners.dask import worker as dask_worker
 from runners.dask.client import submit_own
@@ -12,6 +12,7 @@ from runners.dask.messages import FromConstant
 
 _COPIES = 2
 _WORKER_SECONDS = 1.0  # that a worker is waited for if they are gone; Dask's own are ten
+_TRIES = 5  # a worker that ends as it is sent a constant has them all refused
 _MOST_MADE = 64
 
 
@@ -39,17 +40,13 @@ class Constants:
         A Dask task is made again by itself if it was lost, but it waits for a free thread; so this
         is one only while there are no workers, who then come because of it.
         """
-        future = None
-        if self._has_workers():
-            with contextlib.suppress(TimeoutError):  # they are gone meanwhile
-                future = self._client.scatter(
-                    data, hash=False, broadcast=_COPIES, timeout=_WORKER_SECONDS
-                )
-                self._made[future.key] = make or (lambda: data)
-                while len(self._made) > _MOST_MADE:
-                    del self._made[next(iter(self._made))]
+        future = self._scatter(f"constant-{uuid4().hex}", data)
         if future is None:
             future = submit_own(self._client, dask_worker.hold, "constant", data)
+        else:
+            self._made[future.key] = make or (lambda: data)
+            while len(self._made) > _MOST_MADE:
+                del self._made[next(iter(self._made))]
         return FromConstant(future.key), future
 
     def renew(self, key: Any) -> bool:
@@ -62,13 +59,31 @@ class Constants:
         data = make() if make is not None else None
         if data is None:
             return False
-        self._renewed[key] = self._client.scatter({key: data}, broadcast=_COPIES)[key]
+        future = self._scatter(key, data)
+        if future is None:
+            return False
+        self._renewed[key] = future
         return True
 
     def forget(self, constant: FromConstant) -> None:
         """Nobody can need it any more."""
         self._made.pop(constant.key, None)
         self._renewed.pop(constant.key, None)
+
+    def _scatter(self, key: Any, data: bytes) -> Any | None:
+        """Send it to workers; its future, or None if none of them is there to stay."""
+        for _ in range(_TRIES):
+            if not self._has_workers():
+                break
+            try:
+                return self._client.scatter(
+                    {key: data}, broadcast=_COPIES, timeout=_WORKER_SECONDS
+                )[key]
+            except TimeoutError:  # they are gone meanwhile
+                break
+            except OSError:  # Dask's CommClosedError: one that it chose ended just then
+                continue
+        return None
 
 
 def is_gone(future: Any) -> bool:
