@@ -5,9 +5,9 @@ as these have, on the same worker, without a word from anyone. Taking it along s
 back. It costs something where another worker could have done it meanwhile, or where others wait for
 the same values. So followers are taken while they are no more at any depth than the calls that the
 batch began with (chains, halves of a stencil, branches of a tree that closes), and only for as long
-as some dispatches take where the graph widens; and one beside which others wait only if it is done
-sooner than a batch is there and back. It is the clustering of task graphs by internalizing edges
-that do not lengthen the schedule (Sarkar 1989), each time a batch is made of what is ready then.
+as some dispatches take where the graph widens, or where others wait beside one. It is the
+clustering of task graphs by internalizing edges that do not lengthen the schedule (Sarkar 1989),
+each time a batch is made of what is ready then.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from dataflow.planner.batch_sizes import (
 from dataflow.planner.cost_book import CostBook
 from dataflow.planner.fusion import may_share
 
-WIDENING_DISPATCHES = 4
+WAIT_DISPATCHES = 4
+"""For so many others may wait: a batch costs several times the way there and back in the end, as
+the flow's process takes its time from the workers beside it."""
 UNKNOWN_CALLS = 1000
 MOVED_BYTES_A_SECOND = 1e9
 
@@ -52,7 +54,7 @@ class CallPicker:
         self.is_known = True
         self._dispatch = costs.dispatch_seconds
         self._longest = math.inf if is_concurrent else costs.target_seconds
-        self._widening = WIDENING_DISPATCHES * costs.dispatch_seconds
+        self._wait = WAIT_DISPATCHES * costs.dispatch_seconds  # for which others may wait
         self._book = book
         self._bytes = 0.0
         self._move_seconds = 0.0
@@ -188,13 +190,13 @@ class CallPicker:
     def _is_quick(self, node: TaskNode) -> bool:
         """Whether nobody waits for long beside this call."""
         seconds = self._book.seconds(node.task.name)
-        return seconds is None or seconds <= self._dispatch or id(node) not in self._shared
+        return seconds is None or seconds <= self._wait or id(node) not in self._shared
 
     def _has_room(self, depth: int) -> bool:
         if not self._has_time_to_follow or (not self.is_known and len(self.calls) >= UNKNOWN_CALLS):
             return False
         width = self._widths[depth] if depth < len(self._widths) else 0
-        return width < self._widths[0] or (self.is_known and self.seconds <= self._widening)
+        return width < self._widths[0] or (self.is_known and self.seconds <= self._wait)
 
 
 def _height(node: TaskNode) -> int:

@@ -15,10 +15,11 @@ from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import TaskNode
 from dataflow.graph.trace import trace_submit
 from dataflow.planner.batch_sizes import RunnerCosts
-from dataflow.planner.calls import UNKNOWN_CALLS, WIDENING_DISPATCHES, CallPicker
+from dataflow.planner.calls import UNKNOWN_CALLS, WAIT_DISPATCHES, CallPicker
 from dataflow.planner.cost_book import CostBook
 
 COSTS = RunnerCosts(dispatch_seconds=0.001, target_seconds=0.1)
+WAIT = WAIT_DISPATCHES * COSTS.dispatch_seconds
 
 
 @task
@@ -115,9 +116,8 @@ def test_a_batch_ends_in_time_and_widens_for_some_dispatches_only(
         depth = 1 + max((depths[id(ref.node)] for ref in node.upstream), default=-1)
         depths[id(node)] = depth
         widths[depth] = widths.get(depth, 0) + 1
-    widening = WIDENING_DISPATCHES * COSTS.dispatch_seconds
     beyond = sum(width - 1 for width in widths.values())
-    assert beyond <= widening / seconds + 1
+    assert beyond <= WAIT / seconds + 1
 
 
 def test_a_chain_is_taken_whole_while_it_is_unknown_how_long_it_takes() -> None:
@@ -148,10 +148,11 @@ def test_no_branch_is_ahead_of_the_others_unless_values_are_large() -> None:
 
 def test_calls_beside_which_others_wait_are_taken_only_if_they_are_quick() -> None:
     needs: list[list[int]] = [[], [0], [0], [1], [2]]
-    assert len(picked(traced(needs), 1, 0.0005).calls) == 5
-    assert len(picked(traced(needs), 1, 0.002).calls) == 1
+    assert len(picked(traced(needs), 1, WAIT / 8).calls) == 5
+    assert [node.id for node in picked(traced(needs), 1, WAIT).calls] == [0, 1, 3]
+    assert len(picked(traced(needs), 1, 1.01 * WAIT).calls) == 1
     chain: list[list[int]] = [[], [0], [1]]
-    assert len(picked(traced(chain), 1, 0.002).calls) == 3
+    assert len(picked(traced(chain), 1, 1.01 * WAIT).calls) == 3
 
 
 def test_a_tree_that_closes_is_taken_with_its_leaves() -> None:
