@@ -94,6 +94,9 @@ def _value_bytes(
     Those that were large are known one by one. The others that were kept share the rest of the
     column; of others that nobody needed nothing is known.
     """
+    if not (report.large or report.dropped):
+        each = (0 if report.values is None else report.values.nbytes) / len(report.states)
+        return dict.fromkeys(counts, each)
     large: dict[str, list[int]] = {}
     for at, nbytes in report.large.items():
         large.setdefault(name_of(at), []).append(nbytes)
