@@ -57,13 +57,11 @@ def make_values(kind: str, nbytes: int) -> Any:
 
 
 def add_one(values: Any) -> Any:
-    """A copy of all values, each greater by one: reads and writes all of them."""
+    """All values, each greater by one: reads and writes each once, as a copy does."""
     if hasattr(values, "num_rows"):
         pc = importlib.import_module("pyarrow.compute")
         return values.set_column(0, "x", pc.add(values["x"], 1.0))
-    changed = values.copy()
-    changed += 1
-    return changed
+    return values + 1.0
 
 
 def total(*many: Any) -> float:

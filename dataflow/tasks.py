@@ -8,6 +8,7 @@ for each element, which cost microseconds each.
 from __future__ import annotations
 
 import functools
+import math
 import weakref
 from collections.abc import Callable, Coroutine
 from types import ModuleType
@@ -76,9 +77,11 @@ class Task(Declared, Generic[P, R]):
             p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         ]
         self.parameter_names = [p.name for p in positional]
-        self._most = len(positional)
+        takes_more = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self._most = math.inf if takes_more else len(positional)
         self._least = sum(p.default is p.empty for p in positional)
-        self._is_simple = len(positional) == len(parameters)
+        by_name = (p for p in parameters if p.kind is p.KEYWORD_ONLY)
+        self._needs_names = any(p.default is p.empty for p in by_name)
 
     # --- how it is called ------------------------------------------------------------------------
 
@@ -88,8 +91,8 @@ class Task(Declared, Generic[P, R]):
         Raises:
             ParameterBindError: with the names in it.
         """
-        if not kwargs and self._is_simple and self._least <= len(args) <= self._most:
-            return
+        if not (kwargs or self._needs_names) and self._least <= len(args) <= self._most:
+            return  # to bind them costs a third of a submit
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:

@@ -48,11 +48,11 @@ ROWS: tuple[Row, ...] = tuple(
 )
 
 NOTES: tuple[str, ...] = (
-    "n is the bytes of one value. A chain is a task that makes a value, 8 that copy it and add "
-    "1 in place, and one that sums it; into one sum go 8 values of as many tasks. The best of 4 "
+    "n is the bytes of one value. A chain is a task that makes a value, 8 that return another one, "
+    "greater by 1, and one that sums it; into one sum go 8 values of as many tasks. The best of 4 "
     "times: workers have imported what they need and touched the memory; the sum is checked.",
     "over a copy of what is read: the seconds ÷ the time that `numpy.copy` of 8 such arrays takes "
-    "in the same process, at best. Copying and adding are two passes already.",
+    "in the same process, at best. To make 8 values and to sum them is more than that already.",
     "over the same calls here: the seconds ÷ the time of the same calls, one after another, in the "
     "flow's process, at best: what the runtime adds to a chain.",
     "through the flow's process: what dataflow counts itself: on processes all bytes of its lines "

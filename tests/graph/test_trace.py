@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pydantic
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dataflow import allow_failure, quote, task, unmapped
 from dataflow.errors import (
@@ -176,6 +178,41 @@ def test_quoted_values_are_not_looked_into(graph: FlowGraph) -> None:
 def test_arguments_that_do_not_bind_are_refused(graph: FlowGraph, args: Any, kwargs: Any) -> None:
     with pytest.raises(ParameterBindError, match="two"):
         trace_submit(graph, two, args, kwargs, None)
+
+
+DEFAULTS = st.lists(st.sampled_from(["", "=0"]), max_size=2)
+
+
+@st.composite
+def signatures(draw: st.DrawFn) -> str:
+    """The parameters of a function, of any kinds that may follow each other."""
+    by_position = draw(st.integers(0, 3))
+    defaults = draw(st.integers(0, by_position))
+    parts = [f"p{at}" + "=0" * (at >= by_position - defaults) for at in range(by_position)]
+    if by_position and draw(st.booleans()):
+        parts.insert(draw(st.integers(1, by_position)), "/")
+    by_name = [f"k{at}{default}" for at, default in enumerate(draw(DEFAULTS))]
+    if draw(st.booleans()):
+        parts.append("*rest")
+    elif by_name:
+        parts.append("*")
+    return ", ".join([*parts, *by_name, *draw(st.sampled_from([[], ["**named"]]))])
+
+
+@given(signatures(), st.integers(0, 5), st.sets(st.sampled_from(["p0", "p2", "k0", "k1", "other"])))
+def test_arguments_are_refused_if_python_refuses_them(
+    parameters: str, count: int, names: set[str]
+) -> None:
+    space: dict[str, Any] = {}
+    exec(f"def made({parameters}): pass", space)
+    args, kwargs = (1,) * count, dict.fromkeys(names, 2)
+    try:
+        space["made"](*args, **kwargs)
+    except TypeError:
+        with pytest.raises(ParameterBindError, match="made"):
+            task(space["made"]).check_arguments(args, kwargs)
+    else:
+        task(space["made"]).check_arguments(args, kwargs)
 
 
 def test_an_unpicklable_argument_is_named_with_its_path(graph: FlowGraph) -> None:
