@@ -13,7 +13,7 @@ import time
 from array import array
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -100,7 +100,7 @@ class Outcomes:
         self.begun = clock()
         self.deadline = self.begun + int(batch.budget_seconds * 1e9)
         self.early: float = NEVER  # when what has ended is told of between two calls
-        self._tell_early: Callable[[], None] | None = None
+        self._early_to: tuple[Deliver, Pack | None] | None = None  # no call: it would hold this
         self.context = CallContext(
             batch, self.values, self.attempts, self.names, log_line or self.logs.append
         )
@@ -149,15 +149,15 @@ class Outcomes:
             deliver, pack: see :meth:`report_part`.
         """
         if self.batch.early_seconds < self.batch.budget_seconds:
-            self._tell_early = partial(self.report_part, deliver, pack)
+            self._early_to = deliver, pack
             self.early = self.begun + self.batch.early_seconds * 1e9
 
     def pause(self, now: int) -> float:
         """Report what has ended if it is time; until when the next calls need not ask again."""
-        if self._tell_early is not None and now > self.early:
+        if self._early_to is not None and now > self.early:
             pause, done = self.batch.early_seconds * 1e9, len(self.ended)
             if (self.batch.body.calls - done) * (now - self.begun) / done > pause:
-                self._tell_early()
+                self.report_part(*self._early_to)
             self.early = clock() + pause  # else the report is there as soon
         return min(self.deadline, self.early)
 
