@@ -9,7 +9,6 @@ from dataflow.clock import ticks_ns
 from dataflow.errors import InfrastructureError, TransferError
 from dataflow.model.batches import Batch, BatchReport, CallBody, RunInfo, TaskLike
 from dataflow.worker import pickling
-from dataflow.worker.failures import let_go
 from dataflow.worker.outcomes import failed_report
 
 
@@ -47,15 +46,6 @@ def dump_batch(batch: Batch, tasks: list[TaskLike]) -> bytes:
             error,
             "Make it inside the task, or use task_runner='threads'.",
         ) from error
-
-
-def dump_report(report: BatchReport) -> bytes:
-    """A report as bytes; its exceptions hold nothing here any more."""
-    data = pickle.dumps(report, 5)
-    for failure in (*report.failures.values(), *(each.failure for each in report.earlier)):
-        if failure is not None:
-            let_go(failure)
-    return data
 
 
 def load_report(data: bytes) -> BatchReport:

@@ -163,39 +163,42 @@ class BatchCarrier(Outcomes):
             return None
         first = error
         began = self.ended[-1] if self.ended else self.begun
-        while True:
-            now = clock()
-            code = code_of(error, state)
-            failure = failing.describe(error)
-            delay = self.next_delay(position, error, code, self.context)
-            if delay is None or delay > 0:
-                self.end_attempt(position, code, failure, state, delay)
-                return None
-            attempt = self.attempts.get(position, 1)
-            self.earlier.append(
-                Attempt(
-                    position,
-                    attempt,
-                    code,
-                    failure,
-                    began + self.clock_offset,
-                    now + self.clock_offset,
+        try:
+            while True:
+                now = clock()
+                code = code_of(error, state)
+                failure = failing.describe(error)
+                delay = self.next_delay(position, error, code, self.context)
+                if delay is None or delay > 0:
+                    self.end_attempt(position, code, failure, state, delay)
+                    return None
+                attempt = self.attempts.get(position, 1)
+                self.earlier.append(
+                    Attempt(
+                        position,
+                        attempt,
+                        code,
+                        failure,
+                        began + self.clock_offset,
+                        now + self.clock_offset,
+                    )
                 )
-            )
-            began = now
-            self.attempts[position] = attempt + 1
-            function, args, kwargs = call
-            try:
-                value = function(*args, **kwargs)
-            except (Exception, SystemExit) as again:
-                failing.detach(again, first)
-                error, state = again, None
-                continue
-            if not isinstance(value, State):
-                return value
-            if value.is_completed():
-                return self.take_state(position, value, call)
-            error, state = error_of(value), value
+                began = now
+                self.attempts[position] = attempt + 1
+                function, args, kwargs = call
+                try:
+                    value = function(*args, **kwargs)
+                except (Exception, SystemExit) as again:
+                    failing.detach(again, first)
+                    error, state = again, None
+                    continue
+                if not isinstance(value, State):
+                    return value
+                if value.is_completed():
+                    return self.take_state(position, value, call)
+                error, state = error_of(value), value
+        finally:
+            del error, first  # the frames of a later attempt's traceback lead here
 
     def end_attempt(
         self,

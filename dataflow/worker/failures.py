@@ -152,20 +152,6 @@ def describe(error: BaseException) -> Failure:
     return Failure(name, message, _dump(error, name, message), text, original=error)
 
 
-def let_go(failure: Failure) -> None:
-    """Keep the exception itself no longer: it has been sent elsewhere.
-
-    Its traceback holds frames, those hold all values of the batch, and one of them the exception:
-    all that would be there until garbage is collected.
-    """
-    error, failure.original = failure.original, None
-    for _ in range(_MOST_CAUSES):
-        if error is None:
-            return
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
-
-
 def detach(error: BaseException, earlier: BaseException) -> None:
     """Take the attempt before out of an exception's context: Python has put it there."""
     link: BaseException | None = error
@@ -212,11 +198,9 @@ def _dump(error: BaseException, name: str, message: str) -> bytes:
             found = pickle.loads(data)[0]  # with its own __init__ it often does not load
         except Exception:
             continue
-        is_whole = (
-            not isinstance(found, UnicodeError) or str(found) == message
-        )  # tblib empties those
+        is_emptied = isinstance(found, UnicodeError) and str(found) != message  # by tblib
         del found  # with tblib's support it has a traceback, which leads here
-        if is_whole:
+        if not is_emptied:
             return data
     stand_in = RuntimeError(f"{name}: {message}")
     stand_in.add_note("(the exception itself cannot be pickled)")

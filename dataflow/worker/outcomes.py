@@ -116,7 +116,16 @@ class Outcomes:
         """All that has not been reported yet of the calls made; nothing is reported after it."""
         with self.lock:
             self.reported = True
-            return self._report(self.untold(), self.pack, final=True)
+            report = self._report(self.untold(), self.pack, final=True)
+            if self.pack is not as_objects:
+                self._drop_exceptions()
+            return report
+
+    def _drop_exceptions(self) -> None:
+        """Keep them as what is sent: by the frames of its traceback each holds all of this."""
+        for failure in (*self.failures.values(), *(each.failure for each in self.earlier)):
+            if failure is not None:
+                failure.original = None
 
     def report_part(self, deliver: Deliver, pack: Pack | None = None) -> None:
         """Report what has been done so far, while the rest goes on; any thread may ask for it.

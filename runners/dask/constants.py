@@ -11,7 +11,8 @@ from runners.dask.client import submit_own
 from runners.dask.messages import FromConstant
 
 _COPIES = 2
-_WORKER_SECONDS = 1.0  # that a worker is waited for if they are gone; Dask's own are ten
+_WORKER_SECONDS = 1.0  # that a worker is waited for if they are gone
+_RENEW_SECONDS = 10.0  # where nobody goes on without it
 _TRIES = 5  # a worker that ends as it is sent a constant has them all refused
 _MOST_MADE = 64
 
@@ -40,7 +41,9 @@ class Constants:
         A Dask task is made again by itself if it was lost, but it waits for a free thread; so this
         is one only while there are no workers, who then come because of it.
         """
-        future = self._scatter(f"constant-{uuid4().hex}", data)
+        future = None
+        if self._has_workers():
+            future = self._scatter(f"constant-{uuid4().hex}", data, _WORKER_SECONDS)
         if future is None:
             future = submit_own(self._client, dask_worker.hold, "constant", data)
         else:
@@ -59,7 +62,7 @@ class Constants:
         data = make() if make is not None else None
         if data is None:
             return False
-        future = self._scatter(key, data)
+        future = self._scatter(key, data, _RENEW_SECONDS)
         if future is None:
             return False
         self._renewed[key] = future
@@ -70,15 +73,11 @@ class Constants:
         self._made.pop(constant.key, None)
         self._renewed.pop(constant.key, None)
 
-    def _scatter(self, key: Any, data: bytes) -> Any | None:
-        """Send it to workers; its future, or None if none of them is there to stay."""
+    def _scatter(self, key: Any, data: bytes, seconds: float) -> Any | None:
+        """Send it to workers; its future, or None if none comes in time, or none stays."""
         for _ in range(_TRIES):
-            if not self._has_workers():
-                break
             try:
-                return self._client.scatter(
-                    {key: data}, broadcast=_COPIES, timeout=_WORKER_SECONDS
-                )[key]
+                return self._client.scatter({key: data}, broadcast=_COPIES, timeout=seconds)[key]
             except TimeoutError:  # they are gone meanwhile
                 break
             except OSError:  # Dask's CommClosedError: one that it chose ended just then

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import pickle
 import socket
 import threading
 import time
@@ -38,7 +39,7 @@ from runners.dask.logs import LogStream
 from runners.dask.messages import BACK, FREE, HELLO, REPORT, Message, Withdrawal
 from runners.dask.slots import slots_of
 from runners.line import has_message, receive, send
-from runners.messages import dump_report, unloadable_report
+from runners.messages import unloadable_report
 
 _PATIENCE_SECONDS = 0.02
 
@@ -99,7 +100,7 @@ class _LineEnd:
         self._send(BACK, message.batch_id, None)
 
     def _report(self, report: BatchReport) -> None:
-        self._send(REPORT, report.batch_id, dump_report(report))
+        self._send(REPORT, report.batch_id, pickle.dumps(report, 5))
 
     def _tell(self, batch_id: int, kind: str, data: bytes) -> None:
         self._send(kind, batch_id, data)

@@ -37,7 +37,7 @@ from runners.dask.kept import Kept, LeftColumn
 from runners.dask.logs import BEGUN, LogStream, introduce, tell
 from runners.dask.messages import CodeReference, Message, check_versions
 from runners.dask.slots import slot_for_dask
-from runners.messages import dump_report, unloadable_report
+from runners.messages import unloadable_report
 
 EVENT_BYTES = 4_000
 INLINE_BYTES = 64_000
@@ -186,7 +186,7 @@ def _tell_part(worker: Any, message: Message, report: BatchReport) -> None:
             _note_reached(worker, message, [0, report.reaches])
         except Exception:  # then it stays here until the batch has ended
             report.reaches = None
-    tell(worker, message, "part", dump_report(report))
+    tell(worker, message, "part", pickle.dumps(report, 5))
 
 
 def _deliver(
@@ -196,7 +196,7 @@ def _deliver(
     column: PackedColumn | None = None,
     failed: dict[int, Failure] | None = None,
 ) -> Kept:
-    data = dump_report(report)
+    data = pickle.dumps(report, 5)
     is_small = len(data) <= EVENT_BYTES
     kind = "report" if is_small else "beside" if column is not None else "alone"
     tell(worker, message, kind, data if is_small else b"")

@@ -31,7 +31,7 @@ from dataflow.worker.carry_batch import carrier_of
 from dataflow.worker.columns import PackedColumn, pack, set_apart
 from dataflow.worker.part_reports import part_reporter
 from runners.line import has_message, receive, send
-from runners.messages import dump_report, unloadable_report
+from runners.messages import unloadable_report
 from runners.processes.value_files import Folders, ValueFiles
 
 FILE_BYTES = 1_000_000
@@ -214,7 +214,7 @@ class _Worker:
     def report(self, report: BatchReport) -> None:
         """Send a report, and before it the log lines of its calls."""
         self.logs.flush()
-        self.send(("report", dump_report(report)))
+        self.send(("report", pickle.dumps(report, 5)))
 
     def pack(self, values: list[Any], exact: bool) -> Any:
         """A column: in the message if it is small, else in a file."""

@@ -52,6 +52,12 @@ def refuse(held: Held) -> None:
 
 
 @task
+async def refuse_async(held: Held) -> None:
+    await asyncio.sleep(0.001)
+    raise ValueError(held.number)
+
+
+@task
 def count(_number: int) -> int:
     """How many there are in this worker."""
     return len(known)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from dataflow import ProcessPoolTaskRunner, flow
-from runners.dask import DaskTaskRunner
 from tests.runners import held
 from tests.runners.programs import wait_until
 
@@ -16,10 +15,10 @@ SIZE = 40
 
 
 @pytest.fixture(params=["processes", "dask"])
-def workers(request: pytest.FixtureRequest, own: DaskTaskRunner) -> Iterator[Any]:
+def workers(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Workers of this test's own: it turns off their collection of garbage."""
     if request.param == "dask":
-        yield own
+        yield request.getfixturevalue("own")
     else:
         with ProcessPoolTaskRunner(max_workers=2) as pool:
             yield pool
@@ -56,10 +55,18 @@ def failures_of_every_attempt() -> None:
     assert refused[-1].state.is_failed()
 
 
-WORK = [calls, elements, elements_with_a_time_limit, concurrent_calls, failures]
+def concurrent_failures() -> None:
+    again = held.refuse_async.with_options(retries=2)
+    refused = again.map(held.make.map(range(SIZE)))
+    refused.wait()
+    assert all(state.is_failed() for state in refused.states())
 
 
-@pytest.mark.parametrize("work", [*WORK, failures_of_every_attempt])
+WORK = [calls, elements, elements_with_a_time_limit, concurrent_calls]
+FAILURES = [failures, failures_of_every_attempt, concurrent_failures]
+
+
+@pytest.mark.parametrize("work", [*WORK, *FAILURES])
 def test_nothing_is_held(workers: Any, work: Callable[[], None]) -> None:
     flow(work, name="work", task_runner=workers, fail_on_unhandled=False)()
 
