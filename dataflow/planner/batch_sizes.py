@@ -16,7 +16,8 @@ PROBE_ELEMENTS = 64
 PROBE_SECONDS = 0.01
 FIRST_SECONDS = 0.002
 WORTHWHILE_DISPATCHES = 10
-_HARDLY_MORE = 1.5
+_HARDLY_MORE = 2
+"""A batch of so many times what is worthwhile is not cut in two."""
 BATCH_BYTES = 64_000_000
 """Of values: a worker holds all of a batch until its report is made."""
 SMALL_VALUE_BYTES = 10_000
@@ -87,7 +88,7 @@ def batch_size(
     slots: int,
     mean_seconds: float | None,
     costs: RunnerCosts,
-    free: int | None = None,
+    busy: int = 0,
     under_way: int = 0,
 ) -> int:
     """How many of ``left`` elements the next batch takes: at least 1, at most ``left``.
@@ -97,7 +98,7 @@ def batch_size(
         slots: batches that run at once.
         mean_seconds: how long an element takes; None while none has been measured.
         costs: the runner's costs.
-        free: slots that have nothing to do, at least 1; None: all of them.
+        busy: batches that the slots have; beyond one for each, another waits there.
         under_way: elements that have been sent and not come back.
     """
     share = max(left // (2 * slots), 1)
@@ -105,17 +106,19 @@ def batch_size(
         return min(share, PROBE_ELEMENTS)
     mean = max(mean_seconds, 1e-8)
     if costs.least_seconds:
-        return _size_for_many(left, slots, mean, costs, free or slots, under_way)
-    least = math.ceil(WORTHWHILE_DISPATCHES * costs.dispatch_seconds / mean)
-    equal = -(-left // (free or slots))
-    if equal <= _HARDLY_MORE * least:  # 8 and 8 of 16, and not 7, 7, 1, 1 or 8, 4, 2, 1, 1
+        return _size_for_many(left, slots, mean, costs, busy, under_way)
+    worthwhile = WORTHWHILE_DISPATCHES * costs.dispatch_seconds
+    equal = -(-left // (slots - busy % slots))
+    if equal * mean <= _HARDLY_MORE * worthwhile:  # 8 and 8 of 16, and not 5, 5, 3, 3
         least = equal
+    else:
+        least = math.ceil(worthwhile / mean)
     most = max(int(costs.target_seconds / mean), 1)
     return min(max(share, least), most, left)
 
 
 def _size_for_many(
-    left: int, slots: int, mean: float, costs: RunnerCosts, free: int, under_way: int
+    left: int, slots: int, mean: float, costs: RunnerCosts, busy: int, under_way: int
 ) -> int:
     """The same where one process hardly keeps up: batches must not end all at the same time.
 
@@ -126,6 +129,7 @@ def _size_for_many(
     """
     most = costs.target_seconds / mean
     least = max(WORTHWHILE_DISPATCHES * costs.dispatch_seconds, costs.least_seconds) / mean
+    free = slots - busy if busy < slots else slots
     if free == slots and under_way:
         size = max(left / (2 * slots), least / 2)
     else:

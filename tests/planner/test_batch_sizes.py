@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,32 @@ def test_shrinking_batches_share_the_rest_out(left: int, slots: int) -> None:
     assert batches < 100_000
 
 
+def _handed_out(left: int, slots: int, mean: float) -> list[int]:
+    """The batches of calls that can all begin now, with one more waiting for each slot."""
+    costs = RunnerCosts(dispatch_seconds=0.0004, target_seconds=0.05)
+    sizes: list[int] = []
+    while left and len(sizes) < 2 * slots:
+        sizes.append(batch_size(left, slots, mean, costs, len(sizes), sum(sizes)))
+        left -= sizes[-1]
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("mean", "sizes"),
+    [(0.0001, [8, 8]), (0.001, [8, 8]), (0.0011, [4, 4, 4, 4]), (0.01, [4, 3, 2, 1])],
+)
+def test_little_is_not_cut_up(mean: float, sizes: list[int]) -> None:
+    assert _handed_out(16, 2, mean) == sizes
+
+
+@given(st.integers(1, 1000), st.integers(1, 64), st.floats(1e-6, 0.1))
+def test_slots_get_equal_shares_of_what_is_little(left: int, slots: int, mean: float) -> None:
+    sizes = _handed_out(left, slots, mean)
+    if left * mean <= slots * 0.004:
+        assert len(sizes) == min(left, slots)
+        assert max(sizes) - min(sizes) <= 1
+
+
 @given(LEFT, SLOTS, st.integers(1, 10_000))
 def test_concurrent_batches_are_shared_out_and_capped(left: int, slots: int, free: int) -> None:
     size = concurrent_batch_size(left, slots, free)
@@ -98,7 +125,7 @@ def test_one_process_keeps_up_with_many_threads(dispatch: float, slots: int, mea
     costs = cluster_costs(dispatch, slots)
     left = 10_000_000_000
     assert slots / costs.target_seconds <= CLUSTER_BATCHES_A_SECOND * 1.001
-    seconds = batch_size(left, slots, mean, costs, free=1) * mean
+    seconds = batch_size(left, slots, mean, costs, busy=slots - 1) * mean
     least = min(slots * CLUSTER_BATCH_SECONDS, costs.target_seconds)
     assert seconds >= min(least, left * mean / slots) - mean
     assert budget_seconds(None, costs) >= costs.least_seconds
@@ -111,10 +138,10 @@ def test_batches_of_many_threads_that_begin_together_end_one_after_the_other(
     costs = cluster_costs(dispatch, slots)
     left = int(100 * costs.target_seconds * slots / mean)
     fewer, more = sorted(data.draw(st.lists(st.integers(1, slots), min_size=2, max_size=2)))
-    early, late = (batch_size(left, slots, mean, costs, free) for free in (more, fewer))
+    early, late = (batch_size(left, slots, mean, costs, slots - free) for free in (more, fewer))
     assert early <= late
-    first = batch_size(left, slots, mean, costs, slots) * mean
-    last = batch_size(left, slots, mean, costs, 1) * mean
+    first = batch_size(left, slots, mean, costs) * mean
+    last = batch_size(left, slots, mean, costs, slots - 1) * mean
     assert first <= max(0.51 * last, 10 * dispatch, costs.least_seconds) + 2 * mean
     assert budget_seconds(None, costs, 0.0) <= budget_seconds(None, costs, 0.5)
 
@@ -125,7 +152,7 @@ def test_many_free_threads_share_what_is_left(
 ) -> None:
     """Whatever is thought of how long it takes: the last elements may be the longest."""
     free = data.draw(st.integers(1, slots))
-    size = batch_size(left, slots, mean, cluster_costs(dispatch, slots), free)
+    size = batch_size(left, slots, mean, cluster_costs(dispatch, slots), slots - free)
     assert (size - 1) * free < left
 
 

@@ -108,12 +108,12 @@ class CallWork:
         head = self.nodes[0]
         return -head.height, -head.id
 
-    def take(self, slots: int, free: int, costs: RunnerCosts, book: CostBook) -> CallPicker:
+    def take(self, slots: int, busy: int, costs: RunnerCosts, book: CostBook) -> CallPicker:
         """The calls of the next batch."""
         name = self.nodes[0].task.name
         picker = CallPicker(costs, book, self.is_concurrent)
         mean, nbytes = book.seconds(name), book.bytes(name)
-        picker.pick(self.nodes, _size(self, len(self.nodes), slots, free, mean, nbytes, costs))
+        picker.pick(self.nodes, _size(self, len(self.nodes), slots, busy, mean, nbytes, costs))
         return picker
 
 
@@ -166,12 +166,12 @@ class MapWork:
         return total
 
     def take(
-        self, slots: int, free: int, costs: RunnerCosts, book: CostBook
+        self, slots: int, busy: int, costs: RunnerCosts, book: CostBook
     ) -> tuple[Sequence[int], float | None]:
         """The elements of the next batch, and the mean seconds of an element."""
         mean = self.mean_seconds(book)
         nbytes = sum(book.bytes(stage.task.name) for stage in self.stages)
-        size = _size(self, self.left, slots, free, mean, nbytes, costs)
+        size = _size(self, self.left, slots, busy, mean, nbytes, costs)
         if not self.has_begun and not self.is_concurrent:
             size = min(size, first_batch_size(mean))
         self.has_begun = True
@@ -201,7 +201,7 @@ def _size(
     work: Work,
     left: int,
     slots: int,
-    free: int,
+    busy: int,
     mean: float | None,
     nbytes: float,
     costs: RunnerCosts,
@@ -213,9 +213,9 @@ def _size(
     if work.is_concurrent and work.task.resources:
         size = 1  # a batch takes from its worker what one call needs
     elif work.is_concurrent:
-        size = concurrent_batch_size(left, slots, free)
+        size = concurrent_batch_size(left, slots, MAX_CONCURRENT_CALLS * slots - busy)
     else:
-        size = batch_size(left, slots, mean, costs, free, work.under_way)
+        size = batch_size(left, slots, mean, costs, busy, work.under_way)
     size = min(size, max(int(BATCH_BYTES / max(nbytes, 1)), 1))
     return min(size, work.task.batch_size or size)
 
@@ -387,12 +387,10 @@ class RunnerQueue:
         return flight
 
     def _room(self, work: Work) -> tuple[int, int]:
-        """Slots, and those that are free next (event loops, and how many calls may begin there)."""
+        """Slots, and the batches that they have (event loops, and the calls that they have)."""
         if work.is_concurrent:
-            return max(self.runner.event_loops, 1), self.free_calls
-        slots = self.runner.slots + self.blocked
-        free = slots - self.busy
-        return max(self.runner.slots, 1), max(free if free > 0 else slots, 1)
+            return max(self.runner.event_loops, 1), self.calls_under_way
+        return max(self.runner.slots, 1), max(self.busy - self.blocked, 0)
 
     def _call_flight(self, work: CallWork) -> Flight | None:
         costs = self.runner.costs.for_value(self.book.total_bytes([work.task.name]))
