@@ -6,7 +6,7 @@ from time import perf_counter
 
 from benchmarks.calls import Call, carry_out
 from benchmarks.granularity import best_seconds
-from benchmarks.tasks import add_one, make_values, total
+from benchmarks.tasks import changed, make_values, total
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def _check(rival: GraphRival, kind: str, shape: str, nbytes: int) -> int:
     """Carry it out; the number of its tasks."""
     calls = _calls(kind, shape, nbytes)
     (value,) = rival.graph(calls, [len(calls) - 1])
-    expected = (PASSED + 1 if shape == "chain" else PASSED) * (nbytes // 8)
+    count = nbytes // 8
+    expected = count + PASSED if shape == "chain" else count * PASSED
     assert value == expected, f"the sum is {value}, not {expected}"
     return len(calls)
 
@@ -55,8 +56,8 @@ def _calls(kind: str, shape: str, nbytes: int) -> list[Call]:
 
 
 def chain(kind: str, nbytes: int) -> list[Call]:
-    """One value that is made, changed eight times, and summed."""
-    changes = [Call(add_one, (), (number,)) for number in range(PASSED)]
+    """One value that is made, copied and changed eight times, and summed."""
+    changes = [Call(changed, (), (number,)) for number in range(PASSED)]
     return [Call(make_values, (kind, nbytes)), *changes, Call(total, (), (PASSED,))]
 
 

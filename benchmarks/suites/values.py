@@ -48,9 +48,10 @@ ROWS: tuple[Row, ...] = tuple(
 )
 
 NOTES: tuple[str, ...] = (
-    "n is the bytes of one value. A chain is a task that makes a value, 8 that return another one, "
-    "greater by 1, and one that sums it; into one sum go 8 values of as many tasks. The best of 4 "
-    "times: workers have imported what they need and touched the memory; the sum is checked.",
+    "n is the bytes of one value. A chain is a task that makes a value, 8 that return a copy of "
+    "what they get, with one number changed, and one that sums it; into one sum go 8 values of as "
+    "many tasks. The best of 4 times: workers have imported what they need and touched the memory; "
+    "the sum is checked.",
     "over a copy of what is read: the seconds ÷ the time that `numpy.copy` of 8 such arrays takes "
     "in the same process, at best. To make 8 values and to sum them is more than that already.",
     "over the same calls here: the seconds ÷ the time of the same calls, one after another, in the "
