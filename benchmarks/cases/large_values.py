@@ -33,7 +33,7 @@ def run(rival: GraphRival, n: int, variant: str) -> dict[str, float]:
     alone = best_seconds(lambda: carry_out(_calls(kind, shape, n))[-1])
     measures: dict[str, float] = {
         "seconds": seconds,
-        "over_copy": seconds / _copy_seconds(n),
+        "over_copy": seconds / _copy_seconds(n, _reads(_calls(kind, shape, n))),
         "over_alone": seconds / alone,
     }
     if before is None or after is None:
@@ -66,9 +66,14 @@ def fan_in(kind: str, nbytes: int) -> list[Call]:
     return [Call(make_values, (kind, nbytes))] * PASSED + [Call(total, (), tuple(range(PASSED)))]
 
 
-def _copy_seconds(nbytes: int) -> float:
-    """One copy of each of the eight values that are read."""
+def _reads(calls: list[Call]) -> int:
+    """How many values the calls are given by others."""
+    return sum(len(call.dependencies) for call in calls)
+
+
+def _copy_seconds(nbytes: int, reads: int) -> float:
+    """One copy of each value that is read."""
     import numpy as np
 
     values = np.ones(nbytes // 8)
-    return best_seconds(lambda: [values.copy() is values for _ in range(PASSED)])
+    return best_seconds(lambda: [values.copy() is values for _ in range(reads)])

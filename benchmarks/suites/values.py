@@ -52,8 +52,9 @@ NOTES: tuple[str, ...] = (
     "what they get, with one number changed, and one that sums it; into one sum go 8 values of as "
     "many tasks. The best of 4 times: workers have imported what they need and touched the memory; "
     "the sum is checked.",
-    "over a copy of what is read: the seconds ÷ the time that `numpy.copy` of 8 such arrays takes "
-    "in the same process, at best. To make 8 values and to sum them is more than that already.",
+    "over a copy of what is read: the seconds ÷ the time that `numpy.copy` of as many such arrays "
+    "takes in the same process, at best, as the tasks are given: 9 in a chain, 8 in a sum. To make "
+    "8 values and to sum them is more than that already.",
     "over the same calls here: the seconds ÷ the time of the same calls, one after another, in the "
     "flow's process, at best: what the runtime adds to a chain.",
     "through the flow's process: what dataflow counts itself: on processes all bytes of its lines "
