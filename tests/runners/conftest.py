@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dataflow.execution.loop import queues
+from dataflow.execution.loop import queues, works
 from dataflow.execution.runner_choice import runners_by_name
 from runners.threads import ThreadPoolTaskRunner
 from tests.runners.programs import Program, wait_until
@@ -99,9 +99,9 @@ def shares_objects(runner: str) -> bool:
 def force_batches(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have batches take so many elements, whatever these cost, and hand none of them back."""
 
-    def forced(work: queues.Work, left: int, *_known: Any) -> int:
+    def forced(work: works.Work, left: int, *_known: Any) -> int:
         return min(size, left, work.task.batch_size or left)
 
-    monkeypatch.setattr(queues, "_size", forced)
-    monkeypatch.setattr(queues, "first_batch_size", lambda _mean: size)
+    monkeypatch.setattr(works, "_size", forced)
+    monkeypatch.setattr(works, "first_batch_size", lambda _mean: size)
     monkeypatch.setattr(queues, "budget_seconds", lambda *_: 1e9)

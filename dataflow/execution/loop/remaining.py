@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dataflow.execution.loop.queues import Flight, RunnerQueue, Work
+from dataflow.execution.loop.queues import Flight, RunnerQueue
+from dataflow.execution.loop.works import Work
 from dataflow.execution.runner_protocol import Remaining
 from dataflow.planner.batch_sizes import MAX_CONCURRENT_BATCH
 from dataflow.planner.cost_book import CostBook

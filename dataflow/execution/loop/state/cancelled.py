@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from dataflow.errors import CancelledRun
 from dataflow.execution.loop.cancelling import positions_of
-from dataflow.execution.loop.queues import Flight, MapWork, RunnerQueue
+from dataflow.execution.loop.queues import Flight, RunnerQueue
 from dataflow.execution.loop.state.consequences import Consequences
+from dataflow.execution.loop.works import MapWork
 from dataflow.graph.nodes import ENDED_CODES, MapNode, Node, TaskNode
 from dataflow.model.batches import Failure
 from dataflow.model.states import StateCode

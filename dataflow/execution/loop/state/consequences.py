@@ -13,8 +13,9 @@ from typing import Any
 
 from dataflow.execution.announcements import CallsEnded, ElementsEnded, MapFailed
 from dataflow.execution.loop.failure_log import FailureLog
-from dataflow.execution.loop.queues import MapWork, RunnerQueue
+from dataflow.execution.loop.queues import RunnerQueue
 from dataflow.execution.loop.state.outbox import Lookup, Outbox
+from dataflow.execution.loop.works import MapWork
 from dataflow.execution.records_of import unbegun_records
 from dataflow.graph.flow_graph import FlowGraph
 from dataflow.graph.nodes import ENDED_CODES, GOOD_CODES, CallNode, MapNode, TaskNode

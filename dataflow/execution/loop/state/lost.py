@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataflow.execution.loop.losses import Verdict, lost_calls, lost_elements, verdict_on
-from dataflow.execution.loop.queues import Flight, MapWork, RunnerQueue
+from dataflow.execution.loop.queues import Flight, RunnerQueue
 from dataflow.execution.loop.state.consequences import Consequences
 from dataflow.execution.loop.state.outbox import Retry
+from dataflow.execution.loop.works import MapWork
 from dataflow.execution.records_of import lost_attempt_record
 from dataflow.graph.nodes import ENDED_CODES, MapNode, TaskNode
 from dataflow.model.states import StateCode

@@ -9,11 +9,12 @@ from functools import partial
 
 from dataflow.execution.announcements import CallsEnded
 from dataflow.execution.loop.learning import learn
-from dataflow.execution.loop.queues import Flight, MapWork, RunnerQueue
+from dataflow.execution.loop.queues import Flight, RunnerQueue
 from dataflow.execution.loop.report_pieces import column_start, pieces_of, with_holes
 from dataflow.execution.loop.result_records import result_records
 from dataflow.execution.loop.state.consequences import Consequences
 from dataflow.execution.loop.state.outbox import Retry
+from dataflow.execution.loop.works import MapWork
 from dataflow.execution.records_of import attempt_records, batch_records, log_records, retries_of
 from dataflow.graph.nodes import ENDED_CODES, GOOD_CODES, MapNode, Segment, TaskNode
 from dataflow.model.batches import BatchReport

@@ -8,8 +8,8 @@ from typing import Any
 
 from dataflow.execution.announcements import LengthKnown
 from dataflow.execution.loop.map_lengths import find_length
-from dataflow.execution.loop.queues import MapWork
 from dataflow.execution.loop.state.consequences import UNKNOWN, Consequences, pending_ranges
+from dataflow.execution.loop.works import MapWork
 from dataflow.execution.records_of import node_record
 from dataflow.graph.nodes import ENDED_CODES, GOOD_CODES, CallNode, MapNode, Node, TaskNode
 from dataflow.model.batches import Failure
