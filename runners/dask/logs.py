@@ -18,9 +18,13 @@ _LOG_SECONDS = 0.2
 
 
 def tell(worker: Any, message: Message, kind: str, data: bytes) -> None:
-    """Send the flow's process an event about a batch."""
-    event = {"dataflow": kind, "batch": message.batch_id, "data": data}
-    worker.log_event(message.topic, event)
+    """Send the flow's process an event about a batch, which is lost if this worker ends now."""
+    worker.log_event(message.topic, event_of(message, kind, data))
+
+
+def event_of(message: Message, kind: str, data: bytes) -> dict[str, Any]:
+    """An event about a batch."""
+    return {"dataflow": kind, "batch": message.batch_id, "data": data}
 
 
 _met: set[tuple[str, str]] = set()

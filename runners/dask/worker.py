@@ -34,7 +34,7 @@ from runners.dask.code import code_of, load_error, used
 from runners.dask.code_worlds import context_of_world
 from runners.dask.inputs import ConstantMissing, ask, load_batch
 from runners.dask.kept import Kept, LeftColumn
-from runners.dask.logs import BEGUN, LogStream, introduce, tell
+from runners.dask.logs import BEGUN, LogStream, event_of, introduce, tell
 from runners.dask.messages import CodeReference, Message, check_versions
 from runners.dask.slots import slot_for_dask
 from runners.messages import unloadable_report
@@ -63,7 +63,7 @@ def run_batch(data: bytes, kept: Sequence[Kept]) -> Kept:
     try:
         with used(message.code), gate.passed(message.alone, lambda: body.is_interrupted):
             if message.suspect and message.boards is None:
-                _tell_begun(worker, message)
+                _tell_surely(worker, message, BEGUN, worker.address.encode())
             board = board_for(message)
             try:
                 return body.run(partial(_carry_out, worker, message, kept, board))
@@ -73,10 +73,14 @@ def run_batch(data: bytes, kept: Sequence[Kept]) -> Kept:
         _running.pop(place, None)
 
 
-def _tell_begun(worker: Any, message: Message) -> None:
-    """Have the flow's process hear that a batch begins, whatever becomes of this worker then."""
-    event = {"dataflow": BEGUN, "batch": message.batch_id, "data": worker.address.encode()}
-    ask(worker, worker.scheduler.log_event, topic=message.topic, msg=event)
+def _tell_surely(worker: Any, message: Message, kind: str, data: bytes) -> None:
+    """Have the flow's process hear something, whatever becomes of this worker then."""
+    ask(
+        worker,
+        worker.scheduler.log_event,
+        topic=message.topic,
+        msg=event_of(message, kind, data),
+    )
 
 
 class Interrupted(BaseException):
@@ -186,7 +190,8 @@ def _tell_part(worker: Any, message: Message, report: BatchReport) -> None:
             _note_reached(worker, message, [0, report.reaches])
         except Exception:  # then it stays here until the batch has ended
             report.reaches = None
-    tell(worker, message, "part", pickle.dumps(report, 5))
+    say = _tell_surely if message.suspect else tell
+    say(worker, message, "part", pickle.dumps(report, 5))
 
 
 def _deliver(
