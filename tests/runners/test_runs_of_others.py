@@ -19,6 +19,9 @@ import os
 import time
 from dataflow import flow, task
 
+def say(line):
+    print(line + "\\n", end="", flush=True)  # at once: a hook's thread prints, too
+
 @task
 def naps(x):
     time.sleep(float(os.environ.get("NAPS", "60")))
@@ -28,7 +31,7 @@ def quick(x):
     return x
 
 def left(flow, run, state):
-    print("hook", run.name, state.name, flush=True)
+    say(f"hook {{run.name}} {{state.name}}")
     time.sleep(0.3)
     with open(f"{{os.environ['DATAFLOW_HOME']}}/hooks", "a") as file:
         file.write(f"{{run.name}} {{state.name}}\\n")
@@ -36,7 +39,7 @@ def left(flow, run, state):
 @flow
 def inner():
     naps.map(range(4))
-    print("ready", flush=True)
+    say("ready")
     {body}
 
 @flow(on_cancellation=[left], on_crashed=[left])
