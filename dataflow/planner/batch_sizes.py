@@ -146,6 +146,11 @@ def first_batch_size(mean_seconds: float | None) -> int:
     return PROBE_ELEMENTS if mean_seconds is None else max(int(FIRST_SECONDS / mean_seconds), 1)
 
 
+def free_calls(event_loops: int, under_way: int) -> int:
+    """How many more concurrent calls may be under way."""
+    return MAX_CONCURRENT_CALLS * event_loops - under_way
+
+
 def concurrent_batch_size(left: int, slots: int, free: int) -> int:
     """How many ``async`` elements the next batch takes.
 

@@ -75,12 +75,8 @@ def run_batch(data: bytes, kept: Sequence[Kept]) -> Kept:
 
 def _tell_surely(worker: Any, message: Message, kind: str, data: bytes) -> None:
     """Have the flow's process hear something, whatever becomes of this worker then."""
-    ask(
-        worker,
-        worker.scheduler.log_event,
-        topic=message.topic,
-        msg=event_of(message, kind, data),
-    )
+    event = event_of(message, kind, data)
+    ask(worker, worker.scheduler.log_event, topic=message.topic, msg=event)
 
 
 class Interrupted(BaseException):

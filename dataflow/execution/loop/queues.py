@@ -25,10 +25,10 @@ from dataflow.graph.tags import limits_of
 from dataflow.model.batches import MAX_LOSSES, Batch, Body
 from dataflow.model.states import StateCode
 from dataflow.planner.batch_sizes import (
-    MAX_CONCURRENT_CALLS,
     RunnerCosts,
     budget_seconds,
     early_seconds,
+    free_calls,
     is_short,
 )
 from dataflow.planner.bodies import BodyBuilder, runs_of
@@ -195,7 +195,7 @@ class RunnerQueue:
     @property
     def free_calls(self) -> int:
         """How many more concurrent calls may be under way."""
-        return MAX_CONCURRENT_CALLS * self.runner.event_loops - self.calls_under_way
+        return free_calls(self.runner.event_loops, self.calls_under_way)
 
     def _next_flight(self, is_concurrent: bool) -> Flight | None:
         while True:
@@ -248,7 +248,7 @@ class RunnerQueue:
                 self.calls_in_flight -= flight.stages is None
         return flight
 
-    def _room(self, work: Work) -> tuple[int, int]:
+    def _occupancy(self, work: Work) -> tuple[int, int]:
         """Slots, and the batches that they have (event loops, and the calls that they have)."""
         if work.is_concurrent:
             return max(self.runner.event_loops, 1), self.calls_under_way
@@ -256,7 +256,7 @@ class RunnerQueue:
 
     def _call_flight(self, work: CallWork) -> Flight | None:
         costs = self.runner.costs.for_value(self.book.total_bytes([work.task.name]))
-        picked = work.take(*self._room(work), costs, self.book)
+        picked = work.take(*self._occupancy(work), costs, self.book)
         if not work.nodes:
             self.calls = {key: other for key, other in self.calls.items() if other is not work}
         nodes = picked.calls
@@ -286,7 +286,7 @@ class RunnerQueue:
         each = self.book.total_bytes(leaving)
         costs = self.runner.costs.for_value(each)
         suspect = work.ranges[0].alone
-        elements, mean = work.take(*self._room(work), costs, self.book)
+        elements, mean = work.take(*self._occupancy(work), costs, self.book)
         if not work.ranges:
             del self.maps[id(work)]
         builder = BodyBuilder()

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from dataflow.graph.nodes import MapNode, TaskNode
 from dataflow.planner.batch_sizes import (
     BATCH_BYTES,
-    MAX_CONCURRENT_CALLS,
     RunnerCosts,
     batch_size,
     concurrent_batch_size,
     first_batch_size,
+    free_calls,
 )
 from dataflow.planner.calls import CallPicker
 from dataflow.planner.cost_book import CostBook
@@ -150,7 +150,7 @@ def _size(
     if work.is_concurrent and work.task.resources:
         size = 1  # a batch takes from its worker what one call needs
     elif work.is_concurrent:
-        size = concurrent_batch_size(left, slots, MAX_CONCURRENT_CALLS * slots - busy)
+        size = concurrent_batch_size(left, slots, free_calls(slots, busy))
     else:
         size = batch_size(left, slots, mean, costs, busy, work.under_way)
     size = min(size, max(int(BATCH_BYTES / max(nbytes, 1)), 1))
