@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from dataflow import events
 from dataflow.graph.nodes import ENDED_CODES, CallNode, MapNode, TaskNode
+from dataflow.model.states import count_states
 
 _lock = threading.Lock()
 
@@ -133,11 +134,7 @@ def _apply_elements(node: MapNode, announcement: ElementsEnded) -> list[Callback
 
 
 def _ended_in(codes: bytes | bytearray) -> int:
-    if not codes:
-        return 0
-    if codes.count(codes[0]) == len(codes):  # the usual, and a hundred times as fast
-        return len(codes) if codes[0] in ENDED_CODES else 0
-    return sum(codes.count(code) for code in set(codes) & ENDED_CODES)
+    return sum(count for code, count in count_states(codes).items() if code in ENDED_CODES)
 
 
 def when_ended(node: Any, element: int | None, callback: Callback) -> bool:
@@ -206,8 +203,8 @@ def _publish(announcements: list[Announcement]) -> None:
             events.publish(events.NodeLengthKnown(run_id, node.id, node.length or 0))
         else:
             codes = announcement.codes if isinstance(announcement, ElementsEnded) else b""
-            counts = {code: codes.count(code) for code in set(codes)}
-            events.publish(events.ElementsRecorded(run_id, node.id, node.task.name, counts))
+            recorded = events.ElementsRecorded(run_id, node.id, node.task.name, count_states(codes))
+            events.publish(recorded)
     for (run_id, task_name), counts in calls.items():
         events.publish(events.ElementsRecorded(run_id, None, task_name, counts))
 

@@ -8,7 +8,7 @@ been announced: it changes only after the store has it, and it is all that futur
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import ref as weak_ref
 
@@ -204,7 +204,7 @@ class Segment:
         stop: int,
         column: Column | None,
         offset: int,
-        ended: array[int],
+        ended: Sequence[int],
         clock_offset: int,
     ) -> None:
         self.start = start

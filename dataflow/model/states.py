@@ -133,6 +133,14 @@ ENDED = frozenset(
 )
 SUCCESSFUL = frozenset(code for code in StateCode if _TYPES[code] is StateType.COMPLETED)
 
+
+def count_states(codes: bytes | bytearray) -> dict[int, int]:
+    """How many runs of a column are in which state, by its code."""
+    if codes == codes[:1] * len(codes):  # the usual; ten times as fast as to count them
+        return {codes[0]: len(codes)} if codes else {}
+    return {code: codes.count(code) for code in sorted(set(codes))}
+
+
 _C = StateCode
 _BEGIN = {_C.SCHEDULED, _C.LATE, _C.RESUMING, _C.AWAITING_CONCURRENCY_SLOT, _C.PENDING}
 _STOP = {_C.CANCELLING, _C.CANCELLED, _C.CRASHED}

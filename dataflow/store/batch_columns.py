@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from dataflow.model.records import SINGLE_CALLS, BatchRecord
+from dataflow.model.states import count_states
 
 
 class Span(NamedTuple):
@@ -59,15 +60,6 @@ def spans_of(record: BatchRecord) -> Iterator[tuple[int, int, int, bytes]]:
         states = record.states[position::width]
         if states:
             yield node, record.start, record.start + len(states), pack_counts(states)
-
-
-def count_states(states: bytes | bytearray) -> dict[int, int]:
-    """How many calls are in which state."""
-    first = states[0]
-    same = states.count(first)
-    if same == len(states):
-        return {first: same}
-    return {code: states.count(code) for code in sorted(set(states))}
 
 
 def pack_counts(states: bytes) -> bytes:

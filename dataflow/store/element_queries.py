@@ -13,11 +13,10 @@ from typing import Any
 
 from dataflow.clock import datetime_of
 from dataflow.model.records import SINGLE_CALLS
-from dataflow.model.states import State, StateCode, StateType
+from dataflow.model.states import State, StateCode, StateType, count_states
 from dataflow.store.batch_columns import (
     BatchCalls,
     Span,
-    count_states,
     read_calls,
     read_states,
     unpack_counts,

@@ -39,7 +39,6 @@ from dataflow.model.batches import (
     Source,
     Stage,
 )
-from dataflow.worker.board import TIMED_CALLS
 from dataflow.worker.lending import Snapshot, is_fixed, lender_of
 from dataflow.worker.loading import load_pickle
 from dataflow.worker.pickling import ATOMS
@@ -48,6 +47,8 @@ from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
 Function = Callable[..., Any]
 Calls = Iterator[tuple[Function, Sequence[Any], dict[str, Any]]]
 _NO_KWARGS: dict[str, Any] = {}
+_LONGEST_CHAIN = 64
+"""Stages: each is a level of indentation where they are written out, of 100 that there can be."""
 
 
 class NotReady(Exception):
@@ -168,6 +169,7 @@ class Chain:
 
     Attributes:
         rows: the arguments of the first stage, element by element.
+        arity: how many arguments those are.
         functions: the calls of the stages.
         width: how many stages there are.
     """
@@ -176,6 +178,7 @@ class Chain:
         self, rows: Iterator[Any], functions: list[Function], body: MapBody, inputs: Inputs
     ) -> None:
         self.rows = rows
+        self.arity = len(body.stages[0].args)
         self.functions = functions
         self.width = len(functions)
         self._inputs = inputs
@@ -347,7 +350,7 @@ def _expand_stages(
     rows = _rows(body.stages[0], first[2])
     if rows is None:
         return _expand_rows(body, None, stages, inputs, is_last)
-    is_plain = len(stages) <= TIMED_CALLS and batch.early_seconds >= batch.budget_seconds
+    is_plain = len(stages) <= _LONGEST_CHAIN and batch.early_seconds >= batch.budget_seconds
     if is_plain and body.stages[-1].keep and all(each[1] == _NOTHING for each in rest):
         rows = islice(rows, len(body.indices))  # a chunk of them may have more
         return Chain(rows, [function for function, *_ in stages], body, inputs)

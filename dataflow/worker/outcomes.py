@@ -33,7 +33,7 @@ from dataflow.model.states import StateCode
 from dataflow.worker import failures as failing
 from dataflow.worker.board import NEVER, WORDS, Board
 from dataflow.worker.call_context import CallContext, place_of, task_at
-from dataflow.worker.call_times import CallTimes
+from dataflow.worker.call_times import NANOSECONDS, CallTimes
 from dataflow.worker.columns import as_objects
 from dataflow.worker.lending import opened
 from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
@@ -234,7 +234,7 @@ class Outcomes:
             clock_offset_ns=self.clock_offset,
             first_started_ns=self.begun if is_first else self.ended[first - 1],
             started=started,
-            ended=array("q", self.ended[first:stop]).tobytes(),
+            ended=self._times(first, stop),
             values=values,
             worker=worker_name(),
             failures=_of(self.failures, among),
@@ -254,6 +254,13 @@ class Outcomes:
             loading_ns=self.loading_ns,
             packing_ns=packed - packing,
         )
+
+    def _times(self, first: int, stop: int) -> bytes:
+        """When calls ended, as they are reported."""
+        ended = self.ended
+        if isinstance(ended, CallTimes):
+            return ended.packed(first, stop)
+        return array(NANOSECONDS, ended[first:stop]).tobytes()
 
     def mark_told(self, calls: Sequence[int]) -> None:
         """These calls have been reported."""

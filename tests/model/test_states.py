@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -299,3 +300,12 @@ def test_every_run_can_end(code):
 def test_whatever_has_not_ended_can_crash_or_be_cancelled(code):
     if code not in ENDED:
         assert {StateCode.CRASHED, StateCode.CANCELLED} <= TRANSITIONS[code]
+
+
+alike = st.integers(0, 50).map(lambda count: [6] * count)
+
+
+@given(alike | st.lists(st.sampled_from([0, 6, 11]), max_size=50))
+def test_counting(codes: list[int]) -> None:
+    for column in (bytes(codes), bytearray(codes)):
+        assert states.count_states(column) == Counter(codes)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dataflow.model.records import BatchRecord, DueHooksRecord, NodeLengthRecord, NodeRecord
 from dataflow.model.states import StateCode
-from dataflow.store.batch_columns import BatchCalls, count_states
+from dataflow.store.batch_columns import BatchCalls
 from dataflow.store.named_sql import DIALECTS
 from dataflow.store.node_chunks import FIELDS, apply_chunks, chunk_nodes
 from dataflow.store.run_store import RunStore, open_store
@@ -232,11 +232,6 @@ def test_due_hooks_are_claimed_once_whoever_is_killed_when(shared, ranges, hooks
         for hook in range(hooks)
     ]
     assert shared.control.due_hooks(run_id) == []
-
-
-@given(st.binary(min_size=1, max_size=50))
-def test_counting(states):
-    assert count_states(states) == Counter(states)
 
 
 @given(

@@ -30,22 +30,21 @@ def test_they_are_those_of_a_list(width: int, elements: int, by_itself: set[int]
     elements = min(elements, CALLS // width)
     board = used_board()
     times, told, time = CallTimes(board, threading.Lock()), [], 0
-    for base, window, rows in times.windows(iter(range(elements)), width):
+    for base, ends, rows in times.windows(iter(range(elements)), width):
         assert base == len(told) == len(times) == position_of(board)
-        assert len(window) % width == 0
-        at = 0
-        for element in rows:
-            for _ in range(width):
+        assert len(ends) == width
+        room = sum(map(len, ends))
+        for at, element in enumerate(rows):
+            for number in range(width):
                 time += 1
                 if element in by_itself:
                     times.append(time)
                 else:
-                    window[at] = time
-                at += 1
+                    ends[number][at] = time
                 told.append(time)
             if element % 500 == 0:
                 assert len(times) == len(told)
-                assert position_of(board) == min(len(told), base + len(window) - 1)
+                assert position_of(board) == min(len(told), base + room - 1)
     assert len(told) == elements * width
     assert list(times) == told
     assert board[BATCH] == 7

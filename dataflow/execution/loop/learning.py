@@ -12,7 +12,7 @@ from dataflow.model.states import StateCode
 from dataflow.planner.cost_book import CostBook
 
 _PENDING = int(StateCode.PENDING)
-_ELEMENTS_ASKED = 1000
+_ELEMENTS_ASKED = 250
 
 
 def learn(book: CostBook, flight: Flight, report: BatchReport) -> None:
@@ -67,16 +67,16 @@ def _times_of_stages(names: list[str], report: BatchReport) -> tuple[Counter[str
     counts: Counter[str] = Counter()
     parts: Counter[str] = Counter()
     width = len(names)
-    ended = array("q", report.ended)
-    began = array("q", [report.first_started_ns])
-    began.extend(ended[:-1])
+    ended = memoryview(report.ended).cast("q")
     stride = width * max(len(ended) // (width * _ELEMENTS_ASKED), 1)
     for number, name in enumerate(names):
         start = (number - report.first) % width
-        calls, asked = len(range(start, len(ended), width)), ended[start::stride]
+        calls, asked = len(range(start, len(ended), width)), range(start, len(ended), stride)
         counts[name] += calls
         if asked:
-            parts[name] += (sum(asked) - sum(began[start::stride])) * calls // len(asked)
+            began = (ended[at - 1] if at else report.first_started_ns for at in asked)
+            spent = sum(map(ended.__getitem__, asked)) - sum(began)
+            parts[name] += spent * calls // len(asked)
     whole = max(parts.total(), 1)
     return counts, Counter({name: report.busy_ns * part // whole for name, part in parts.items()})
 

@@ -132,7 +132,7 @@ class Reported(Consequences):
     def _elements_reported(self, flight: Flight, report: BatchReport, whole: BatchReport) -> None:
         stages = flight.stages or []
         width = len(stages)
-        ended = array("q", report.ended)
+        ended = memoryview(report.ended).cast("q")  # all stages see the bytes that are recorded
         for number, node in enumerate(stages):
             skipped = (number - report.first) % width  # calls before the first of this stage
             codes = report.states[skipped::width]
