@@ -71,6 +71,7 @@ def _run_beside(coroutine: Coroutine[Any, Any, Any]) -> Any:
 class AsyncBatchCarrier(BatchCarrier):
     """A batch of ``async`` calls, none of which needs another's value: all begin at once."""
 
+    values: list[Any]
     ended: list[int]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -100,9 +101,7 @@ class AsyncBatchCarrier(BatchCarrier):
             self.started[:] = self.ended
             self.done.update(range(len(self.ended)))
             return self.report()
-        self.values[:] = [None] * len(calls)
-        self.ended[:] = [0] * len(calls)
-        self.started[:] = [0] * len(calls)
+        self.make_room(len(calls))
         running = [
             asyncio.ensure_future(self._run_one(position, call))
             for position, call in enumerate(calls)
@@ -113,6 +112,11 @@ class AsyncBatchCarrier(BatchCarrier):
             await asyncio.gather(*running, return_exceptions=True)
         self.context.close_nested()
         return self.report()
+
+    def make_room(self, calls: int) -> None:
+        """Have places for what comes of so many calls, which end in any order."""
+        for column, nothing in ((self.values, None), (self.ended, 0), (self.started, 0)):
+            column += [nothing] * calls
 
     async def _run_one(self, position: int, call: Any) -> None:
         self.started[position] = clock()

@@ -44,9 +44,12 @@ def count_times(times: Sequence[int], least: int = 0) -> int:
 
     Args:
         times: one place a call.
-        least: so many have one for certain.
+        least: so many have one for certain; that little more have is found out soonest.
     """
-    return bisect_left(times, True, least, key=not_)
+    most, step = least, 1
+    while most < len(times) and times[most]:
+        least, most, step = most + 1, most + step, 2 * step
+    return bisect_left(times, True, least, min(most, len(times)), key=not_)
 
 
 def culprit(board: Sequence[int], batch: Batch) -> int | None:

@@ -49,18 +49,25 @@ def task_at(tasks: list[TaskLike], body: Body, position: int) -> TaskLike:
 
 
 class CallContext:
-    """The call that this thread (or coroutine) is making."""
+    """The call that this thread (or coroutine) is making.
+
+    Attributes:
+        done: what the calls before it returned.
+        width: of so many calls in a row the first gets ``args``, the others ``passed``.
+        passed: what the call before it returned.
+    """
 
     __slots__ = (
-        "_done",
         "_position",
         "args",
         "attempts",
         "batch",
+        "done",
         "kwargs",
         "log_line",
         "names",
         "nested",
+        "passed",
         "records",
         "shown",
         "width",
@@ -84,10 +91,11 @@ class CallContext:
         self.args: Sequence[Any] = ()
         self.kwargs: dict[str, Any] = {}
         self.width = 1
+        self.passed: Any = None
         self.records: list[Any] = []  # of runs inside this call
         self.shown: list[Any] = []  # artifacts
         self.nested: dict[tuple[int, int], Any] = {}
-        self._done = done
+        self.done = done
         self._position = position
 
     @property
@@ -102,7 +110,7 @@ class CallContext:
     @property
     def position(self) -> int:
         """Which call of the batch this is."""
-        return len(self._done) if self._position is None else self._position
+        return len(self.done) if self._position is None else self._position
 
     @property
     def place(self) -> Place:
@@ -127,8 +135,7 @@ class CallContext:
 
     @property
     def _call_args(self) -> Sequence[Any]:
-        """What this call gets; of ``width`` calls in a row, only the first gets ``args``."""
-        return (self._done[-1],) if self.position % self.width else self.args
+        return (self.passed,) if self.position % self.width else self.args
 
     @property
     def log_prints(self) -> bool:

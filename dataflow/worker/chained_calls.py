@@ -23,7 +23,8 @@ _NO_KWARGS: dict[str, Any] = {}
 _LOOP = """
 def make(carrier, chain, times, recover, go_on):
     context, deadline, may_stop = carrier.context, carrier.deadline, carrier.may_stop
-    keep, read_clock, atoms = carrier.values.append, ticks_ns, ATOMS
+    read_clock, atoms = ticks_ns, ATOMS
+    {keeps}, = carrier.values.keeps
     {functions}, = chain.functions
     for base, ({ends},), rows in times.windows(chain.rows, {width}):
         for at, args in enumerate(rows):
@@ -40,14 +41,14 @@ def make(carrier, chain, times, recover, go_on):
 """
 _FOLLOWING = """
 if value.__class__ in atoms:
-    keep(value)
+    {keep}context.passed = value
     ends_{before}[at] = read_clock()
     value = call_{number}(value)
     {rest}
 """
 _LAST = """
 if value.__class__ is not State:
-    keep(value)
+    keep_{number}(value)
     ends_{number}[at] = now = read_clock()
     if now > deadline and may_stop(base + {width} * (at + 1)):
         return
@@ -59,8 +60,9 @@ def make_chained_calls(carrier: Any, chain: Chain) -> None:
     """Make the calls of one element after the other, until the budget is spent."""
     context = carrier.context
     carrier.ended = times = CallTimes(carrier.board, carrier.lock)
+    carrier.values = context.done = chain.values_beside(times)
     context.kwargs, context.width = _NO_KWARGS, chain.width
-    make = _loop(chain.width, chain.arity)
+    make = _loop(chain.arity, chain.kept)
     try:
         make(carrier, chain, times, _recover, _go_on)
     except Exception as error:  # the rows themselves: arguments that cannot be unpickled
@@ -68,19 +70,23 @@ def make_chained_calls(carrier: Any, chain: Chain) -> None:
 
 
 @cache
-def _loop(width: int, arity: int) -> Callable[..., None]:
-    """The loop for so many stages, of which the first takes so many arguments, written out.
+def _loop(arity: int, kept: tuple[bool, ...]) -> Callable[..., None]:
+    """The loop for some stages, of which the first takes so many arguments, written out.
 
     Each stage has lines of its own, so that the interpreter learns what is called there and enters
     it without a call in C (PEP 659): a fifth less time than one loop around all stages takes.
     """
+    width = len(kept)
     body = _LAST.format(number=width - 1, width=width)
     for number in reversed(range(1, width)):
-        body = _within(_FOLLOWING, body, number=number, before=number - 1)
+        before = number - 1
+        keep = f"keep_{before}(value); " if kept[before] else ""
+        body = _within(_FOLLOWING, body, number=number, before=before, keep=keep)
     source = _within(
         _LOOP,
         body,
         width=width,
+        keeps=_listed("keep_", width),
         functions=_listed("call_", width),
         ends=_listed("ends_", width),
         arguments=_listed("arg_", arity),
@@ -116,7 +122,7 @@ def _recover(carrier: Any, chain: Chain, error: BaseException, args: Sequence[An
 
 def _call(carrier: Any, chain: Chain, number: int, args: Sequence[Any]) -> tuple[Any, ...]:
     """The call of a stage, of an element for which every value so far was ordinary."""
-    return chain.functions[number], (carrier.values[-1],) if number else args, _NO_KWARGS
+    return chain.functions[number], (carrier.context.passed,) if number else args, _NO_KWARGS
 
 
 def _go_on(carrier: Any, chain: Chain, value: Any, args: Sequence[Any]) -> None:
@@ -132,4 +138,4 @@ def _go_on(carrier: Any, chain: Chain, value: Any, args: Sequence[Any]) -> None:
     for following in range(number + 1, width):
         carrier.make_call(*chain.call_after(start + following - 1, following))
     context.kwargs, context.width = _NO_KWARGS, width
-    chain.forget(start)
+    carrier.values.forget_element()

@@ -43,8 +43,10 @@ from dataflow.worker.lending import Snapshot, is_fixed, lender_of
 from dataflow.worker.loading import load_pickle
 from dataflow.worker.pickling import ATOMS
 from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
+from dataflow.worker.stage_values import StageValues
 
 Function = Callable[..., Any]
+Values = list[Any] | StageValues
 Calls = Iterator[tuple[Function, Sequence[Any], dict[str, Any]]]
 _NO_KWARGS: dict[str, Any] = {}
 _LONGEST_CHAIN = 64
@@ -75,7 +77,7 @@ class Inputs:
     def __init__(
         self,
         columns: list[Column],
-        values: list[Any],
+        values: Values,
         failures: dict[int, Failure],
         name_of: Callable[[int], str],
         lock: threading.Lock,
@@ -171,6 +173,7 @@ class Chain:
         rows: the arguments of the first stage, element by element.
         arity: how many arguments those are.
         functions: the calls of the stages.
+        kept: for each stage, whether its values are wanted.
         width: how many stages there are.
     """
 
@@ -180,9 +183,9 @@ class Chain:
         self.rows = rows
         self.arity = len(body.stages[0].args)
         self.functions = functions
+        self.kept = tuple(stage.keep for stage in body.stages)
         self.width = len(functions)
         self._inputs = inputs
-        self._dropped = [number for number, stage in enumerate(body.stages) if not stage.keep]
         self._is_last = _is_last(body.stages)
 
     def call_after(self, position: int, number: int) -> tuple[Function, Sequence[Any], Any]:
@@ -190,10 +193,10 @@ class Chain:
         is_last = self._is_last[number - 1]
         return _following(self.functions[number], _NOTHING, self._inputs, position, is_last)
 
-    def forget(self, start: int) -> None:
-        """Let go of the values of an element that nobody needs any more."""
-        for number in self._dropped:
-            self._inputs.values[start + number] = None
+    def values_beside(self, ended: Sequence[int]) -> StageValues:
+        """Where the values of the calls go, each before the time at which its call ended."""
+        self._inputs.values = values = StageValues(self.kept, ended)
+        return values
 
 
 def expand(batch: Batch, invokers: list[Function], inputs: Inputs) -> Calls | Chain:

@@ -30,6 +30,7 @@ from dataflow.planner.cost_book import CostBook
 from dataflow.worker.async_calls import AsyncBatchCarrier
 from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import pack
+from dataflow.worker.expand import Calls, Chain, Function
 from dataflow.worker.outcomes import Deliver
 
 
@@ -168,10 +169,29 @@ class _Cut(BatchCarrier):
     ) -> None:
         super().__init__(batch, pack)
         self.most = most
-        self.parts = parts
+        self.parts = set(parts)
         self.deliver = deliver
-        self.values = self.context._done = _Told(self.tell_part)
         self.deadline = 0
+
+    def expand(self) -> Calls | Chain:
+        calls = super().expand()
+        if isinstance(calls, Chain):
+            calls.functions = [self.telling(function) for function in calls.functions]
+            return calls
+        return ((self.telling(function), args, kwargs) for function, args, kwargs in calls)
+
+    def make_call(self, *call: Any) -> None:
+        self.tell_part()
+        super().make_call(*call)
+
+    def telling(self, function: Function) -> Function:
+        """The function, which tells of the calls before it first."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.tell_part()
+            return function(*args, **kwargs)
+
+        return call
 
     def report(self) -> BatchReport:
         self.tell_part()
@@ -180,6 +200,7 @@ class _Cut(BatchCarrier):
     def tell_part(self) -> None:
         """The next call is under way, or none is."""
         if len(self.ended) in self.parts:
+            self.parts.remove(len(self.ended))
             self.report_part(self.deliver)
 
     def may_stop(self, position: int) -> bool:
@@ -200,18 +221,6 @@ class _Cut(BatchCarrier):
         return self.end
 
 
-class _Told(list[Any]):
-    """The values of calls, which tells somebody before it takes the next."""
-
-    def __init__(self, tell: Callable[[], object]) -> None:
-        super().__init__()
-        self.tell = tell
-
-    def append(self, value: Any) -> None:
-        self.tell()
-        super().append(value)
-
-
 class _Shuffled(AsyncBatchCarrier):
     """Concurrent calls that end in a strange order."""
 
@@ -223,8 +232,7 @@ class _Shuffled(AsyncBatchCarrier):
     def carry_out(self) -> BatchReport:
         self.capture()
         calls = self.all_calls()
-        for column in (self.values, self.ended, self.started):
-            column[:] = [0] * len(calls)
+        self.make_room(len(calls))
         for done, position in enumerate(sorted(range(len(calls)), key=lambda at: at * 7 % 11)):
             asyncio.run(self._run_one(position, calls[position]))
             if done in self.parts:

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -149,3 +150,22 @@ def test_a_batch_whose_time_is_up_stops_behind_an_element() -> None:
     report = tale.carrier.carry_out()
     assert report.stop == WIDTH
     assert values_of(report) == [0]
+
+
+@pytest.mark.parametrize("arity", [1, 3])
+@pytest.mark.parametrize("width", [2, 64, 65, 120])
+def test_however_many_stages_and_arguments_there_are(width: int, arity: int) -> None:
+    @task
+    def add(*values: int) -> int:
+        return sum(values) + 1
+
+    given = tuple(Each([10 * at + element for element in range(4)]) for at in range(arity))
+    stages = [Stage(0, 0, 0, given, {}, keep=False)]
+    stages += [Stage(0, at, 0, (Slot(at - 1),), {}, keep=at == width - 1) for at in range(1, width)]
+    body = MapBody(range(4), tuple(stages))
+    carrier = BatchCarrier(Batch(1, RunInfo("", "", ""), [add], body), pack)
+    assert isinstance(carrier.expand(), Chain) == (width <= 64)
+    report = carrier.carry_out()
+    assert report.states == bytes((StateCode.COMPLETED,)) * (4 * width)
+    first = [sum(10 * at + element for at in range(arity)) for element in range(4)]
+    assert values_of(report) == [value + width for value in first]
