@@ -141,6 +141,13 @@ def count_states(codes: bytes | bytearray) -> dict[int, int]:
     return {code: codes.count(code) for code in sorted(set(codes))}
 
 
+def codes_of_stage(codes: bytes, number: int, width: int) -> bytes:
+    """Every ``width``-th code from ``number`` on; where all are alike, none is looked at."""
+    if codes == codes[:1] * len(codes):
+        return codes[:1] * len(range(number, len(codes), width))
+    return codes[number::width]
+
+
 _C = StateCode
 _BEGIN = {_C.SCHEDULED, _C.LATE, _C.RESUMING, _C.AWAITING_CONCURRENCY_SLOT, _C.PENDING}
 _STOP = {_C.CANCELLING, _C.CANCELLED, _C.CRASHED}

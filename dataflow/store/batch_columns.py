@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from dataflow.model.records import SINGLE_CALLS, BatchRecord
-from dataflow.model.states import count_states
+from dataflow.model.states import codes_of_stage, count_states
 
 
 class Span(NamedTuple):
@@ -57,7 +57,7 @@ def spans_of(record: BatchRecord) -> Iterator[tuple[int, int, int, bytes]]:
         return
     width = len(record.stages)
     for position, node in enumerate(record.stages):
-        states = record.states[position::width]
+        states = codes_of_stage(record.states, position, width)
         if states:
             yield node, record.start, record.start + len(states), pack_counts(states)
 
@@ -88,7 +88,7 @@ class BatchStates:
         """The states of the elements of one map."""
         assert self.stages is not None
         width = len(self.stages)
-        return self.states if width == 1 else self.states[self.stages.index(node) :: width]
+        return codes_of_stage(self.states, self.stages.index(node), width)
 
 
 @dataclass(frozen=True, slots=True)

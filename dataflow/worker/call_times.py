@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any, Literal, TypeVar, overload
 
 from dataflow.worker.board import POSITION, TIMED, TIMED_CALLS, WORDS, Board, count_times
@@ -40,18 +39,19 @@ class CallTimes(Sequence[int]):
 
     def windows(
         self, rows: Iterator[T], width: int
-    ) -> Iterator[tuple[int, list[memoryview], Iterator[T]]]:
+    ) -> Iterator[tuple[int, list[memoryview], Iterator[tuple[int, T]]]]:
         """Go through the elements of a batch, of which each makes ``width`` calls.
 
         Yields:
             The position of the next call; for the first call of each element, for the second and so
-            on, places for the times from there on, which are all 0; and as many elements as they
-            are for. The next is asked for when all have ended.
+            on, places for the times from there on, which are all 0; and as many elements as there
+            are places, each with the number of its own. The next is asked for when all have ended.
         """
+        places = range(TIMED_CALLS // width)
         while len(self) == len(self._before) + len(self._window):
-            self._open(TIMED_CALLS // width * width)
+            self._open(len(places) * width)
             ends = [self._window[number::width] for number in range(width)]
-            yield len(self._before), ends, islice(rows, TIMED_CALLS // width)
+            yield len(self._before), ends, zip(places, rows, strict=False)
 
     def _open(self, size: int) -> None:
         """Keep the times that are in the window, and open another one."""

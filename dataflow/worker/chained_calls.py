@@ -24,10 +24,11 @@ _LOOP = """
 def make(carrier, chain, times, recover, go_on):
     context, deadline, may_stop = carrier.context, carrier.deadline, carrier.may_stop
     read_clock, atoms = ticks_ns, ATOMS
+    {kinds} = None  # of values that are most likely of this class again
     {keeps}, = carrier.values.keeps
     {functions}, = chain.functions
     for base, ({ends},), rows in times.windows(chain.rows, {width}):
-        for at, args in enumerate(rows):
+        for at, args in rows:
             context.args = args
             {arguments}, = args
             try:
@@ -40,7 +41,9 @@ def make(carrier, chain, times, recover, go_on):
                 return
 """
 _FOLLOWING = """
-if value.__class__ in atoms:
+if value.__class__ is kind_{before} or (
+    value.__class__ in atoms and (kind_{before} := value.__class__)
+):
     {keep}context.passed = value
     ends_{before}[at] = read_clock()
     value = call_{number}(value)
@@ -87,6 +90,7 @@ def _loop(arity: int, kept: tuple[bool, ...]) -> Callable[..., None]:
         body,
         width=width,
         keeps=_listed("keep_", width),
+        kinds=" = ".join(f"kind_{number}" for number in range(width - 1)),
         functions=_listed("call_", width),
         ends=_listed("ends_", width),
         arguments=_listed("arg_", arity),

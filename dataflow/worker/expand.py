@@ -314,7 +314,7 @@ def _each(source: Source, indices: Sequence[int], inputs: Inputs) -> Iterable[An
         return source.values
     if isinstance(source, EachPickled):
         values = chain.from_iterable(load_pickle(chunk) for chunk in source.chunks)
-        return islice(values, source.offset, None)
+        return islice(values, source.offset, source.offset + len(indices))
     if isinstance(source, GivenEach):
         return map(inputs.find, source.sources)
     if isinstance(source, GivenSpan):
@@ -355,7 +355,6 @@ def _expand_stages(
         return _expand_rows(body, None, stages, inputs, is_last)
     is_plain = len(stages) <= _LONGEST_CHAIN and batch.early_seconds >= batch.budget_seconds
     if is_plain and body.stages[-1].keep and all(each[1] == _NOTHING for each in rest):
-        rows = islice(rows, len(body.indices))  # a chunk of them may have more
         return Chain(rows, [function for function, *_ in stages], body, inputs)
     calls = zip(repeat(first[0]), rows, repeat(_NO_KWARGS), strict=False)
     return _expand_rows(body, calls, rest, inputs, is_last)

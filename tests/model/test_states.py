@@ -309,3 +309,9 @@ alike = st.integers(0, 50).map(lambda count: [6] * count)
 def test_counting(codes: list[int]) -> None:
     for column in (bytes(codes), bytearray(codes)):
         assert states.count_states(column) == Counter(codes)
+
+
+@given(alike | st.lists(st.sampled_from([0, 6, 11]), max_size=50), st.integers(1, 4), st.data())
+def test_the_codes_of_a_stage(codes: list[int], width: int, data: st.DataObject) -> None:
+    number = data.draw(st.integers(0, width - 1))
+    assert states.codes_of_stage(bytes(codes), number, width) == bytes(codes)[number::width]

@@ -34,7 +34,7 @@ def test_they_are_those_of_a_list(width: int, elements: int, by_itself: set[int]
         assert base == len(told) == len(times) == position_of(board)
         assert len(ends) == width
         room = sum(map(len, ends))
-        for at, element in enumerate(rows):
+        for at, element in rows:
             for number in range(width):
                 time += 1
                 if element in by_itself:

@@ -18,7 +18,7 @@ from dataflow.execution.loop.works import MapWork
 from dataflow.execution.records_of import attempt_records, batch_records, log_records, retries_of
 from dataflow.graph.nodes import ENDED_CODES, GOOD_CODES, MapNode, Segment, TaskNode
 from dataflow.model.batches import BatchReport
-from dataflow.model.states import StateCode
+from dataflow.model.states import StateCode, codes_of_stage
 from dataflow.planner.bodies import runs_of
 
 _AWAITING_RETRY = int(StateCode.AWAITING_RETRY)
@@ -135,7 +135,7 @@ class Reported(Consequences):
         ended = memoryview(report.ended).cast("q")  # all stages see the bytes that are recorded
         for number, node in enumerate(stages):
             skipped = (number - report.first) % width  # calls before the first of this stage
-            codes = report.states[skipped::width]
+            codes = codes_of_stage(report.states, skipped, width)
             if not codes:
                 continue
             first = report.first + skipped
