@@ -15,6 +15,8 @@ from typing import Any
 from dataflow.model.batches import Batch, Body, LogLine, MapBody, RunInfo, TaskLike
 from dataflow.worker.run_logs import TASK_RUNS, log_target
 
+FindArgs = Callable[[int], Sequence[Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -53,8 +55,7 @@ class CallContext:
 
     Attributes:
         done: what the calls before it returned.
-        width: of so many calls in a row the first gets ``args``, the others ``passed``.
-        passed: what the call before it returned.
+        find_args: given its position, what it gets, if that is not written down in ``args``.
     """
 
     __slots__ = (
@@ -63,14 +64,13 @@ class CallContext:
         "attempts",
         "batch",
         "done",
+        "find_args",
         "kwargs",
         "log_line",
         "names",
         "nested",
-        "passed",
         "records",
         "shown",
-        "width",
     )
 
     logger_name = TASK_RUNS
@@ -90,8 +90,7 @@ class CallContext:
         self.log_line = log_line
         self.args: Sequence[Any] = ()
         self.kwargs: dict[str, Any] = {}
-        self.width = 1
-        self.passed: Any = None
+        self.find_args: FindArgs | None = None
         self.records: list[Any] = []  # of runs inside this call
         self.shown: list[Any] = []  # artifacts
         self.nested: dict[tuple[int, int], Any] = {}
@@ -135,7 +134,7 @@ class CallContext:
 
     @property
     def _call_args(self) -> Sequence[Any]:
-        return (self.passed,) if self.position % self.width else self.args
+        return self.args if self.find_args is None else self.find_args(self.position)
 
     @property
     def log_prints(self) -> bool:

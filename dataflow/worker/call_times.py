@@ -38,9 +38,13 @@ class CallTimes(Sequence[int]):
         self._least = 0
 
     def windows(
-        self, rows: Iterator[T], width: int
-    ) -> Iterator[tuple[int, list[memoryview], Iterator[tuple[int, T]]]]:
+        self, columns: Sequence[Iterator[Any]], width: int
+    ) -> Iterator[tuple[int, list[memoryview], Iterator[tuple[Any, ...]]]]:
         """Go through the elements of a batch, of which each makes ``width`` calls.
+
+        Args:
+            columns: what elements have.
+            width: how many calls each makes.
 
         Yields:
             The position of the next call; for the first call of each element, for the second and so
@@ -51,7 +55,7 @@ class CallTimes(Sequence[int]):
         while len(self) == len(self._before) + len(self._window):
             self._open(len(places) * width)
             ends = [self._window[number::width] for number in range(width)]
-            yield len(self._before), ends, zip(places, rows, strict=False)
+            yield len(self._before), ends, zip(places, *columns, strict=False)
 
     def _open(self, size: int) -> None:
         """Keep the times that are in the window, and open another one."""

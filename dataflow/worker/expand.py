@@ -170,18 +170,16 @@ class Chain:
     """Fused stages of which each gets the value of the one before it and nothing else.
 
     Attributes:
-        rows: the arguments of the first stage, element by element.
-        arity: how many arguments those are.
+        columns: for each argument of the first stage, what elements get.
         functions: the calls of the stages.
         kept: for each stage, whether its values are wanted.
         width: how many stages there are.
     """
 
     def __init__(
-        self, rows: Iterator[Any], functions: list[Function], body: MapBody, inputs: Inputs
+        self, columns: list[Iterator[Any]], functions: list[Function], body: MapBody, inputs: Inputs
     ) -> None:
-        self.rows = rows
-        self.arity = len(body.stages[0].args)
+        self.columns = columns
         self.functions = functions
         self.kept = tuple(stage.keep for stage in body.stages)
         self.width = len(functions)
@@ -350,13 +348,13 @@ def _expand_stages(
     ]
     is_last = _is_last(body.stages)
     first, *rest = stages
-    rows = _rows(body.stages[0], first[2])
-    if rows is None:
+    columns = first[2]
+    if not _come_in_turn(body.stages[0], columns):
         return _expand_rows(body, None, stages, inputs, is_last)
     is_plain = len(stages) <= _LONGEST_CHAIN and batch.early_seconds >= batch.budget_seconds
     if is_plain and body.stages[-1].keep and all(each[1] == _NOTHING for each in rest):
-        return Chain(rows, [function for function, *_ in stages], body, inputs)
-    calls = zip(repeat(first[0]), rows, repeat(_NO_KWARGS), strict=False)
+        return Chain(columns, [function for function, *_ in stages], body, inputs)
+    calls = zip(repeat(first[0]), zip(*columns, strict=False), repeat(_NO_KWARGS), strict=False)
     return _expand_rows(body, calls, rest, inputs, is_last)
 
 
@@ -410,12 +408,10 @@ def _readers(stages: Sequence[Stage]) -> Counter[int]:
     return Counter(each.number for each in sources if isinstance(each, Slot))
 
 
-def _rows(stage: Stage, args: list[Any]) -> Iterator[tuple[Any, ...]] | None:
-    """The arguments of the first stage, where all come one after the other from columns."""
+def _come_in_turn(stage: Stage, args: list[Any]) -> bool:
+    """Whether all arguments of the first stage come one after the other from columns."""
     plain = all(isinstance(each, (Const, Each, EachPickled, GivenSpan)) for each in stage.args)
-    if stage.kwargs or not plain or any(isinstance(each, _Broken) for each in args):
-        return None
-    return zip(*args, strict=False)
+    return plain and not stage.kwargs and not any(isinstance(each, _Broken) for each in args)
 
 
 def _constants(number: int, stage: Stage, inputs: Inputs) -> Any:
