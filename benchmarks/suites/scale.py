@@ -62,7 +62,7 @@ NOTES: tuple[str, ...] = (
     "every element. n is in the tables of the rows: a million takes raw Dask futures half an hour.",
     "The map of n ÷ 100 is the median of 5. First result, calls and the branch are medians of 3 "
     "within the process; seconds begin with the call of `map`, those of the branch after it.",
-    "Map over map over map: n is 100,000; best of 3, as of the single map, within the process.",
+    "Map over map over map: n is 100,000; medians of 7, in turn with a single map of as many.",
     "memory: peak resident memory over what was in use before, the list of values included. The "
     "scheduler of raw Dask futures is in the measured process; dataflow hosts it in another.",
     "A call of `submit`: of 4,000 in a row, which is before the run loop begins with them and "
