@@ -38,12 +38,13 @@ class CallTimes(Sequence[int]):
         self._least = 0
 
     def windows(
-        self, columns: Sequence[Iterator[Any]], width: int
+        self, columns: Sequence[Iterator[Any]], elements: int, width: int
     ) -> Iterator[tuple[int, list[memoryview], Iterator[tuple[Any, ...]]]]:
         """Go through the elements of a batch, of which each makes ``width`` calls.
 
         Args:
-            columns: what elements have.
+            columns: what elements have, and what others have that come after them.
+            elements: how many there are.
             width: how many calls each makes.
 
         Yields:
@@ -51,9 +52,10 @@ class CallTimes(Sequence[int]):
             on, places for the times from there on, which are all 0; and as many elements as there
             are places, each with the number of its own. The next is asked for when all have ended.
         """
-        places = range(TIMED_CALLS // width)
+        room = TIMED_CALLS // width
         while len(self) == len(self._before) + len(self._window):
-            self._open(len(places) * width)
+            self._open(room * width)
+            places = range(min(room, elements - len(self) // width))
             ends = [self._window[number::width] for number in range(width)]
             yield len(self._before), ends, zip(places, *columns, strict=False)
 

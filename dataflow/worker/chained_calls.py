@@ -27,11 +27,11 @@ _LOOP = """
 def make(carrier, chain, times):
     context, deadline, may_stop = carrier.context, carrier.deadline, carrier.may_stop
     read_clock, atoms = ticks_ns, ATOMS
-    context.find_args = find_args = args_in(currentframe(), {width}, {arity})
+    context.find_args = args_in(currentframe(), {width}, {arity})
     {keeps}, = carrier.values.keeps
     {functions}, = chain.functions
     {kinds} = None  # of values that are most likely of this class again
-    for base, ({ends},), rows in times.windows(chain.columns, {width}):
+    for base, ({ends},), rows in times.windows(chain.columns, chain.elements, {width}):
         for at, {arguments} in rows:
             try:
                 value = value_0 = call_0({arguments})
@@ -40,7 +40,6 @@ def make(carrier, chain, times):
                 value = recover(carrier, chain, error)
             go_on(carrier, chain, value)
             value = {values} = None
-            context.find_args = find_args
             if times[-1] > deadline and may_stop(len(times)):
                 return
 """
@@ -74,7 +73,7 @@ def make_chained_calls(carrier: Any, chain: Chain) -> None:
     except Exception as error:  # the columns themselves: arguments that cannot be unpickled
         carrier.fail_rest(len(times), error)
     finally:
-        context.find_args = None  # it holds the loop's variables
+        context.find_args = None  # it holds the loop's variables, which hold the context
 
 
 @cache
@@ -164,9 +163,9 @@ def _go_on(carrier: Any, chain: Chain, value: Any) -> None:
     start = position - number
     if isinstance(value, State):
         value = carrier.take_state(position, value, _call(carrier, chain, position))
-    context.find_args = None  # what these calls get is written down
+    find_args, context.find_args = context.find_args, None  # what these calls get is written down
     carrier.take_value(value)
     for following in range(number + 1, width):
         carrier.make_call(*chain.call_after(start + following - 1, following))
-    context.kwargs = _NO_KWARGS
+    context.kwargs, context.find_args = _NO_KWARGS, find_args
     carrier.values.forget_element()

@@ -43,10 +43,9 @@ from dataflow.worker.lending import Snapshot, is_fixed, lender_of
 from dataflow.worker.loading import load_pickle
 from dataflow.worker.pickling import ATOMS
 from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
-from dataflow.worker.stage_values import StageValues
+from dataflow.worker.stage_values import StageValues, Values
 
 Function = Callable[..., Any]
-Values = list[Any] | StageValues
 Calls = Iterator[tuple[Function, Sequence[Any], dict[str, Any]]]
 _NO_KWARGS: dict[str, Any] = {}
 _LONGEST_CHAIN = 64
@@ -170,7 +169,8 @@ class Chain:
     """Fused stages of which each gets the value of the one before it and nothing else.
 
     Attributes:
-        columns: for each argument of the first stage, what elements get.
+        columns: for each argument of the first stage, what elements get; it may have more.
+        elements: how many there are.
         functions: the calls of the stages.
         kept: for each stage, whether its values are wanted.
         width: how many stages there are.
@@ -180,6 +180,7 @@ class Chain:
         self, columns: list[Iterator[Any]], functions: list[Function], body: MapBody, inputs: Inputs
     ) -> None:
         self.columns = columns
+        self.elements = len(body.indices)
         self.functions = functions
         self.kept = tuple(stage.keep for stage in body.stages)
         self.width = len(functions)
@@ -312,7 +313,7 @@ def _each(source: Source, indices: Sequence[int], inputs: Inputs) -> Iterable[An
         return source.values
     if isinstance(source, EachPickled):
         values = chain.from_iterable(load_pickle(chunk) for chunk in source.chunks)
-        return islice(values, source.offset, source.offset + len(indices))
+        return islice(values, source.offset, None)
     if isinstance(source, GivenEach):
         return map(inputs.find, source.sources)
     if isinstance(source, GivenSpan):

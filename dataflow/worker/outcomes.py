@@ -37,7 +37,7 @@ from dataflow.worker.call_times import NANOSECONDS, CallTimes
 from dataflow.worker.columns import as_objects
 from dataflow.worker.lending import opened
 from dataflow.worker.sizes import LARGE_BYTES, nbytes_of
-from dataflow.worker.stage_values import StageValues
+from dataflow.worker.stage_values import Values
 
 if TYPE_CHECKING:
     from dataflow.worker.persisting import Persister
@@ -83,7 +83,7 @@ class Outcomes:
         self.stops_at: int | None = None  # no call from here on will be made
         self.lock = threading.Lock()
         self.board: Board = [0] * WORDS if board is None else board
-        self.values: list[Any] | StageValues = []
+        self.values: Values = []
         self.ended: list[int] | CallTimes = []
         self.codes: dict[int, int] = {}
         self.failures: dict[int, Failure] = {}
@@ -424,7 +424,7 @@ def persister_of(outcomes: Outcomes) -> Persister:
     return Persister(outcomes)
 
 
-def _picked(values: list[Any] | StageValues, positions: list[Sequence[int]]) -> list[Any]:
+def _picked(values: Values, positions: list[Sequence[int]]) -> list[Any]:
     """The values at some positions: whole slices where those are evenly spaced."""
     picked: list[Any] = []
     for each in positions:

@@ -72,3 +72,7 @@ class StageValues(Sequence[Any]):
             column.append(value)
         else:
             column[element] = value
+
+
+Values = list[Any] | StageValues
+"""The values of a batch's calls, by position."""

@@ -30,7 +30,7 @@ def test_they_are_those_of_a_list(width: int, elements: int, by_itself: set[int]
     elements = min(elements, CALLS // width)
     board = used_board()
     times, told, time = CallTimes(board, threading.Lock()), [], 0
-    for base, ends, rows in times.windows([iter(range(elements))], width):
+    for base, ends, rows in times.windows([iter(range(CALLS))], elements, width):
         assert base == len(told) == len(times) == position_of(board)
         assert len(ends) == width
         room = sum(map(len, ends))

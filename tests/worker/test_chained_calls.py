@@ -159,12 +159,12 @@ def test_however_many_stages_and_arguments_there_are(width: int, arity: int) -> 
     def add(*values: int) -> int:
         return sum(values) + 1
 
-    given = tuple(Each([10 * at + element for element in range(4)]) for at in range(arity))
+    given = tuple(Each([10 * at + element for element in range(9)]) for at in range(arity))
     stages = [Stage(0, 0, 0, given, {}, keep=False)]
     stages += [Stage(0, at, 0, (Slot(at - 1),), {}, keep=at == width - 1) for at in range(1, width)]
     body = MapBody(range(4), tuple(stages))
     carrier = BatchCarrier(Batch(1, RunInfo("", "", ""), [add], body), pack)
-    assert isinstance(carrier.expand(), Chain) == (width <= 64)
+    assert isinstance(carrier.expand(), Chain) == (width <= 64)  # columns have more than is made
     report = carrier.carry_out()
     assert report.states == bytes((StateCode.COMPLETED,)) * (4 * width)
     first = [sum(10 * at + element for at in range(arity)) for element in range(4)]
