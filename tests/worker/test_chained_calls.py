@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from array import array
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +17,7 @@ from dataflow.model.batches import Batch, BatchReport, Each, MapBody, RunInfo, S
 from dataflow.model.states import StateCode
 from dataflow.worker.board import BOARD_BYTES, TIMED_CALLS, position_of
 from dataflow.worker.carry_out import BatchCarrier
-from dataflow.worker.columns import pack
+from dataflow.worker.columns import as_objects, pack
 from dataflow.worker.expand import Chain
 
 WIDTH = 3
@@ -169,3 +171,35 @@ def test_however_many_stages_and_arguments_there_are(width: int, arity: int) -> 
     assert report.states == bytes((StateCode.COMPLETED,)) * (4 * width)
     first = [sum(10 * at + element for at in range(arity)) for element in range(4)]
     assert values_of(report) == [value + width for value in first]
+
+
+class Value:
+    """Something that can be asked whether it is still there."""
+
+
+def test_nothing_is_held_when_it_is_done() -> None:
+    made: list[weakref.ref[Value]] = []
+
+    @task
+    def make(number: int) -> Value:
+        value = Value()
+        made.append(weakref.ref(value))
+        assert runtime.task_run.parameters == {"number": number}  # found in the loop's variables
+        return value
+
+    @task
+    def use(value: Value) -> int:
+        return isinstance(value, Value)
+
+    first = Stage(0, 0, 0, (Each([1, 2, 3]),), {}, keep=False)
+    body = MapBody(range(3), (first, Stage(1, 1, 0, (Slot(0),), {})))
+    gc.collect()
+    gc.disable()
+    try:
+        carrier = BatchCarrier(Batch(1, RunInfo("", "", ""), [make, use], body), as_objects)
+        assert isinstance(carrier.expand(), Chain)
+        assert values_of(carrier.carry_out()) == [1, 1, 1]
+        del carrier
+        assert [value() for value in made] == [None, None, None]
+    finally:
+        gc.enable()
