@@ -116,11 +116,12 @@ class Line:
 
     def _let_go(self, done: int, needed: int) -> None:
         """Forget so many bytes; have room for so many, with what comes next."""
-        rest = self._incoming[done : self._held]
-        if not needed <= len(self._incoming) <= _KEPT_BYTES:
+        before, rest = self._incoming, self._held - done
+        if not needed <= len(before) <= max(needed, _KEPT_BYTES):
             self._incoming = bytearray(max(needed, _READ_BYTES))
-        self._incoming[: len(rest)] = rest
-        self._held = len(rest)
+        if done or self._incoming is not before:
+            self._incoming[:rest] = before[done : self._held]
+        self._held = rest
 
     def close(self) -> None:
         """Hang up."""

@@ -136,16 +136,20 @@ SUCCESSFUL = frozenset(code for code in StateCode if _TYPES[code] is StateType.C
 
 def count_states(codes: bytes | bytearray) -> dict[int, int]:
     """How many runs of a column are in which state, by its code."""
-    if codes == codes[:1] * len(codes):  # the usual; ten times as fast as to count them
+    if _are_alike(codes):
         return {codes[0]: len(codes)} if codes else {}
     return {code: codes.count(code) for code in sorted(set(codes))}
 
 
 def codes_of_stage(codes: bytes, number: int, width: int) -> bytes:
     """Every ``width``-th code from ``number`` on; where all are alike, none is looked at."""
-    if codes == codes[:1] * len(codes):
+    if _are_alike(codes):
         return codes[:1] * len(range(number, len(codes), width))
     return codes[number::width]
+
+
+def _are_alike(codes: bytes | bytearray) -> bool:
+    return codes == codes[:1] * len(codes)  # the usual; ten times as fast as to count them
 
 
 _C = StateCode

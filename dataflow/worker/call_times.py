@@ -9,11 +9,10 @@ from __future__ import annotations
 import threading
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, overload
 
 from dataflow.worker.board import POSITION, TIMED, TIMED_CALLS, WORDS, Board, count_times
 
-T = TypeVar("T")
 NANOSECONDS: Literal["l"] = "l"
 """In arrays: 64 bits, as "q" has, which takes half as long again to set."""
 _NONE = memoryview(bytes(8 * TIMED_CALLS)).cast(NANOSECONDS)
@@ -106,12 +105,9 @@ class CallTimes(Sequence[int]):
     def __getitem__(self, at: slice) -> array[int]: ...
 
     def __getitem__(self, at: int | slice) -> int | array[int]:
-        before = self._before
         if isinstance(at, slice):
             start, stop, step = at.indices(len(self))
-            found = before[start:stop]
-            rest = self._window[max(start - len(before), 0) : max(stop - len(before), 0)]
-            found.frombytes(rest.cast("B"))
-            return found[::step]
+            return array(NANOSECONDS, self.packed(start, stop))[::step]
+        before = self._before
         at = range(len(self))[at]
         return before[at] if at < len(before) else self._window[at - len(before)]

@@ -66,6 +66,22 @@ def test_a_socket_that_is_full_is_not_waited_for(ends: tuple[Line, socket.socket
     assert [(len(first), second) for first, second in received] == [(20_000_000, "after it")]
 
 
+def test_a_large_message_is_read_into_one_place(ends: tuple[Line, socket.socket]) -> None:
+    line, theirs = ends
+    sizes = [20_000_000, 10, 3_000_000]
+    writer = threading.Thread(target=lambda: [send(theirs, b"x" * size) for size in sizes])
+    writer.start()
+    back: list[bytes] = []
+    places: list[bytearray] = []
+    while len(back) < len(sizes):
+        back += line.receive() or []
+        if not places or places[-1] is not line._incoming:
+            places.append(line._incoming)
+    writer.join(60)
+    assert list(map(len, back)) == sizes
+    assert len(places) <= 4  # and not one for each part that came
+
+
 def test_what_was_sent_before_the_end_is_found(ends: tuple[Line, socket.socket]) -> None:
     line, theirs = ends
     send(theirs, "one")
