@@ -2,32 +2,25 @@
 
 A column is made once, by the worker, and read many times, by other batches and by futures: as the
 objects themselves (:class:`ObjectColumn`), as pickles with large buffers beside them, uncopied
-(:class:`PackedColumn`), as the same in a memory-mapped file (:class:`FileColumn`), or as a runner's
+(:class:`PackedColumn`), as the same in a memory-mapped file (``file_columns``), or as a runner's
 own kind, whose values live where the runner says. It is one pickle of all its values, or, when
 ``exact``, one pickle for each.
 """
 
 from __future__ import annotations
 
-import fcntl
-import mmap
-import os
 import pickle
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dataflow.errors import ResultMissing
 from dataflow.model.batches import Column
 from dataflow.worker import pickling
 from dataflow.worker.loading import load_pickle
 
-_ALIGN = 64
 _LARGE_BYTES = 4_000_000
 _APART_BYTES = 1_000  # a value
-_MOST_SHARED = 16
-_shared: dict[str, list[Any]] = {}  # what every call of this process reads, last used last
 
 
 class ObjectColumn:
@@ -69,7 +62,11 @@ class Part:
     @property
     def nbytes(self) -> int:
         """Bytes of the pickle and its buffers."""
-        return len(self.data) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
+        return sum(memoryview(piece).nbytes for piece in self.pieces())
+
+    def pieces(self) -> Sequence[Any]:
+        """The pickle, and the buffers."""
+        return (self.data, *self.buffers)
 
     def load(self) -> Any:
         """The object; arrays in it are copies that may be written to."""
@@ -166,80 +163,6 @@ class PackedColumn(PickledColumn):
         return PackedColumn, (self.parts, self._count, self.exact, self.shared)
 
 
-class FileColumn(PickledColumn):
-    """A packed column in a file, read through a private memory map.
-
-    Large values are copied once into shared memory and read in place; they never pass through the
-    flow's process. The map is copy-on-write: arrays in it can be written to without a copy made
-    beforehand, and nobody else sees what was written. While a map is open its file is locked, so
-    that it is not written again (see ``runners.processes.spare_files``). What every element of a
-    map gets (``unmapped``) is *shared*: loaded once by each worker.
-    """
-
-    __slots__ = ("layout", "path", "size")
-
-    def __init__(
-        self,
-        path: str,
-        size: int,
-        layout: list[list[tuple[int, int]]],
-        count: int,
-        exact: bool,
-        shared: bool = False,
-    ) -> None:
-        super().__init__(count, exact, shared)
-        self.path = path
-        self.size = size
-        self.layout = layout
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the file."""
-        return self.size
-
-    def load(self, position: int) -> Any:
-        """The value at ``position``; a shared one is loaded once in a process."""
-        if self.shared:
-            return self._load_shared()[position]
-        return super().load(position)
-
-    def _load_shared(self) -> list[Any]:
-        values = _shared.pop(self.path, None)
-        if values is None:
-            values = self._load_pickles(range(self._count))
-        _shared[self.path] = values
-        while len(_shared) > _MOST_SHARED:
-            del _shared[next(iter(_shared))]
-        return values
-
-    def _load_pickles(self, numbers: Iterable[int]) -> list[Any]:
-        view = memoryview(self._open())
-        found = []
-        for number in numbers:
-            (start, length), *buffers = self.layout[number]
-            data = view[start : start + length]
-            found.append(load_pickle(data, [view[at : at + size] for at, size in buffers]))
-        return found
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        parts = self.path, self.size, self.layout, self._count, self.exact, self.shared
-        return FileColumn, parts
-
-    def _open(self) -> mmap.mmap:
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY)
-        except FileNotFoundError:
-            raise ResultMissing(
-                f"The values in {self.path} are gone.",
-                hint="They live as long as the run that made them; persist results to keep them.",
-            ) from None
-        try:  # the map has a descriptor of its own, and with it this lock, until it is gone
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            return mmap.mmap(descriptor, self.size, access=mmap.ACCESS_COPY)
-        finally:
-            os.close(descriptor)
-
-
 def load_range(column: Column, start: int, stop: int) -> list[Any]:
     """The values from ``start`` to ``stop``, without loading others where the column can do so."""
     load = getattr(column, "load_range", None)
@@ -282,55 +205,3 @@ def pack_part(value: Any) -> Part:
 
 def _flat(buffer: pickle.PickleBuffer) -> memoryview:
     return buffer.raw()
-
-
-def write_file(
-    column: PackedColumn,
-    path: str,
-    shared: bool = False,
-    claim: Callable[[str, int], int | None] = lambda path, size: None,
-) -> FileColumn:
-    """Move a packed column into a file (in shared memory, if ``path`` is there): one copy.
-
-    Args:
-        column: what is moved.
-        path: where the file is to be.
-        shared: whether all calls of a process may get the same objects.
-        claim: given the path and how many bytes are needed, makes a file that was there before the
-            one at this path, and returns its descriptor; None: a new one has to be made.
-
-    Raises:
-        OSError: there is no room.
-    """
-    layout: list[list[tuple[int, int]]] = []
-    at = 0
-    for part in column.parts:
-        places = []
-        for piece in (part.data, *part.buffers):
-            size = memoryview(piece).nbytes
-            places.append((at, size))
-            at += -(-size // _ALIGN) * _ALIGN
-        layout.append(places)
-    size = max(at, 1)
-    descriptor = claim(path, size)
-    is_new = descriptor is None
-    if descriptor is None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        if is_new:
-            os.posix_fallocate(descriptor, 0, size)
-        for part, places in zip(column.parts, layout, strict=True):
-            for piece, (start, length) in zip((part.data, *part.buffers), places, strict=True):
-                _write_at(descriptor, memoryview(piece).cast("B"), start, length)
-    except OSError:
-        os.unlink(path)
-        raise
-    finally:
-        os.close(descriptor)
-    return FileColumn(path, size, layout, column.count, column.exact, shared)
-
-
-def _write_at(descriptor: int, data: memoryview, start: int, length: int) -> None:
-    done = 0
-    while done < length:
-        done += os.pwrite(descriptor, data[done:length], start + done)

@@ -41,7 +41,8 @@ from dataflow.worker.board import (
     culprit,
     position_of,
 )
-from dataflow.worker.columns import FileColumn, PackedColumn
+from dataflow.worker.columns import PackedColumn
+from dataflow.worker.file_columns import FileColumn
 from dataflow.worker.outcomes import failed_report
 from runners.exit_status import exit_text
 from runners.line import Line, LineWaiter

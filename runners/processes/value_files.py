@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from dataflow.errors import StorageError
 from dataflow.full_disk import is_full
-from dataflow.worker.columns import FileColumn, PackedColumn, write_file
+from dataflow.worker.columns import PackedColumn
+from dataflow.worker.file_columns import FileColumn, write_file
 from runners.processes.memory_room import available_bytes, total_bytes
 from runners.processes.spare_files import SpareFiles, is_spare
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflow.errors import ResultMissing
-from dataflow.worker.columns import ObjectColumn, PackedColumn, pack, set_apart, write_file
+from dataflow.worker.columns import ObjectColumn, PackedColumn, pack, set_apart
+from dataflow.worker.file_columns import write_file
 
 VALUES = st.lists(
     st.none() | st.integers() | st.text(max_size=5) | st.lists(st.integers(), max_size=3),

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflow.worker.columns import FileColumn, ObjectColumn, PackedColumn, pack, write_file
+from dataflow.worker.columns import ObjectColumn, PackedColumn, pack
+from dataflow.worker.file_columns import FileColumn, write_file
 from dataflow.worker.lending import Lender, Snapshot, is_fixed, lender_of, opened
 
 FIXED = [

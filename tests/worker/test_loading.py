@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from dataflow.worker import pickling
-from dataflow.worker.columns import pack, write_file
+from dataflow.worker.columns import pack
+from dataflow.worker.file_columns import write_file
 from dataflow.worker.loading import load_pickle, loading_ns, while_loading
 
 LOAD_NS = 20_000_000

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataflow.worker.columns import FileColumn, pack, write_file
+from dataflow.worker.columns import pack
+from dataflow.worker.file_columns import FileColumn, write_file
 from runners.processes.spare_files import SpareFiles
 
 NUMBERS = 250_000

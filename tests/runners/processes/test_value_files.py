@@ -13,7 +13,8 @@ import pytest
 from dataflow import ProcessPoolTaskRunner, flow, task
 from dataflow.errors import StorageError
 from dataflow.settings import get_settings
-from dataflow.worker.columns import FileColumn, pack
+from dataflow.worker.columns import pack
+from dataflow.worker.file_columns import FileColumn
 from runners.processes.memory_room import available_bytes, total_bytes
 from runners.processes.value_files import Folders, ValueFiles
 from runners.processes.value_folders import make_folders

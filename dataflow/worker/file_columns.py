@@ -1,0 +1,152 @@
+"""Columns of values in files: copied once into shared memory, or to disk, and read in place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dataflow.errors import ResultMissing
+from dataflow.worker.columns import PackedColumn, PickledColumn
+from dataflow.worker.file_maps import map_to_read, map_to_write, remove, written
+from dataflow.worker.loading import load_pickle
+
+_ALIGN = 64
+_COPIED_BYTES = 16_000_000  # at once: other threads have to wait for it
+_MOST_SHARED = 16
+_shared: dict[str, list[Any]] = {}  # what every call of this process reads, last used last
+
+
+class FileColumn(PickledColumn):
+    """A packed column in a file, read through a private memory map.
+
+    Large values are copied once into shared memory and read in place; they never pass through the
+    flow's process. The map is copy-on-write: arrays in it can be written to without a copy made
+    beforehand, and nobody else sees what was written. While a map is open its file is locked, so
+    that it is not written again (see ``runners.processes.spare_files``). What every element of a
+    map gets (``unmapped``) is *shared*: loaded once by each worker.
+    """
+
+    __slots__ = ("layout", "path", "size")
+
+    def __init__(
+        self,
+        path: str,
+        size: int,
+        layout: list[list[tuple[int, int]]],
+        count: int,
+        exact: bool,
+        shared: bool = False,
+    ) -> None:
+        super().__init__(count, exact, shared)
+        self.path = path
+        self.size = size
+        self.layout = layout
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the file."""
+        return self.size
+
+    def load(self, position: int) -> Any:
+        """The value at ``position``; a shared one is loaded once in a process."""
+        if self.shared:
+            return self._load_shared()[position]
+        return super().load(position)
+
+    def _load_shared(self) -> list[Any]:
+        values = _shared.pop(self.path, None)
+        if values is None:
+            values = self._load_pickles(range(self._count))
+        _shared[self.path] = values
+        while len(_shared) > _MOST_SHARED:
+            del _shared[next(iter(_shared))]
+        return values
+
+    def _load_pickles(self, numbers: Iterable[int]) -> list[Any]:
+        view = self._open()
+        found = []
+        for number in numbers:
+            (start, length), *buffers = self.layout[number]
+            data = view[start : start + length]
+            found.append(load_pickle(data, [view[at : at + size] for at, size in buffers]))
+        return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = self.path, self.size, self.layout, self._count, self.exact, self.shared
+        return FileColumn, parts
+
+    def _open(self) -> memoryview:
+        try:
+            return map_to_read(self.path, self.size)
+        except FileNotFoundError:
+            raise ResultMissing(
+                f"The values in {self.path} are gone.",
+                hint="They live as long as the run that made them; persist results to keep them.",
+            ) from None
+
+
+def write_file(
+    column: PackedColumn,
+    path: str,
+    shared: bool = False,
+    claim: Callable[[str, int], int | None] = lambda path, size: None,
+) -> FileColumn:
+    """Move a packed column into a file (in shared memory, if ``path`` is there): one copy.
+
+    Args:
+        column: what is moved.
+        path: where the file is to be.
+        shared: whether all calls of a process may get the same objects.
+        claim: given the path and how many bytes are needed, makes a file that was there before the
+            one at this path, and returns its descriptor; None: a new one has to be made.
+
+    Raises:
+        OSError: there is no room.
+    """
+    layout: list[list[tuple[int, int]]] = []
+    at = 0
+    for part in column.parts:
+        places = []
+        for piece in part.pieces():
+            size = memoryview(piece).nbytes
+            places.append((at, size))
+            at += -(-size // _ALIGN) * _ALIGN
+        layout.append(places)
+    size = max(at, 1)
+    descriptor = claim(path, size)
+    is_new = descriptor is None
+    if descriptor is None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    pieces = [memoryview(piece).cast("B") for part in column.parts for piece in part.pieces()]
+    starts = [start for places in layout for start, _ in places]
+    try:
+        if is_new:
+            os.posix_fallocate(descriptor, 0, size)
+            _write(descriptor, pieces, starts)
+        else:
+            _copy(descriptor, pieces, starts)
+    except OSError:
+        remove(path)
+        raise
+    finally:
+        os.close(descriptor)
+    return FileColumn(path, size, layout, column.count, column.exact, shared)
+
+
+def _write(descriptor: int, pieces: Iterable[memoryview], starts: Iterable[int]) -> None:
+    for piece, start in zip(pieces, starts, strict=True):
+        done = 0
+        while done < len(piece):
+            done += os.pwrite(descriptor, piece[done:], start + done)
+
+
+def _copy(descriptor: int, pieces: Iterable[memoryview], starts: Iterable[int]) -> None:
+    """Write to a file that was written before: its pages are mapped, and stay so."""
+    key, mapped = map_to_write(descriptor)
+    view = memoryview(mapped.buffer(mapped.size)).cast("B")
+    for piece, start in zip(pieces, starts, strict=True):
+        for at in range(0, len(piece), _COPIED_BYTES):
+            some = piece[at : at + _COPIED_BYTES]
+            view[start + at : start + at + len(some)] = some
+    written.put(key, mapped)
