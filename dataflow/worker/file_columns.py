@@ -12,6 +12,7 @@ from dataflow.worker.file_maps import map_to_read, map_to_write, remove, written
 from dataflow.worker.loading import load_pickle
 
 _ALIGN = 64
+_MAPPED_BYTES = 200_000  # less is copied sooner
 _COPIED_BYTES = 16_000_000  # at once: other threads have to wait for it
 _MOST_SHARED = 16
 _shared: dict[str, list[Any]] = {}  # what every call of this process reads, last used last
@@ -64,26 +65,44 @@ class FileColumn(PickledColumn):
         return values
 
     def _load_pickles(self, numbers: Iterable[int]) -> list[Any]:
-        view = self._open()
+        layouts = [self.layout[number] for number in numbers]
+        if not layouts:
+            return []
+        wanted = range(layouts[0][0][0], sum(layouts[-1][-1]))
+        view = self._open(wanted)
         found = []
-        for number in numbers:
-            (start, length), *buffers = self.layout[number]
-            data = view[start : start + length]
-            found.append(load_pickle(data, [view[at : at + size] for at, size in buffers]))
+        for layout in layouts:
+            data, *buffers = (
+                view[start - wanted.start : start - wanted.start + size] for start, size in layout
+            )
+            found.append(load_pickle(data, buffers))
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:
         parts = self.path, self.size, self.layout, self._count, self.exact, self.shared
         return FileColumn, parts
 
-    def _open(self) -> memoryview:
+    def _open(self, wanted: range) -> memoryview:
+        """These bytes, which may be written to."""
+        read = map_to_read if len(wanted) >= _MAPPED_BYTES else _copied
         try:
-            return map_to_read(self.path, self.size)
+            return read(self.path, wanted)
         except FileNotFoundError:
             raise ResultMissing(
                 f"The values in {self.path} are gone.",
                 hint="They live as long as the run that made them; persist results to keep them.",
             ) from None
+
+
+def _copied(path: str, wanted: range) -> memoryview:
+    found = bytearray(len(wanted))
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if os.preadv(descriptor, [found], wanted.start) < len(wanted):
+            raise FileNotFoundError(path)
+    finally:
+        os.close(descriptor)
+    return memoryview(found)
 
 
 def write_file(
@@ -125,7 +144,7 @@ def write_file(
             os.posix_fallocate(descriptor, 0, size)
             _write(descriptor, pieces, starts)
         else:
-            _copy(descriptor, pieces, starts)
+            _copy(path, pieces, starts)
     except OSError:
         remove(path)
         raise
@@ -141,10 +160,10 @@ def _write(descriptor: int, pieces: Iterable[memoryview], starts: Iterable[int])
             done += os.pwrite(descriptor, piece[done:], start + done)
 
 
-def _copy(descriptor: int, pieces: Iterable[memoryview], starts: Iterable[int]) -> None:
+def _copy(path: str, pieces: Iterable[memoryview], starts: Iterable[int]) -> None:
     """Write to a file that was written before: its pages are mapped, and stay so."""
-    key, mapped = map_to_write(descriptor)
-    view = memoryview(mapped.buffer(mapped.size)).cast("B")
+    key, mapped = map_to_write(path)
+    view = memoryview(mapped.buffer()).cast("B")
     for piece, start in zip(pieces, starts, strict=True):
         for at in range(0, len(piece), _COPIED_BYTES):
             some = piece[at : at + _COPIED_BYTES]

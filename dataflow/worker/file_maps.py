@@ -9,6 +9,7 @@ alone; it is kept only if nothing was.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import mmap
@@ -16,6 +17,7 @@ import os
 import sys
 import weakref
 from collections import OrderedDict
+from functools import lru_cache
 
 _PAGE = mmap.PAGESIZE
 _MOST_KEPT = 32
@@ -30,10 +32,10 @@ Key = tuple[int, int]
 class FileMap:
     """All of a file, mapped into this process.
 
-    It holds no lock that the descriptor has: it is made of another one.
+    It is made of a descriptor of its own: a map would hold the lock that another one has.
 
     Args:
-        descriptor: of the file, which may be closed afterwards.
+        path: of the file.
         size: bytes of the file.
         is_private: whether nobody else sees what is written to it.
 
@@ -41,38 +43,41 @@ class FileMap:
         OSError: it cannot be mapped.
     """
 
-    __slots__ = ("address", "size")
+    __slots__ = ("address", "lent", "size")
 
-    def __init__(self, descriptor: int, size: int, is_private: bool) -> None:
+    def __init__(self, path: str, size: int, is_private: bool) -> None:
         self.size = size
+        self.lent = range(0)
         flags = mmap.MAP_PRIVATE if is_private else mmap.MAP_SHARED | _POPULATE
-        other = _open_again(descriptor, os.O_RDONLY if is_private else os.O_RDWR)
+        descriptor = os.open(path, os.O_RDONLY if is_private else os.O_RDWR)
         try:
-            address = _libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, other, 0)
+            access = mmap.PROT_READ | mmap.PROT_WRITE
+            address = _libc.mmap(None, size, access, flags, descriptor, 0)
             if address in (None, _FAILED):
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
         finally:
-            os.close(other)
+            os.close(descriptor)
         self.address: int = address
 
-    def buffer(self, size: int) -> ctypes.Array[ctypes.c_char]:
-        """The first bytes of it, as an object that lasts as long as anybody uses them."""
-        return (ctypes.c_char * size).from_address(self.address)
+    def buffer(self) -> ctypes.Array[ctypes.c_char]:
+        """Its bytes, as an object that lasts as long as anybody uses some of them."""
+        return _array_of(self.size).from_address(self.address)
 
     def is_unwritten(self) -> bool:
-        """Whether a private map shows what is in the file; False where the system does not say."""
-        pages = -(-self.size // _PAGE)
+        """Whether what was lent of a private map is as in the file; False if nobody can say."""
+        first, last = (at // _PAGE for at in (self.lent.start, self.lent.stop + _PAGE - 1))
         try:
             descriptor = os.open("/proc/self/pagemap", os.O_RDONLY)
         except OSError:
             return False
         try:
-            found = os.pread(descriptor, pages * 8, self.address // _PAGE * 8)
+            found = os.pread(descriptor, (last - first) * 8, (self.address // _PAGE + first) * 8)
         finally:
             os.close(descriptor)
         kinds = set(found[_TOP_BYTE])
-        return len(found) == pages * 8 and all(not kind or kind & _IS_OF_FILE for kind in kinds)
+        is_whole = len(found) == (last - first) * 8
+        return is_whole and all(not kind or kind & _IS_OF_FILE for kind in kinds)
 
     def close(self) -> None:
         """Unmap it: its addresses are no longer to be used."""
@@ -121,15 +126,15 @@ def key_of(status: os.stat_result) -> Key:
     return status.st_dev, status.st_ino
 
 
-def map_to_read(path: str, size: int) -> memoryview:
+def map_to_read(path: str, wanted: range) -> memoryview:
     """Map a file; it stays locked, shared, until nothing refers to the view or a part of it.
 
     Args:
         path: of the file.
-        size: how many bytes of it are wanted.
+        wanted: which bytes of it.
 
     Returns:
-        Its first bytes, which can be written to: nobody else sees that.
+        These bytes, which can be written to: nobody else sees that.
 
     Raises:
         OSError: there is no such file, or it cannot be mapped.
@@ -138,49 +143,54 @@ def map_to_read(path: str, size: int) -> memoryview:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         status = os.fstat(descriptor)
-        if status.st_size < size:
+        if status.st_size < wanted.stop:
             raise FileNotFoundError(path)
-        key = key_of(status)
-        found = read.take(key, size)
+        found = read.take(key_of(status), status.st_size)
         if found is not None and not found.is_unwritten():
             found.close()
             found = None
         if found is None:
-            found = FileMap(descriptor, status.st_size, is_private=True)
+            found = FileMap(path, status.st_size, is_private=True)
     except BaseException:
         os.close(descriptor)
         raise
-    buffer = found.buffer(size)
-    weakref.finalize(buffer, _give_back, key, found, descriptor).atexit = False
-    return memoryview(buffer).cast("B")
+    found.lent = wanted
+    buffer = found.buffer()
+    weakref.finalize(buffer, _give_back, found, descriptor).atexit = False
+    return memoryview(buffer).cast("B")[wanted.start : wanted.stop]
 
 
-def _give_back(key: Key, unused: FileMap, descriptor: int) -> None:
+def _give_back(unused: FileMap, descriptor: int) -> None:
     """Unlock the file, and keep its map unless the file was removed meanwhile.
 
     It is looked at after it was unlocked, by another descriptor: who removes it afterwards finds no
     lock, and frees its memory (``remove``). A forked process may hold the lock for longer.
     """
-    other = _open_again(descriptor, os.O_RDONLY)
+    other = None
+    with contextlib.suppress(OSError):  # a system without such names
+        other = os.open(f"/dev/fd/{descriptor}", os.O_RDONLY)
     os.close(descriptor)
-    is_there = os.fstat(other).st_nlink
+    if other is None:
+        unused.close()
+        return
+    status = os.fstat(other)
     os.close(other)
-    if is_there:
-        read.put(key, unused)
+    if status.st_nlink:
+        read.put(key_of(status), unused)
     else:
         unused.close()
 
 
-def map_to_write(descriptor: int) -> tuple[Key, FileMap]:
+def map_to_write(path: str) -> tuple[Key, FileMap]:
     """Map a file that was written before, all of it; ``written`` can keep it afterwards.
 
     Raises:
         OSError: it cannot be mapped.
     """
-    status = os.fstat(descriptor)
+    status = os.stat(path)
     key = key_of(status)
     found = written.take(key, status.st_size)
-    return key, found or FileMap(descriptor, status.st_size, is_private=False)
+    return key, found or FileMap(path, status.st_size, is_private=False)
 
 
 def remove(path: str) -> None:
@@ -201,8 +211,9 @@ def remove(path: str) -> None:
         os.close(descriptor)
 
 
-def _open_again(descriptor: int, flags: int) -> int:
-    return os.open(f"/dev/fd/{descriptor}", flags)
+@lru_cache(maxsize=_MOST_KEPT)
+def _array_of(size: int) -> type[ctypes.Array[ctypes.c_char]]:
+    return ctypes.c_char * size  # a new class, which is a cycle
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

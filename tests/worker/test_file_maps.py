@@ -49,40 +49,47 @@ def is_locked(path: str) -> bool:
 
 
 def rewrite(path: str, byte: bytes) -> None:
-    descriptor = os.open(path, os.O_RDWR)
-    _, mapped = map_to_write(descriptor)
-    os.close(descriptor)
-    memoryview(mapped.buffer(SIZE)).cast("B")[:] = byte * SIZE
+    _, mapped = map_to_write(path)
+    memoryview(mapped.buffer()).cast("B")[:] = byte * SIZE
 
 
 @pytest.mark.skipif(not HAS_PAGEMAP, reason="the system does not say what was written")
 def test_a_map_is_kept_and_shows_what_was_written_since(path: str) -> None:
-    view = map_to_read(path, SIZE)
+    view = map_to_read(path, range(SIZE))
     assert bytes(view) == b"1" * SIZE
     before = address(view)
     del view
     rewrite(path, b"2")
-    view = map_to_read(path, SIZE - 5)
+    view = map_to_read(path, range(SIZE - 5))
     assert address(view) == before
     assert bytes(view) == b"2" * (SIZE - 5)
 
 
 def test_what_a_reader_writes_is_never_seen_by_another(path: str) -> None:
-    view = map_to_read(path, SIZE)
+    view = map_to_read(path, range(SIZE))
     view[SIZE - 7] = 0
     del view
-    assert bytes(map_to_read(path, SIZE)) == b"1" * SIZE
+    assert bytes(map_to_read(path, range(SIZE))) == b"1" * SIZE
     assert Path(path).read_bytes() == b"1" * SIZE
 
 
+def test_of_a_map_that_is_lent_in_parts_those_are_looked_at(path: str) -> None:
+    for start in (0, 99_999, 7):
+        view = map_to_read(path, range(start, start + 100_000))
+        assert bytes(view) == b"1" * 100_000
+        view[-1] = 0
+        del view
+    assert bytes(map_to_read(path, range(SIZE))) == b"1" * SIZE
+
+
 def test_two_readers_at_once_have_maps_of_their_own(path: str) -> None:
-    first, second = map_to_read(path, SIZE), map_to_read(path, SIZE)
+    first, second = map_to_read(path, range(SIZE)), map_to_read(path, range(SIZE))
     first[0] = 0
     assert bytes(second) == b"1" * SIZE
 
 
 def test_a_file_is_locked_while_any_part_of_it_is_in_use(path: str) -> None:
-    array = np.frombuffer(map_to_read(path, SIZE)[100:200], np.uint8)
+    array = np.frombuffer(map_to_read(path, range(SIZE))[100:200], np.uint8)
     part = array[50:]
     del array
     assert is_locked(path)
@@ -93,17 +100,15 @@ def test_a_file_is_locked_while_any_part_of_it_is_in_use(path: str) -> None:
 def test_a_map_of_what_is_written_holds_no_lock(path: str) -> None:
     descriptor = os.open(path, os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    key, mapped = map_to_write(descriptor)
+    key, mapped = map_to_write(path)
     os.close(descriptor)
     assert not is_locked(path)
     file_maps.written.put(key, mapped)
-    descriptor = os.open(path, os.O_RDWR)
-    assert map_to_write(descriptor)[1] is mapped
-    os.close(descriptor)
+    assert map_to_write(path)[1] is mapped
 
 
 def test_memory_of_a_removed_file_is_free_although_its_maps_are_kept(path: str) -> None:
-    view = map_to_read(path, SIZE)
+    view = map_to_read(path, range(SIZE))
     descriptor = os.open(path, os.O_RDONLY)
     del view
     remove(path)
@@ -113,7 +118,7 @@ def test_memory_of_a_removed_file_is_free_although_its_maps_are_kept(path: str) 
 
 
 def test_a_file_that_is_removed_while_it_is_read_stays_for_its_reader(path: str) -> None:
-    view = map_to_read(path, SIZE)
+    view = map_to_read(path, range(SIZE))
     inode = Path(path).stat().st_ino
     remove(path)
     assert bytes(view) == b"1" * SIZE
@@ -122,17 +127,17 @@ def test_a_file_that_is_removed_while_it_is_read_stays_for_its_reader(path: str)
 
 
 def test_a_map_that_is_too_small_is_not_taken(path: str) -> None:
-    view = map_to_read(path, SIZE)
+    view = map_to_read(path, range(SIZE))
     del view
     with Path(path).open("ab") as file:
         file.write(b"3" * SIZE)
-    assert bytes(map_to_read(path, 2 * SIZE)) == b"1" * SIZE + b"3" * SIZE
+    assert bytes(map_to_read(path, range(2 * SIZE))) == b"1" * SIZE + b"3" * SIZE
 
 
 def test_what_is_not_there_is_not_mapped(path: str) -> None:
     for size, place in ((SIZE, path + "-none"), (SIZE + 1, path)):
         with pytest.raises(FileNotFoundError):
-            map_to_read(place, size)
+            map_to_read(place, range(size))
     assert not is_locked(path)
 
 
@@ -140,10 +145,25 @@ def test_where_the_system_does_not_say_what_was_written_no_map_is_used_again(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FileMap, "is_unwritten", lambda _: False)
-    view = map_to_read(path, SIZE)
+    view = map_to_read(path, range(SIZE))
     view[0] = 0
     del view
-    assert bytes(map_to_read(path, SIZE)) == b"1" * SIZE
+    assert bytes(map_to_read(path, range(SIZE))) == b"1" * SIZE
+
+
+def test_where_the_system_has_no_names_for_descriptors_a_file_is_unlocked_all_the_same(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = map_to_read(path, range(SIZE))
+
+    def refuse(place: str, flags: int) -> int:
+        raise FileNotFoundError(place)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        del view
+    assert not is_locked(path)
+    assert not file_maps.read.inodes()
 
 
 def test_no_more_is_kept_than_should_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,9 +172,7 @@ def test_no_more_is_kept_than_should_be(tmp_path: Path, monkeypatch: pytest.Monk
     def keep(kept: KeptMaps, size: int) -> None:
         place = tmp_path / str(next(names))
         place.write_bytes(bytes(size))
-        descriptor = os.open(place, os.O_RDWR)
-        kept.put((0, next(names)), FileMap(descriptor, size, is_private=True))
-        os.close(descriptor)
+        kept.put((0, next(names)), FileMap(str(place), size, is_private=True))
 
     kept = KeptMaps()
     for _ in range(40):
