@@ -201,11 +201,11 @@ def receive(connection: socket.socket) -> Any:
     return pickle.loads(_receive_exactly(connection, size))
 
 
-def has_message(connection: socket.socket) -> bool:
-    """Whether something has come for a worker, or the other side hung up."""
+def has_message(connection: socket.socket, seconds: float = 0.0) -> bool:
+    """Whether something has come for a worker, or comes in time, or the other side hung up."""
     poll = select.poll()
     poll.register(connection, select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(poll.poll(int(1000 * seconds)))
 
 
 def _receive_exactly(connection: socket.socket, size: int) -> bytearray:

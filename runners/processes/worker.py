@@ -32,10 +32,12 @@ from dataflow.worker.columns import PackedColumn, pack, set_apart
 from dataflow.worker.part_reports import part_reporter
 from runners.line import has_message, receive, send
 from runners.messages import unloadable_report
+from runners.processes.freed_memory import FreedMemory
 from runners.processes.value_files import Folders, ValueFiles
 
 FILE_BYTES = 1_000_000
 _LOG_SECONDS = 0.1
+_IDLE_SECONDS = 2.0
 
 
 def main(connection: socket.socket, board: Board, folders: Folders) -> None:
@@ -84,6 +86,7 @@ class _Worker:
         self.tasks: dict[bytes, Any] = {}
         self.files = count(1)
         self.values = ValueFiles(folders)
+        self.freed = FreedMemory()
         self.lock = threading.Lock()
         self.logs = _LogStream(self)
         self.inbox: queue.SimpleQueue[Order | None] | None = None
@@ -104,8 +107,14 @@ class _Worker:
         """What to do next in the main thread; None: the flow's process hung up."""
         with self.reading:
             if self.inbox is None:
+                if self.freed.is_kept and not has_message(self.connection, _IDLE_SECONDS):
+                    self.freed.release()
                 order: Order = receive(self.connection)
                 return order
+        if self.freed.is_kept:
+            with contextlib.suppress(queue.Empty):
+                return self.inbox.get(timeout=_IDLE_SECONDS)
+            self.freed.release()
         return self.inbox.get()
 
     def hand_back(self) -> None:
@@ -185,6 +194,7 @@ class _Worker:
             part_reporter.forget(carrier)
         if gc.get_count()[2] > 50:
             gc.collect()
+        self.freed.release_excess()
         self.report(report)
 
     def begin(self, order: Order) -> None:
@@ -213,6 +223,7 @@ class _Worker:
 
     def report(self, report: BatchReport) -> None:
         """Send a report, and before it the log lines of its calls."""
+        self.freed.expect(max(report.large.values(), default=0))
         self.logs.flush()
         self.send(("report", pickle.dumps(report, 5)))
 
@@ -224,6 +235,7 @@ class _Worker:
         return self.write(set_apart(column, values))
 
     def write(self, column: PackedColumn) -> Any:
+        self.freed.expect(column.nbytes)
         return self.values.write(column, f"{os.getpid()}-{next(self.files)}")
 
     def send(self, message: Any) -> None:
