@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from dataflow.errors import ResultMissing
 from dataflow.worker.columns import PackedColumn, PickledColumn
-from dataflow.worker.file_maps import map_to_read, map_to_write, remove, written
+from dataflow.worker.file_maps import map_to_read, map_to_write, remove
 from dataflow.worker.loading import load_pickle
 
 _ALIGN = 64
@@ -95,6 +96,7 @@ class FileColumn(PickledColumn):
 
 
 def _copied(path: str, wanted: range) -> memoryview:
+    """A copy of these bytes; no lock, since it is the column that is read, and it has the file."""
     found = bytearray(len(wanted))
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -133,22 +135,23 @@ def write_file(
             at += -(-size // _ALIGN) * _ALIGN
         layout.append(places)
     size = max(at, 1)
+    pieces = [memoryview(piece).cast("B") for part in column.parts for piece in part.pieces()]
+    starts = [start for places in layout for start, _ in places]
     descriptor = claim(path, size)
     is_new = descriptor is None
     if descriptor is None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    pieces = [memoryview(piece).cast("B") for part in column.parts for piece in part.pieces()]
-    starts = [start for places in layout for start, _ in places]
     try:
         if is_new:
             os.posix_fallocate(descriptor, 0, size)
             _write(descriptor, pieces, starts)
         else:
             _copy(path, pieces, starts)
-    except OSError:
+    except BaseException:
         remove(path)
         raise
-    finally:
+    finally:  # a process that a task has forked may have the descriptor for longer, and the lock
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
     return FileColumn(path, size, layout, column.count, column.exact, shared)
 
@@ -162,10 +165,8 @@ def _write(descriptor: int, pieces: Iterable[memoryview], starts: Iterable[int])
 
 def _copy(path: str, pieces: Iterable[memoryview], starts: Iterable[int]) -> None:
     """Write to a file that was written before: its pages are mapped, and stay so."""
-    key, mapped = map_to_write(path)
-    view = memoryview(mapped.buffer()).cast("B")
-    for piece, start in zip(pieces, starts, strict=True):
-        for at in range(0, len(piece), _COPIED_BYTES):
-            some = piece[at : at + _COPIED_BYTES]
-            view[start + at : start + at + len(some)] = some
-    written.put(key, mapped)
+    with map_to_write(path) as view:
+        for piece, start in zip(pieces, starts, strict=True):
+            for at in range(0, len(piece), _COPIED_BYTES):
+                some = piece[at : at + _COPIED_BYTES]
+                view[start + at : start + at + len(some)] = some

@@ -17,7 +17,9 @@ import os
 import sys
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from pathlib import Path
 
 _PAGE = mmap.PAGESIZE
 _MOST_KEPT = 32
@@ -26,11 +28,26 @@ _POPULATE = getattr(mmap, "MAP_POPULATE", 0)
 _TOP_BYTE = slice(7 if sys.byteorder == "little" else 0, None, 8)
 _IS_OF_FILE = 0x20  # in the top byte of what the system says of a page; 0: there is none
 
+_NOTHING = compile("None", "", "eval")
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = (
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_long,
+)
+_libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+_FAILED = ctypes.c_void_p(-1).value
+
 Key = tuple[int, int]
+Buffer = ctypes.Array[ctypes.c_char]
 
 
 class FileMap:
-    """All of a file, mapped into this process.
+    """All of a file, mapped into this process until nobody has this object.
 
     It is made of a descriptor of its own: a map would hold the lock that another one has.
 
@@ -43,49 +60,52 @@ class FileMap:
         OSError: it cannot be mapped.
     """
 
-    __slots__ = ("address", "lent", "size")
+    __slots__ = ("_address", "size")
 
     def __init__(self, path: str, size: int, is_private: bool) -> None:
         self.size = size
-        self.lent = range(0)
+        self._address: int | None = None
         flags = mmap.MAP_PRIVATE if is_private else mmap.MAP_SHARED | _POPULATE
         descriptor = os.open(path, os.O_RDONLY if is_private else os.O_RDWR)
         try:
             access = mmap.PROT_READ | mmap.PROT_WRITE
-            address = _libc.mmap(None, size, access, flags, descriptor, 0)
-            if address in (None, _FAILED):
+            self._address = _libc.mmap(None, size, access, flags, descriptor, 0)
+            if self._address == _FAILED:
+                self._address = None
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
         finally:
             os.close(descriptor)
-        self.address: int = address
 
-    def buffer(self) -> ctypes.Array[ctypes.c_char]:
-        """Its bytes, as an object that lasts as long as anybody uses some of them."""
-        return _array_of(self.size).from_address(self.address)
+    def buffer(self) -> Buffer:
+        """Its bytes; they are there for as long as this object is."""
+        return _array_of(self.size).from_address(self._address or 0)
 
-    def is_unwritten(self) -> bool:
-        """Whether what was lent of a private map is as in the file; False if nobody can say."""
-        first, last = (at // _PAGE for at in (self.lent.start, self.lent.stop + _PAGE - 1))
+    def is_unwritten(self, part: range) -> bool:
+        """Whether a part of a private map is as in the file; False if the system does not say."""
+        first, last = part.start // _PAGE, -(-part.stop // _PAGE)
+        size, start = (last - first) * 8, ((self._address or 0) // _PAGE + first) * 8
         try:
             descriptor = os.open("/proc/self/pagemap", os.O_RDONLY)
+            try:
+                found = os.pread(descriptor, size, start)
+            finally:
+                os.close(descriptor)
         except OSError:
             return False
-        try:
-            found = os.pread(descriptor, (last - first) * 8, (self.address // _PAGE + first) * 8)
-        finally:
-            os.close(descriptor)
         kinds = set(found[_TOP_BYTE])
-        is_whole = len(found) == (last - first) * 8
-        return is_whole and all(not kind or kind & _IS_OF_FILE for kind in kinds)
+        return len(found) == size and all(not kind or kind & _IS_OF_FILE for kind in kinds)
 
-    def close(self) -> None:
-        """Unmap it: its addresses are no longer to be used."""
-        _libc.munmap(self.address, self.size)
+    def __del__(self, unmap: Callable[[int, int], object] = _libc.munmap) -> None:
+        if self._address is not None:
+            unmap(self._address, self.size)
 
 
 class KeptMaps:
-    """Maps that nobody uses, by the device and inode of their files, the last used at the end."""
+    """Maps that nobody uses, by the device and inode of their files, the last used at the end.
+
+    The garbage collector may have any thread keep one, at any time: there is no lock.
+    """
 
     def __init__(self) -> None:
         self._maps: OrderedDict[Key, FileMap] = OrderedDict()
@@ -93,19 +113,16 @@ class KeptMaps:
     def take(self, key: Key, size: int) -> FileMap | None:
         """Take the map of a file of at least so many bytes, if it is here."""
         found = self._maps.pop(key, None)
-        if found is not None and found.size < size:
-            found.close()
-            return None
-        return found
+        return found if found is None or found.size >= size else None
 
     def put(self, key: Key, unused: FileMap) -> None:
         """Keep a map, and no more than there should be."""
-        others = self._maps.pop(key, None)
-        if others is not None:
-            others.close()
-        self._maps[key] = unused
-        while len(self._maps) > _MOST_KEPT or self._nbytes() > _MOST_BYTES:
-            self._maps.popitem(last=False)[1].close()
+        if unused.size > _MOST_BYTES:
+            return
+        self._maps.setdefault(key, unused)
+        with contextlib.suppress(KeyError):  # others have taken the last one
+            while len(self._maps) > _MOST_KEPT or self._nbytes() > _MOST_BYTES:
+                self._maps.popitem(last=False)
 
     def inodes(self) -> set[int]:
         """The inodes of the files."""
@@ -119,11 +136,6 @@ written = KeptMaps()
 """Of files that this process has written, shared with those who read them."""
 read = KeptMaps()
 """Of files that it has read, private."""
-
-
-def key_of(status: os.stat_result) -> Key:
-    """By what the map of a file is kept."""
-    return status.st_dev, status.st_ino
 
 
 def map_to_read(path: str, wanted: range) -> memoryview:
@@ -145,86 +157,99 @@ def map_to_read(path: str, wanted: range) -> memoryview:
         status = os.fstat(descriptor)
         if status.st_size < wanted.stop:
             raise FileNotFoundError(path)
-        found = read.take(key_of(status), status.st_size)
-        if found is not None and not found.is_unwritten():
-            found.close()
-            found = None
+        found = read.take(_key(status), status.st_size)
         if found is None:
             found = FileMap(path, status.st_size, is_private=True)
     except BaseException:
         os.close(descriptor)
         raise
-    found.lent = wanted
     buffer = found.buffer()
-    weakref.finalize(buffer, _give_back, found, descriptor).atexit = False
+    _when_unused(buffer, found, wanted, descriptor)
     return memoryview(buffer).cast("B")[wanted.start : wanted.stop]
 
 
-def _give_back(unused: FileMap, descriptor: int) -> None:
-    """Unlock the file, and keep its map unless the file was removed meanwhile.
+def _when_unused(buffer: Buffer, lent: FileMap, part: range, descriptor: int) -> None:
+    """Have a map given back when nobody refers to its buffer any more.
 
-    It is looked at after it was unlocked, by another descriptor: who removes it afterwards finds no
-    lock, and frees its memory (``remove``). A forked process may hold the lock for longer.
+    The garbage collector calls back for what it collects before it calls ``__del__`` of others, who
+    may still look at the buffer. So the buffer has something that the collector does not look at,
+    and that therefore ends only with it: there is little else of that kind than code.
+    """
+    last = _NOTHING.replace()
+    weakref.finalize(last, _give_back, lent, part, descriptor).atexit = False
+    buffer.last = last  # type: ignore[attr-defined]
+
+
+def _give_back(unused: FileMap, part: range, descriptor: int) -> None:
+    """Unlock a file, and keep its map if only the file is to be seen in it.
+
+    The file may have been removed. It is looked at after it was unlocked, by another descriptor:
+    who removes it later finds no lock, and frees its memory. A forked process may hold the lock for
+    longer.
     """
     other = None
-    with contextlib.suppress(OSError):  # a system without such names
-        other = os.open(f"/dev/fd/{descriptor}", os.O_RDONLY)
-    os.close(descriptor)
+    try:
+        with contextlib.suppress(OSError):  # a system without such names
+            other = os.open(f"/dev/fd/{descriptor}", os.O_RDWR)
+    finally:
+        os.close(descriptor)
     if other is None:
-        unused.close()
         return
-    status = os.fstat(other)
-    os.close(other)
-    if status.st_nlink:
-        read.put(key_of(status), unused)
-    else:
-        unused.close()
+    try:
+        status = os.fstat(other)
+        if not status.st_nlink:
+            _free(other)
+        elif unused.is_unwritten(part):
+            read.put(_key(status), unused)
+    finally:
+        os.close(other)
 
 
-def map_to_write(path: str) -> tuple[Key, FileMap]:
-    """Map a file that was written before, all of it; ``written`` can keep it afterwards.
+@contextlib.contextmanager
+def map_to_write(path: str) -> Iterator[memoryview]:
+    """A file that was written before, and that nobody reads, as a view that writes to it.
 
     Raises:
         OSError: it cannot be mapped.
     """
-    status = os.stat(path)
-    key = key_of(status)
+    status = Path(path).stat()
+    key = _key(status)
     found = written.take(key, status.st_size)
-    return key, found or FileMap(path, status.st_size, is_private=False)
+    if found is None:
+        found = FileMap(path, status.st_size, is_private=False)
+    yield memoryview(found.buffer()).cast("B")
+    written.put(key, found)
 
 
 def remove(path: str) -> None:
-    """Remove a file, and free its memory, whoever keeps a map of it, unless somebody reads it.
+    """Remove a file, and free its memory, whoever keeps a map of it; if somebody reads it, then.
 
     Raises:
         OSError: there is no such file.
     """
-    descriptor = os.open(path, os.O_RDWR)
     try:
-        os.unlink(path)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # its last reader frees it
-            return
-        os.ftruncate(descriptor, 0)
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:  # so many are open
+        Path(path).unlink()
+        return
+    try:
+        Path(path).unlink()
+        _free(descriptor)
     finally:
         os.close(descriptor)
 
 
+def _free(descriptor: int) -> None:
+    """Free the memory of a file that has no name any more, unless somebody reads it."""
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+
+
+def _key(status: os.stat_result) -> Key:
+    return status.st_dev, status.st_ino
+
+
 @lru_cache(maxsize=_MOST_KEPT)
-def _array_of(size: int) -> type[ctypes.Array[ctypes.c_char]]:
+def _array_of(size: int) -> type[Buffer]:
     return ctypes.c_char * size  # a new class, which is a cycle
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = (
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_long,
-)
-_libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
-_FAILED = ctypes.c_void_p(-1).value

@@ -3,7 +3,7 @@
 To get 100 MB from the system takes 9 ms, since it has to clear them: longer than to fill them.
 glibc therefore keeps blocks of up to 32 MB that are freed, once it has seen some, and gives larger
 ones back each time. A worker whose calls return larger values has it keep those, too, up to a
-bound; it gives everything back when it has nothing to do, or holds much more than one of them.
+bound; it gives everything back when it has nothing to do, or holds much more than that.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _MOST_SHARE = 128  # of the memory, as there may be many workers, and each keeps
 _MOST_BLOCKS = 3
 _SAID_BY = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of ``malloc.h``
+_STATISTICS = "/proc/self/statm"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -38,25 +39,30 @@ class FreedMemory:
     def __init__(self) -> None:
         self.is_kept = False
         self._block = _KEPT_ANYWAY  # the largest that is kept
-        self._base = 0  # bytes in use when all had been given back
+        self._base = 0  # bytes in use when nothing was kept, as far as is known
         self._glibc = _glibc()
 
     def expect(self, nbytes: int) -> None:
         """Blocks of so many bytes are made, freed, and made again."""
-        if self._glibc is None or nbytes <= _KEPT_ANYWAY or nbytes > _most_bytes():
+        if self._glibc is None or nbytes <= self._block or nbytes > _most_bytes():
             return
+        if not self._glibc.mallopt(_M_MMAP_THRESHOLD, nbytes + _PAGE):
+            self._glibc = None  # an older one, which refuses so much
+            return
+        self._glibc.mallopt(_M_TRIM_THRESHOLD, 2 * nbytes)  # as glibc does itself
+        self._block = nbytes
+        self._base = _private_bytes()
         self.is_kept = True
-        if nbytes > self._block:
-            self._block = nbytes
-            self._glibc.mallopt(_M_MMAP_THRESHOLD, nbytes + _PAGE)
-            self._glibc.mallopt(_M_TRIM_THRESHOLD, 2 * nbytes)  # as glibc does itself
-            self._base = _private_bytes()
 
     def release_excess(self) -> None:
-        """Give everything back if much more is in use than there was, as some may be free."""
-        if self.is_kept and _private_bytes() > self._base + _MOST_BLOCKS * self._block:
+        """Calls have ended: give everything back if much more is in use than there was."""
+        if self._block == _KEPT_ANYWAY:
+            return
+        in_use = _private_bytes()
+        self._base = min(self._base, in_use)
+        if in_use > self._base + _MOST_BLOCKS * self._block:
             self.release()
-            self.is_kept = True
+        self.is_kept = True
 
     def release(self) -> None:
         """Give everything back to the system."""
@@ -72,7 +78,8 @@ def _most_bytes() -> int:
 
 
 def _glibc() -> Any:
-    if sys.platform != "linux" or any(name in os.environ for name in _SAID_BY):
+    is_said = any(name in os.environ for name in _SAID_BY)
+    if sys.platform != "linux" or is_said or not os.access(_STATISTICS, os.R_OK):
         return None
     library = ctypes.CDLL(None)
     return library if hasattr(library, "gnu_get_libc_version") else None
@@ -80,5 +87,5 @@ def _glibc() -> Any:
 
 def _private_bytes() -> int:
     """Memory of this process that it shares with no other."""
-    _, resident, shared, *_ = Path("/proc/self/statm").read_bytes().split()
+    _, resident, shared, *_ = Path(_STATISTICS).read_bytes().split()
     return (int(resident) - int(shared)) * _PAGE

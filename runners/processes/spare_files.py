@@ -49,6 +49,7 @@ class SpareFiles:
         most_bytes: int | None = None,
         on_first: Callable[[], object] = lambda: None,
     ) -> None:
+        self._pid = os.getpid()  # what a forked copy of this process lets go of, this one may need
         self._folder = Path(folder)
         self._most_bytes = _most_bytes() if most_bytes is None else most_bytes
         self._on_first = on_first
@@ -57,6 +58,8 @@ class SpareFiles:
 
     def keep(self, path: str) -> None:
         """Nobody needs this file any more: keep it for others, or remove it."""
+        if os.getpid() != self._pid:
+            return
         with contextlib.suppress(OSError):  # it may be gone, and so may the folder
             size = Path(path).stat().st_size
             kept = sum(spare.size for spare in self._files())
@@ -81,6 +84,8 @@ class SpareFiles:
                 spare.path.rename(path)  # from here on nobody else can have it
                 descriptor = os.open(path, os.O_RDWR)
             except OSError:
+                with contextlib.suppress(OSError):  # it could not be opened
+                    Path(path).unlink()
                 continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,7 +99,7 @@ class SpareFiles:
     def clear(self) -> None:
         """Remove them all."""
         self.has_any = False
-        for spare in list(self._files()):
+        for spare in list(self._files()) if os.getpid() == self._pid else ():
             with contextlib.suppress(OSError):
                 remove(str(spare.path))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gc
 import os
@@ -37,6 +38,10 @@ def address(view: memoryview) -> int:
     return int(np.frombuffer(view, np.uint8).__array_interface__["data"][0])
 
 
+def count_maps(path: str) -> int:
+    return Path("/proc/self/maps").read_text().count(f"{path}\n")
+
+
 def is_locked(path: str) -> bool:
     descriptor = os.open(path, os.O_RDWR)
     try:
@@ -49,8 +54,8 @@ def is_locked(path: str) -> bool:
 
 
 def rewrite(path: str, byte: bytes) -> None:
-    _, mapped = map_to_write(path)
-    memoryview(mapped.buffer()).cast("B")[:] = byte * SIZE
+    with map_to_write(path) as view:
+        view[:] = byte * SIZE
 
 
 @pytest.mark.skipif(not HAS_PAGEMAP, reason="the system does not say what was written")
@@ -82,6 +87,21 @@ def test_of_a_map_that_is_lent_in_parts_those_are_looked_at(path: str) -> None:
     assert bytes(map_to_read(path, range(SIZE))) == b"1" * SIZE
 
 
+def test_a_map_that_was_written_to_is_not_kept(path: str) -> None:
+    view = map_to_read(path, range(SIZE))
+    view[5_000] = 0
+    del view
+    assert not file_maps.read.inodes()
+    assert count_maps(path) == 0
+
+
+def test_of_two_maps_of_a_file_one_is_kept(path: str) -> None:
+    views = [map_to_read(path, range(SIZE)) for _ in range(2)]
+    assert count_maps(path) == 2
+    views.clear()
+    assert count_maps(path) == (1 if HAS_PAGEMAP else 0)
+
+
 def test_two_readers_at_once_have_maps_of_their_own(path: str) -> None:
     first, second = map_to_read(path, range(SIZE)), map_to_read(path, range(SIZE))
     first[0] = 0
@@ -100,11 +120,12 @@ def test_a_file_is_locked_while_any_part_of_it_is_in_use(path: str) -> None:
 def test_a_map_of_what_is_written_holds_no_lock(path: str) -> None:
     descriptor = os.open(path, os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    key, mapped = map_to_write(path)
-    os.close(descriptor)
-    assert not is_locked(path)
-    file_maps.written.put(key, mapped)
-    assert map_to_write(path)[1] is mapped
+    with map_to_write(path) as view:
+        before = address(view)
+        os.close(descriptor)
+        assert not is_locked(path)
+    with map_to_write(path) as view:
+        assert address(view) == before
 
 
 def test_memory_of_a_removed_file_is_free_although_its_maps_are_kept(path: str) -> None:
@@ -118,12 +139,48 @@ def test_memory_of_a_removed_file_is_free_although_its_maps_are_kept(path: str) 
 
 
 def test_a_file_that_is_removed_while_it_is_read_stays_for_its_reader(path: str) -> None:
+    rewrite(path, b"2")  # the map of that is kept
     view = map_to_read(path, range(SIZE))
-    inode = Path(path).stat().st_ino
+    descriptor = os.open(path, os.O_RDONLY)
     remove(path)
-    assert bytes(view) == b"1" * SIZE
+    assert bytes(view) == b"2" * SIZE
+    assert os.fstat(descriptor).st_size == SIZE
     del view
-    assert inode not in file_maps.read.inodes()
+    assert os.fstat(descriptor).st_size == 0
+    os.close(descriptor)
+    assert not file_maps.read.inodes()
+
+
+def test_a_file_is_removed_when_no_more_can_be_opened(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(place: str, flags: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        remove(path)
+    assert not Path(path).exists()
+
+
+class Looks:
+    """In a cycle; looks at a view when it is collected."""
+
+    seen: list[bytes]
+
+    def __init__(self, view: memoryview, path: str) -> None:
+        self.view, self.path, self.itself = view, path, self
+
+    def __del__(self) -> None:
+        Looks.seen = [bytes(self.view[:3]), b"locked" if is_locked(self.path) else b"free"]
+
+
+def test_what_is_collected_may_still_look_at_its_view(path: str) -> None:
+    """weakref.finalize of an object that is collected would be called before ``__del__``."""
+    Looks(map_to_read(path, range(SIZE)), path)
+    gc.collect()
+    assert Looks.seen == [b"111", b"locked"]
+    assert not is_locked(path)
 
 
 def test_a_map_that_is_too_small_is_not_taken(path: str) -> None:
@@ -144,7 +201,7 @@ def test_what_is_not_there_is_not_mapped(path: str) -> None:
 def test_where_the_system_does_not_say_what_was_written_no_map_is_used_again(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FileMap, "is_unwritten", lambda _: False)
+    monkeypatch.setattr(FileMap, "is_unwritten", lambda *_: False)
     view = map_to_read(path, range(SIZE))
     view[0] = 0
     del view
@@ -182,4 +239,4 @@ def test_no_more_is_kept_than_should_be(tmp_path: Path, monkeypatch: pytest.Monk
     keep(kept, 50_000)
     assert len(kept.inodes()) == 11
     keep(kept, 100_001)
-    assert not kept.inodes()
+    assert len(kept.inodes()) == 11

@@ -104,6 +104,41 @@ note('kept again')
     assert found["kept again"] > 35
 
 
+def test_what_is_kept_after_an_idle_time_is_released_as_well() -> None:
+    steps = """
+freed.expect(48 * MEGABYTE)
+freed.release()
+make(48)
+freed.release_excess()
+note('kept')
+assert freed.is_kept
+freed.release()
+note('released')
+assert not freed.is_kept
+"""
+    found = megabytes_in_use(steps)
+    assert found["kept"] > 40
+    assert found["released"] < 10
+
+
+def test_a_glibc_that_refuses_large_blocks_is_left_alone() -> None:
+    class OlderGlibc:
+        def __init__(self) -> None:
+            self.told: list[int] = []
+
+        def mallopt(self, parameter: int, value: int) -> int:
+            self.told.append(parameter)
+            return 0
+
+    freed = FreedMemory()
+    freed._glibc = older = OlderGlibc()
+    freed.expect(BLOCK)
+    freed.expect(2 * BLOCK)
+    freed.release_excess()
+    assert older.told == [freed_memory._M_MMAP_THRESHOLD]
+    assert not freed.is_kept
+
+
 def test_little_memory_means_that_little_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     freed_memory._most_bytes.cache_clear()
     with monkeypatch.context() as patched:

@@ -83,6 +83,45 @@ def test_a_process_that_reads_is_respected_until_it_ends(spare: SpareFiles, writ
     assert os.waitpid(reader, 0)[1] == 0
 
 
+def test_a_process_that_is_forked_while_a_file_is_written_keeps_nobody_waiting(
+    spare: SpareFiles, write: Any, tmp_path: Path
+) -> None:
+    spare.keep(write(1.0).path)
+    ours, theirs = os.pipe()
+    children = []
+
+    def claim(path: str, size: int) -> int | None:
+        descriptor = spare.claim(path, size)
+        assert descriptor is not None
+        children.append(os.fork())
+        if not children[-1]:
+            os.close(theirs)
+            os.read(ours, 1)
+            os._exit(0)
+        return descriptor
+
+    column = pack([np.full(NUMBERS, 2.0)], exact=True)
+    file = write_file(column, str(tmp_path / "forked"), claim=claim)
+    assert file.load(0)[0] == 2.0
+    assert os.waitpid(children[0], os.WNOHANG) == (0, 0)  # it still has what was open
+    os.close(theirs)
+    os.waitpid(children[0], 0)
+    os.close(ours)
+
+
+def test_a_forked_copy_of_the_process_takes_no_file_away(spare: SpareFiles, write: Any) -> None:
+    first, second = write(1.0), write(2.0)
+    spare.keep(second.path)
+    child = os.fork()
+    if not child:
+        spare.keep(first.path)
+        spare.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert first.load(0)[0] == 1.0
+    assert len(spare) == 1
+
+
 def test_much_larger_and_smaller_files_are_left(spare: SpareFiles, write: Any) -> None:
     first = write(1.0)
     spare.keep(first.path)
