@@ -1,9 +1,8 @@
-"""Columns of values: packed, in files, and read back."""
+"""Columns of values: packed, and read back."""
 
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflow.errors import ResultMissing
 from dataflow.worker.columns import ObjectColumn, PackedColumn, pack, set_apart
-from dataflow.worker.file_columns import write_file
 
 VALUES = st.lists(
     st.none() | st.integers() | st.text(max_size=5) | st.lists(st.integers(), max_size=3),
@@ -32,18 +29,16 @@ def test_a_column_gives_back_what_was_put_in(values: list[Any], exact: bool) -> 
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_arrays_are_not_copied_into_pickles_and_can_be_written_to(
-    exact: bool, tmp_path: Path
+    exact: bool,
 ) -> None:
     arrays = [np.arange(10_000), np.ones((100, 100), order="F"), np.zeros(0)]
     column = pack(arrays, exact)
     assert sum(len(part.data) for part in column.parts) < 2_000
-    file = write_file(column, str(tmp_path / "column"))
-    for found in (column, file, pickle.loads(pickle.dumps(file))):
+    for found in (column, pickle.loads(pickle.dumps(column, 5))):
         for expected, value in zip(arrays, found.load_all(), strict=True):
             assert np.array_equal(expected, value)
             value += 1  # a private copy: nobody else sees it
         assert np.array_equal(found.load(0), arrays[0]) or not exact
-    assert np.array_equal(file.load(0), arrays[0]) or not exact  # a joint one is loaded once
 
 
 def test_only_values_that_are_not_small_are_set_apart() -> None:
@@ -53,27 +48,6 @@ def test_only_values_that_are_not_small_are_set_apart() -> None:
     found = set_apart(pack(large, exact=False), large)
     assert found.exact and found.load_all() == large
     assert set_apart(found, large) is found
-
-
-def test_small_values_in_a_file_are_loaded_once(tmp_path: Path) -> None:
-    values = [[n] for n in range(1_000)]
-    file = write_file(pack(values, exact=False), str(tmp_path / "column"))
-    assert file.load_all() == values
-    (tmp_path / "column").unlink()
-    assert [file.load(position) for position in range(1_000)] == values
-    assert file.load(1) is file.load_all()[1]
-
-
-def test_a_file_that_is_gone_says_so(tmp_path: Path) -> None:
-    file = write_file(pack([1], True), str(tmp_path / "column"))
-    (tmp_path / "column").unlink()
-    with pytest.raises(ResultMissing, match="gone"):
-        file.load(0)
-
-
-def test_a_shared_file_is_loaded_once(tmp_path: Path) -> None:
-    file = write_file(pack([[1, 2]], True), str(tmp_path / "column"), shared=True)
-    assert file.load(0) is file.load(0)
 
 
 def test_unpicklable_values_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from dataflow.worker.columns import pack
 from dataflow.worker.file_columns import FileColumn, write_file
@@ -152,3 +156,69 @@ def test_small_files_are_not_worth_it(spare: SpareFiles, write: Any) -> None:
 def test_what_is_gone_already_does_no_harm(spare: SpareFiles) -> None:
     spare.keep("/nowhere/at-all")
     assert spare.claim("/nowhere/at-all", 5) is None
+
+
+class Values(RuleBasedStateMachine):
+    """Values that are written, read, changed by their readers, and not needed any more, at random.
+
+    Whatever is written again: everybody who holds a value sees what was written into it, and what
+    it has changed itself.
+    """
+
+    columns: Bundle[tuple[FileColumn, float]] = Bundle("columns")
+    readers: Bundle[list[Any]] = Bundle("readers")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.spare = SpareFiles(self.folder.name, most_bytes=5_000_000)
+        self.names = count()
+        self.held: list[list[Any]] = []
+
+    @rule(target=columns, numbers=st.sampled_from((130_000, 150_000)))
+    def write(self, numbers: int) -> tuple[FileColumn, float]:
+        name = next(self.names)
+        column = pack([np.full(numbers, float(name))], exact=True)
+        path = f"{self.folder.name}/{name}"
+        return write_file(column, path, claim=self.spare.claim), float(name)
+
+    @rule(target=readers, column=columns)
+    def read(self, column: tuple[FileColumn, float]) -> list[Any]:
+        file, number = column
+        reader = [file.load(0), number, {}]
+        self.held.append(reader)
+        return reader
+
+    @rule(reader=readers, at=st.sampled_from((0, 77_777, 129_999)))
+    def change(self, reader: list[Any], at: int) -> None:
+        if reader:
+            reader[0][at] = reader[2][at] = -1.0
+
+    @rule(reader=consumes(readers))
+    def let_go(self, reader: list[Any]) -> None:
+        self.held = [each for each in self.held if each is not reader]
+        reader.clear()
+
+    @rule(column=consumes(columns))
+    def need_no_more(self, column: tuple[FileColumn, float]) -> None:
+        self.spare.keep(column[0].path)
+
+    @rule()
+    def clear(self) -> None:
+        self.spare.clear()
+
+    @invariant()
+    def everybody_sees_what_is_theirs(self) -> None:
+        for array, number, changes in self.held:
+            expected = np.full(len(array), number)
+            for at, value in changes.items():
+                expected[at] = value
+            assert np.array_equal(array, expected)
+
+    def teardown(self) -> None:
+        self.held.clear()
+        self.folder.cleanup()
+
+
+Values.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestValues = Values.TestCase
