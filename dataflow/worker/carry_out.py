@@ -34,7 +34,12 @@ class BatchCarrier(Outcomes):
     """One batch being carried out in this thread.
 
     Another thread may have it report in parts meanwhile (:meth:`report_part`).
+
+    Attributes:
+        stay_ns: for how long it goes on after its time where the next call takes a large value.
     """
+
+    stay_ns: float = _STAY_NS
 
     def carry_out(self) -> BatchReport:
         """Make the calls until they are done or the time is up; never raises for a user's error."""
@@ -136,7 +141,7 @@ class BatchCarrier(Outcomes):
         body = self.batch.body
         if isinstance(body, MapBody):
             return position % len(body.stages) == 0
-        if position >= body.calls or clock() > self.deadline + _STAY_NS:
+        if position >= body.calls or clock() > self.deadline + self.stay_ns:
             return True
         inside = [source for _, source in body.links[position] or () if type(source) is int]
         with self.lock:

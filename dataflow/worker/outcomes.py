@@ -189,8 +189,8 @@ class Outcomes:
         """Stop behind the call that is being made, if it takes long; the first call after it.
 
         Only when the time is up: the loop that makes the calls then asks before each of them
-        whether it may stop. Those behind it begin elsewhere; those that take its value wait for it
-        wherever they are.
+        whether it may stop. Those behind it begin elsewhere, but for those that are next, one after
+        the other, and take its value: they have to wait for it anyway.
         """
         body, at = self.batch.body, len(self.ended)
         began = self.ended[-1] if at else self.begun
@@ -202,6 +202,8 @@ class Outcomes:
             stop = (at // width + 1) * width
         else:
             stop = at + 1
+            while body.last_uses.get(stop - 1) == stop:  # that takes its value, which may be large
+                stop += 1
         if stop >= body.calls:
             return None
         self.stops_at = stop
@@ -228,6 +230,8 @@ class Outcomes:
         self.mark_told(calls)
         started = self.started_between(first, stop)
         is_first = first == 0 or started is not None
+        dropped = self.dropped(first, stop)
+        self._measure_last(dropped, stop)
         return BatchReport(
             batch_id=self.batch.id,
             first=first,
@@ -248,7 +252,7 @@ class Outcomes:
             logs=_taken(self.logs),
             # runs inside these calls are told of with them: their worker may die meanwhile
             records=[*_taken(self.shown), *(_taken(self.records) if calls or final else ())],
-            dropped=tuple(sorted(self.dropped(first, stop))),
+            dropped=tuple(sorted(dropped)),
             results=results,
             large=_of(self.large, among),
             final=final,
@@ -321,6 +325,15 @@ class Outcomes:
             nbytes = nbytes_of(value)
             if nbytes >= LARGE_BYTES:
                 self.large[position] = nbytes
+
+    def _measure_last(self, dropped: Iterable[int], stop: int) -> None:
+        """The same of values that nobody needs any more, where the batch ends with their user.
+
+        Others were measured when they were let go of, before the call after that.
+        """
+        last_uses: Mapping[int, int] = getattr(self.batch.body, "last_uses", _NOTHING)
+        at_end = [at for at in dropped if last_uses[at] == stop - 1]
+        self._measure(at_end, [self.values[at] for at in at_end])
 
     def kept_positions(self, first: int, stop: int) -> list[Sequence[int]]:
         """The calls in a range whose values are kept, stage after stage."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import pickle
 import socket
@@ -169,6 +170,7 @@ class _ThreadEnd(_LineEnd):
     def _carried_out(self, batch: Batch, board: Board) -> BatchReport:
         logs = LogStream(partial(self._tell, batch.id))
         carrier = carrier_of(batch, pack, logs.add, board)
+        carrier.stay_ns = math.inf  # what leaves goes through the flow's process
         carrier.report_early(self._report)
         part_reporter.ask(carrier, self._report, late=self._hand_back_waiting)
         try:

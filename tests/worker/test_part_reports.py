@@ -12,6 +12,7 @@ import pytest
 
 from dataflow import task
 from dataflow.model.batches import Batch, BatchReport, CallBody, RunInfo
+from dataflow.worker import outcomes
 from dataflow.worker.carry_out import BatchCarrier
 from dataflow.worker.columns import pack
 from dataflow.worker.part_reports import PartReporter
@@ -119,3 +120,55 @@ def test_what_nobody_waits_for_is_not_told_between_calls() -> None:
     carrier = chain_of(4, early_seconds=math.inf)
     carrier.report_early(lambda report: pytest.fail(f"told {report}"))
     assert carrier.carry_out().stop == 4
+
+
+def a_pair_and_another(make: Any, budget_seconds: float) -> BatchCarrier:
+    """A call, one that takes its value, which nobody else needs, and one that needs nothing."""
+    body = CallBody(
+        [0, 1, 2],
+        [0, 1, 2],
+        [0, 0, 0],
+        [((), {}), ((None,), {}), ((1,), {})],
+        [None, ((0, 0),), None],
+        last_uses={0: 1},
+    )
+    tasks = [make, length_of, next_of]
+    batch = Batch(1, RunInfo("", "", ""), tasks, body, budget_seconds=budget_seconds)
+    return BatchCarrier(batch, pack)
+
+
+@task
+def length_of(values: Any) -> int:
+    return len(values)
+
+
+def test_a_batch_that_is_cut_keeps_what_takes_the_value_of_the_call_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has to wait for it anyway, and the value may be large."""
+    monkeypatch.setattr(outcomes, "_STUCK_NS", 0)
+    found: list[int | None] = []
+
+    @task
+    def make() -> Any:
+        found.append(carrier.cut())
+        return np.zeros(LARGE, dtype=np.uint8)
+
+    carrier = a_pair_and_another(make, budget_seconds=0.0)
+    report = carrier.carry_out()
+    assert found == [2]
+    assert (report.first, report.stop) == (0, 2)
+    assert report.values is not None and report.values.load_all() == [LARGE]
+
+
+@pytest.mark.parametrize("stay_ns", [0.0, math.inf])
+def test_how_long_a_batch_stays_with_a_large_value_can_be_said(stay_ns: float) -> None:
+    carrier = a_pair_and_another(first, budget_seconds=0.0)
+    carrier.stay_ns = stay_ns
+    assert carrier.carry_out().stop == (2 if stay_ns else 1)
+
+
+def test_the_size_of_the_last_value_that_was_let_go_of_is_told() -> None:
+    carrier = a_pair_and_another(first, budget_seconds=0.0)
+    report = carrier.carry_out()  # it ends with the user of that value
+    assert (report.stop, report.dropped, report.large) == (2, (0,), {0: LARGE})

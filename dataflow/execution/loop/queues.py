@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -273,11 +273,23 @@ class RunnerQueue:
         batch = self._batch(nodes[0], builder, body, attempts, lengths, seconds, costs, stay)
         batch.suspect = nodes[0].alone  # then there is no other
         batch.alone = batch.suspect and _has_last_try([nodes[0].losses])
-        leaving = (node for at, node in enumerate(nodes) if at not in body.last_uses)
-        batch.value_bytes = self.book.total_bytes(node.task.name for node in leaving)
+        batch.value_bytes = self._bytes_leaving(nodes, body.last_uses)
         if stay and not batch.keeps and not work.is_concurrent:  # what is persisted is packed, once
             batch.early_seconds = early_seconds(costs)
         return Flight(batch, work, calls=nodes)
+
+    def _bytes_leaving(self, nodes: list[TaskNode], last_uses: Mapping[int, int]) -> float | None:
+        """What the values take that leave a batch; None: nobody knows.
+
+        Others are used within it, by the next call or by a later one: of these the largest leaves,
+        too, if the batch is cut between them.
+        """
+        leaving = (node for at, node in enumerate(nodes) if at not in last_uses)
+        total = self.book.total_bytes(node.task.name for node in leaving)
+        if total is None:
+            return None
+        passing = (nodes[at].task.name for at, last in last_uses.items() if last > at + 1)
+        return max(total, *map(self.book.bytes, passing), 0.0)
 
     def _map_flight(self, work: MapWork) -> Flight | None:
         stages = work.stages

@@ -100,6 +100,41 @@ def test_values_that_are_large_stay_with_dask(own: DaskTaskRunner) -> None:
     assert passed_on() < 10_000
 
 
+TWO_MEGABYTES = 2_000_000  # for less a batch does not stay
+
+
+@task
+def make_large(seconds: float) -> bytes:
+    time.sleep(seconds)
+    return b"x" * TWO_MEGABYTES
+
+
+@task
+def count_of(*made: bytes) -> int:
+    return sum(map(len, made))
+
+
+@pytest.mark.parametrize("each", [1, 3])
+def test_large_values_stay_when_a_batch_takes_longer_than_was_thought(
+    own: DaskTaskRunner, each: int
+) -> None:
+    """Values that only calls of the same batch need: it may be cut before these."""
+
+    @flow(task_runner=own)
+    def slower() -> tuple[int, int]:
+        count_of.submit(make_large.submit(0)).wait()
+        count_of.submit(make_large.submit(0)).wait()
+        before = own.bytes_through_flow
+        made = [[make_large.submit(0.3) for _ in range(each)] for _ in range(6)]
+        counts = [count_of.submit(*some) for some in made]
+        del made
+        return sum(future.result() for future in counts), own.bytes_through_flow - before
+
+    found, through_flow = slower()
+    assert found == 6 * each * TWO_MEGABYTES
+    assert through_flow < 10_000
+
+
 def test_a_value_that_is_large_for_once(own: DaskTaskRunner) -> None:
     @task
     def grown(length: int) -> bytes:
