@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unp
 
 from dataflow.errors import ParameterBindError, ReservedArgumentError
 from dataflow.model.declared import Declared, is_global, known_tasks
-from dataflow.model.functions import name_of_function
+from dataflow.model.functions import bind, name_of_function
 from dataflow.model.options import TaskOptions, TransactionHook
 from dataflow.model.retry_policy import exponential_backoff
 
@@ -94,7 +94,7 @@ class Task(Declared, Generic[P, R]):
         if not (kwargs or self._needs_names) and self._least <= len(args) <= self._most:
             return  # to bind them costs a third of a submit
         try:
-            self.signature.bind(*args, **kwargs)
+            bind(self.signature, args, kwargs)
         except TypeError as error:
             raise ParameterBindError(
                 f"Task {self.name!r} cannot be called like this: {error}.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dataflow.errors import DefinitionError
@@ -47,6 +47,37 @@ def signature_of(fn: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(_unbound(fn))
     except (TypeError, ValueError):
         return inspect.signature(lambda *args, **kwargs: None)
+
+
+def bind(
+    signature: inspect.Signature,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    is_partial: bool = False,
+) -> inspect.BoundArguments:
+    """Bind arguments, also where ``**named`` takes one called like a parameter before the ``/``.
+
+    Python refuses some of these before 3.12.4 (python/cpython#87106), and takes too much in 3.13.0
+    to 3.13.2 (#130164).
+
+    Args:
+        signature: of the function.
+        args, kwargs: what it is called with.
+        is_partial: whether arguments may be missing.
+
+    Raises:
+        TypeError: it cannot be called with them.
+    """
+    kinds = {each.kind: each.name for each in signature.parameters.values()}
+    many = kinds.get(inspect.Parameter.VAR_KEYWORD)
+    first = signature.parameters.values() if many is not None and kwargs else ()
+    taken = {each.name for each in first if each.kind is each.POSITIONAL_ONLY} & kwargs.keys()
+    rest = {name: value for name, value in kwargs.items() if name not in taken}
+    bound = (signature.bind_partial if is_partial else signature.bind)(*args, **rest)
+    if many is not None and taken:
+        known = {*taken, *bound.arguments.get(many, ())}
+        bound.arguments[many] = {name: kwargs[name] for name in kwargs if name in known}
+    return bound
 
 
 def _unbound(fn: Any) -> Any:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataflow.errors import DefinitionError, ParameterBindError
+from dataflow.model.functions import bind
 
 MISSING: Any = inspect.Parameter.empty
 _CONSTRAINTS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
@@ -137,7 +138,7 @@ def bind_parameters(
         ParameterBindError: with all that is missing, unknown or too much.
     """
     try:
-        given = signature.bind_partial(*args, **kwargs).arguments
+        given = bind(signature, args, kwargs, is_partial=True).arguments
     except TypeError as error:
         raise _bind_error(owner, signature, args, kwargs, str(error)) from None
     parameters: dict[str, Any] = {}

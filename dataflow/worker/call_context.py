@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dataflow.model.batches import Batch, Body, LogLine, MapBody, RunInfo, TaskLike
+from dataflow.model.functions import bind
 from dataflow.worker.run_logs import TASK_RUNS, log_target
 
 FindArgs = Callable[[int], Sequence[Any]]
@@ -128,7 +129,7 @@ class CallContext:
 
     def bound_parameters(self) -> dict[str, Any]:
         """The arguments of this call by parameter, defaults filled in."""
-        bound = self.place.task.signature.bind(*self._call_args, **self.kwargs)
+        bound = bind(self.place.task.signature, self._call_args, self.kwargs)
         bound.apply_defaults()
         return dict(bound.arguments)
 

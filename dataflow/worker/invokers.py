@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from dataflow.model.batches import TaskLike
+from dataflow.model.functions import bind
 from dataflow.worker.board import DEADLINE, NEVER
 from dataflow.worker.call_context import CallContext
 from dataflow.worker.expand import Function
@@ -51,7 +52,7 @@ def _named(context: CallContext, function: Function, task: TaskLike) -> Function
     names = context.names
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        bound = task.signature.bind(*args, **kwargs)
+        bound = bind(task.signature, args, kwargs)
         bound.apply_defaults()
         names[context.position] = task.run_name.render(dict(bound.arguments))
         return function(*args, **kwargs)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataflow import allow_failure, quote, task, unmapped
@@ -199,6 +199,8 @@ def signatures(draw: st.DrawFn) -> str:
     return ", ".join([*parts, *by_name, *draw(st.sampled_from([[], ["**named"]]))])
 
 
+@example("p0=0, /, **named", 0, {"p0"})
+@example("p0, /, **named", 0, {"p0"})
 @given(signatures(), st.integers(0, 5), st.sets(st.sampled_from(["p0", "p2", "k0", "k1", "other"])))
 def test_arguments_are_refused_if_python_refuses_them(
     parameters: str, count: int, names: set[str]
