@@ -68,13 +68,15 @@ def bind(
     Raises:
         TypeError: it cannot be called with them.
     """
-    kinds = {each.kind: each.name for each in signature.parameters.values()}
-    many = kinds.get(inspect.Parameter.VAR_KEYWORD)
-    first = signature.parameters.values() if many is not None and kwargs else ()
-    taken = {each.name for each in first if each.kind is each.POSITIONAL_ONLY} & kwargs.keys()
-    rest = {name: value for name, value in kwargs.items() if name not in taken}
-    bound = (signature.bind_partial if is_partial else signature.bind)(*args, **rest)
-    if many is not None and taken:
+    bind_to = signature.bind_partial if is_partial else signature.bind
+    names = {each.kind: each.name for each in signature.parameters.values()}
+    many = names.get(inspect.Parameter.VAR_KEYWORD)
+    if many is None:
+        return bind_to(*args, **kwargs)
+    parameters = signature.parameters.values()
+    taken = kwargs.keys() & {each.name for each in parameters if each.kind is each.POSITIONAL_ONLY}
+    bound = bind_to(*args, **{name: kwargs[name] for name in kwargs if name not in taken})
+    if taken:
         known = {*taken, *bound.arguments.get(many, ())}
         bound.arguments[many] = {name: kwargs[name] for name in kwargs if name in known}
     return bound

@@ -24,9 +24,10 @@ class FileColumn(PickledColumn):
 
     Large values are copied once into shared memory and read in place; they never pass through the
     flow's process. The map is copy-on-write: arrays in it can be written to without a copy made
-    beforehand, and nobody else sees what was written. While a map is open its file is locked, so
-    that it is not written again (see ``runners.processes.spare_files``). What every element of a
-    map gets (``unmapped``) is *shared*: loaded once by each worker.
+    beforehand, and nobody else sees what was written. While values in a map are in use its file
+    is locked, so that it is not written again (see ``runners.processes.spare_files``). What is
+    small is copied instead. What every element of a map gets (``unmapped``) is *shared*: loaded
+    once by each worker.
     """
 
     __slots__ = ("layout", "path", "size")
@@ -147,7 +148,7 @@ def write_file(
             _write(descriptor, pieces, starts)
         else:
             _copy(path, pieces, starts)
-    except BaseException:
+    except BaseException:  # a time limit, or Ctrl-C: half a file is of no use either
         remove(path)
         raise
     finally:  # a process that a task has forked may have the descriptor for longer, and the lock

@@ -64,27 +64,27 @@ class FileMap:
 
     def __init__(self, path: str, size: int, is_private: bool) -> None:
         self.size = size
-        self._address: int | None = None
+        self._address = 0
         flags = mmap.MAP_PRIVATE if is_private else mmap.MAP_SHARED | _POPULATE
         descriptor = os.open(path, os.O_RDONLY if is_private else os.O_RDWR)
         try:
             access = mmap.PROT_READ | mmap.PROT_WRITE
-            self._address = _libc.mmap(None, size, access, flags, descriptor, 0)
-            if self._address == _FAILED:
-                self._address = None
+            address: int = _libc.mmap(None, size, access, flags, descriptor, 0)
+            if address == _FAILED:
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
+            self._address = address
         finally:
             os.close(descriptor)
 
     def buffer(self) -> Buffer:
         """Its bytes; they are there for as long as this object is."""
-        return _array_of(self.size).from_address(self._address or 0)
+        return _array_of(self.size).from_address(self._address)
 
     def is_unwritten(self, part: range) -> bool:
         """Whether a part of a private map is as in the file; False if the system does not say."""
         first, last = part.start // _PAGE, -(-part.stop // _PAGE)
-        size, start = (last - first) * 8, ((self._address or 0) // _PAGE + first) * 8
+        size, start = (last - first) * 8, (self._address // _PAGE + first) * 8
         try:
             descriptor = os.open("/proc/self/pagemap", os.O_RDONLY)
             try:
@@ -97,7 +97,7 @@ class FileMap:
         return len(found) == size and all(not kind or kind & _IS_OF_FILE for kind in kinds)
 
     def __del__(self, unmap: Callable[[int, int], object] = _libc.munmap) -> None:
-        if self._address is not None:
+        if self._address:
             unmap(self._address, self.size)
 
 
@@ -160,7 +160,7 @@ def map_to_read(path: str, wanted: range) -> memoryview:
         found = read.take(_key(status), status.st_size)
         if found is None:
             found = FileMap(path, status.st_size, is_private=True)
-    except BaseException:
+    except BaseException:  # a time limit, or Ctrl-C: the lock must not stay
         os.close(descriptor)
         raise
     buffer = found.buffer()

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from runners.processes.memory_room import total_bytes
+from runners.processes.memory_room import share_of_memory
 
 _KEPT_ANYWAY = 32 << 20
 _MOST_BYTES = 256 << 20
@@ -74,7 +74,7 @@ class FreedMemory:
 
 @cache
 def _most_bytes() -> int:
-    return min(_MOST_BYTES, total_bytes() // _MOST_SHARE)
+    return share_of_memory(_MOST_SHARE, _MOST_BYTES)
 
 
 def _glibc() -> Any:

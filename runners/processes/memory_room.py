@@ -21,6 +21,11 @@ def total_bytes(proc: Path = _PROC, groups: Path = _GROUPS) -> int:
     return min([whole, *(limit for limit, _ in _limits(proc, groups))])
 
 
+def share_of_memory(part: int, most_bytes: int) -> int:
+    """One of so many equal parts of that memory, or ``most_bytes`` if that is less."""
+    return min(most_bytes, total_bytes() // part)
+
+
 def available_bytes(proc: Path = _PROC, groups: Path = _GROUPS) -> int:
     """The memory that can be taken yet before something has to give way; much if nobody knows."""
     return min([_NO_LIMIT, *_free_on_machine(proc), *(free for _, free in _limits(proc, groups))])

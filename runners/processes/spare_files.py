@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dataflow.worker.file_maps import remove, written
+from runners.processes.memory_room import share_of_memory
 
 _PREFIX = "spare-"
 _LEAST_BYTES = 1_000_000
@@ -51,7 +52,9 @@ class SpareFiles:
     ) -> None:
         self._pid = os.getpid()  # what a forked copy of this process lets go of, this one may need
         self._folder = Path(folder)
-        self._most_bytes = _most_bytes() if most_bytes is None else most_bytes
+        if most_bytes is None:
+            most_bytes = share_of_memory(_MOST_SHARE, _MOST_BYTES)
+        self._most_bytes = most_bytes
         self._on_first = on_first
         self._numbers = count(1)
         self.has_any = False
@@ -128,8 +131,3 @@ class SpareFiles:
 def is_spare(name: str) -> bool:
     """Whether a file of that name is one whose values nobody needs."""
     return name.startswith(_PREFIX)
-
-
-def _most_bytes() -> int:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(_MOST_BYTES, memory // _MOST_SHARE)

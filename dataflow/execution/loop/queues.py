@@ -289,7 +289,7 @@ class RunnerQueue:
         if total is None:
             return None
         passing = (nodes[at].task.name for at, last in last_uses.items() if last > at + 1)
-        return max(total, *map(self.book.bytes, passing), 0.0)
+        return max([total, *map(self.book.bytes, passing)])
 
     def _map_flight(self, work: MapWork) -> Flight | None:
         stages = work.stages

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dataflow import ProcessPoolTaskRunner, flow, task
-from runners.processes import freed_memory
+from runners.processes import freed_memory, memory_room
 from runners.processes.freed_memory import FreedMemory
 from tests.runners.programs import wait_until
 
@@ -142,7 +142,7 @@ def test_a_glibc_that_refuses_large_blocks_is_left_alone() -> None:
 def test_little_memory_means_that_little_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     freed_memory._most_bytes.cache_clear()
     with monkeypatch.context() as patched:
-        patched.setattr(freed_memory, "total_bytes", lambda: 4 << 30)
+        patched.setattr(memory_room, "total_bytes", lambda: 4 << 30)
         assert freed_memory._most_bytes() == 32 * MEGABYTE
     freed_memory._most_bytes.cache_clear()
 
