@@ -4,7 +4,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-SOURCES := dataflow runners cluster benchmarks tests examples
+SOURCES := dataflow runners cluster benchmarks tests examples hatch_build.py
 
 supported := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
@@ -48,12 +48,17 @@ clean:
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(wildcard $(SOURCES)) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.demo-installed: pyproject.toml | $(BIN)/python
+# What `pip install` compiles (hatch_build.py); the tests are given a compiler where there is none.
+COMPILED := hatch_build.py runners/processes/array_places.c
+
+$(VENV)/.demo-installed: pyproject.toml $(COMPILED) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[examples]'
 	@touch $@
 
-$(VENV)/.test-installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev,examples]'
+$(VENV)/.test-installed: pyproject.toml $(COMPILED) | $(BIN)/python
+	@command -v "$${CC:-cc}" >/dev/null || $(BIN)/python -m pip install --quiet ziglang
+	CC="$${CC:-$$(command -v cc || echo '$(abspath $(BIN))/python -m ziglang cc')}" \
+		$(BIN)/python -m pip install --quiet --editable '.[dev,examples]'
 	@touch $@ $(VENV)/.demo-installed
 
 $(BIN)/python:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 
 from dataflow.errors import ResultMissing
@@ -18,37 +21,40 @@ _COPIED_BYTES = 16_000_000  # at once: other threads have to wait for it
 _MOST_SHARED = 16
 _shared: dict[str, list[Any]] = {}  # what every call of this process reads, last used last
 
+Place = tuple[int, int, int]
+"""Where a piece of a pickled value is: in which file of a column, from which byte on, how many."""
+
 
 class FileColumn(PickledColumn):
-    """A packed column in a file, read through a private memory map.
+    """A packed column in a file, or several, read through private memory maps.
 
-    Large values are copied once into shared memory and read in place; they never pass through the
-    flow's process. The map is copy-on-write: arrays in it can be written to without a copy made
-    beforehand, and nobody else sees what was written. While values in a map are in use its file
-    is locked, so that it is not written again (see ``runners.processes.spare_files``). What is
-    small is copied instead. What every element of a map gets (``unmapped``) is *shared*: loaded
-    once by each worker.
+    Large values are copied once into shared memory, or were made there, and are read in place; they
+    never pass through the flow's process. The maps are copy-on-write: arrays in them can be written
+    to without a copy made beforehand, and nobody else sees what was written. While values in a map
+    are in use its file is locked, so that it is not written again (see
+    ``runners.processes.spare_files``). What is small is copied instead. What every element of a map
+    gets (``unmapped``) is *shared*: loaded once by each worker.
     """
 
-    __slots__ = ("layout", "path", "size")
+    __slots__ = ("layout", "paths", "size")
 
     def __init__(
         self,
-        path: str,
+        paths: Sequence[str],
         size: int,
-        layout: list[list[tuple[int, int]]],
+        layout: list[list[Place]],
         count: int,
         exact: bool,
         shared: bool = False,
     ) -> None:
         super().__init__(count, exact, shared)
-        self.path = path
+        self.paths = paths
         self.size = size
         self.layout = layout
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the file."""
+        """Bytes of the values in the files."""
         return self.size
 
     def load(self, position: int) -> Any:
@@ -58,40 +64,44 @@ class FileColumn(PickledColumn):
         return super().load(position)
 
     def _load_shared(self) -> list[Any]:
-        values = _shared.pop(self.path, None)
+        key = self.paths[0]
+        values = _shared.pop(key, None)
         if values is None:
             values = self._load_pickles(range(self._count))
-        _shared[self.path] = values
+        _shared[key] = values
         while len(_shared) > _MOST_SHARED:
             del _shared[next(iter(_shared))]
         return values
 
     def _load_pickles(self, numbers: Iterable[int]) -> list[Any]:
         layouts = [self.layout[number] for number in numbers]
-        if not layouts:
-            return []
-        wanted = range(layouts[0][0][0], sum(layouts[-1][-1]))
-        view = self._open(wanted)
+        views = {}
+        for file, places in groupby(sorted(chain.from_iterable(layouts)), key=itemgetter(0)):
+            _, starts, sizes = zip(*places, strict=True)
+            wanted = range(starts[0], starts[-1] + sizes[-1])
+            views[file] = self._open(self.paths[file], wanted), wanted.start
         found = []
         for layout in layouts:
-            data, *buffers = (
-                view[start - wanted.start : start - wanted.start + size] for start, size in layout
-            )
+            pieces = []
+            for file, start, size in layout:
+                view, first = views[file]
+                pieces.append(view[start - first : start - first + size])
+            data, *buffers = pieces
             found.append(load_pickle(data, buffers))
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:
-        parts = self.path, self.size, self.layout, self._count, self.exact, self.shared
+        parts = self.paths, self.size, self.layout, self._count, self.exact, self.shared
         return FileColumn, parts
 
-    def _open(self, wanted: range) -> memoryview:
-        """These bytes, which may be written to."""
+    def _open(self, path: str, wanted: range) -> memoryview:
+        """These bytes of a file, which may be written to."""
         read = map_to_read if len(wanted) >= _MAPPED_BYTES else _copied
         try:
-            return read(self.path, wanted)
+            return read(path, wanted)
         except FileNotFoundError:
             raise ResultMissing(
-                f"The values in {self.path} are gone.",
+                f"The values in {path} are gone.",
                 hint="They live as long as the run that made them; persist results to keep them.",
             ) from None
 
@@ -108,36 +118,71 @@ def _copied(path: str, wanted: range) -> memoryview:
     return memoryview(found)
 
 
+def _nowhere(_path: str, _size: int) -> None:
+    """There is no file that could be written again."""
+
+
+def _not_there(_buffer: memoryview, _path: str) -> None:
+    """A buffer lies in no file yet."""
+
+
 def write_file(
     column: PackedColumn,
     path: str,
     shared: bool = False,
-    claim: Callable[[str, int], int | None] = lambda path, size: None,
+    claim: Callable[[str, int], int | None] = _nowhere,
+    adopt: Callable[[memoryview, str], int | None] = _not_there,
 ) -> FileColumn:
     """Move a packed column into a file (in shared memory, if ``path`` is there): one copy.
 
     Args:
         column: what is moved.
-        path: where the file is to be.
+        path: where the file is to be; there are others beside it for what lies in files already.
         shared: whether all calls of a process may get the same objects.
         claim: given the path and how many bytes are needed, makes a file that was there before the
             one at this path, and returns its descriptor; None: a new one has to be made.
+        adopt: given a buffer and a path, makes the file in which the buffer lies the one at this
+            path, and returns from which byte on it does; None: it has to be copied.
 
     Raises:
         OSError: there is no room.
     """
-    layout: list[list[tuple[int, int]]] = []
-    at = 0
-    for part in column.parts:
-        places = []
-        for piece in part.pieces():
-            size = memoryview(piece).nbytes
-            places.append((at, size))
-            at += -(-size // _ALIGN) * _ALIGN
-        layout.append(places)
-    size = max(at, 1)
-    pieces = [memoryview(piece).cast("B") for part in column.parts for piece in part.pieces()]
-    starts = [start for places in layout for start, _ in places]
+    paths: list[str] = [path]
+    layout: list[list[Place]] = []
+    pieces: list[tuple[int, memoryview]] = []
+    at = size = 0
+    try:
+        for part in column.parts:
+            places = []
+            for piece in part.pieces():
+                view = memoryview(piece).cast("B")
+                size += len(view)
+                paths.append(f"{path}-{len(paths)}")
+                start = adopt(view, paths[-1])
+                if start is not None:
+                    places.append((len(paths) - 1, start, len(view)))
+                    continue
+                paths.pop()
+                places.append((0, at, len(view)))
+                pieces.append((at, view))
+                at += -(-len(view) // _ALIGN) * _ALIGN
+            layout.append(places)
+        _fill(path, max(at, 1), pieces, claim)
+    except BaseException:  # a time limit, or Ctrl-C: half a column is of no use either
+        for each in paths:
+            with contextlib.suppress(FileNotFoundError):
+                remove(each)
+        raise
+    return FileColumn(paths, size, layout, column.count, column.exact, shared)
+
+
+def _fill(
+    path: str,
+    size: int,
+    pieces: Iterable[tuple[int, memoryview]],
+    claim: Callable[[str, int], int | None],
+) -> None:
+    """Make a file of so many bytes, with these pieces in it."""
     descriptor = claim(path, size)
     is_new = descriptor is None
     if descriptor is None:
@@ -145,29 +190,25 @@ def write_file(
     try:
         if is_new:
             os.posix_fallocate(descriptor, 0, size)
-            _write(descriptor, pieces, starts)
+            _write(descriptor, pieces)
         else:
-            _copy(path, pieces, starts)
-    except BaseException:  # a time limit, or Ctrl-C: half a file is of no use either
-        remove(path)
-        raise
+            _copy(path, pieces)
     finally:  # a process that a task has forked may have the descriptor for longer, and the lock
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
-    return FileColumn(path, size, layout, column.count, column.exact, shared)
 
 
-def _write(descriptor: int, pieces: Iterable[memoryview], starts: Iterable[int]) -> None:
-    for piece, start in zip(pieces, starts, strict=True):
+def _write(descriptor: int, pieces: Iterable[tuple[int, memoryview]]) -> None:
+    for start, piece in pieces:
         done = 0
         while done < len(piece):
             done += os.pwrite(descriptor, piece[done:], start + done)
 
 
-def _copy(path: str, pieces: Iterable[memoryview], starts: Iterable[int]) -> None:
+def _copy(path: str, pieces: Iterable[tuple[int, memoryview]]) -> None:
     """Write to a file that was written before: its pages are mapped, and stay so."""
     with map_to_write(path) as view:
-        for piece, start in zip(pieces, starts, strict=True):
+        for start, piece in pieces:
             for at in range(0, len(piece), _COPIED_BYTES):
                 some = piece[at : at + _COPIED_BYTES]
                 view[start + at : start + at + len(some)] = some

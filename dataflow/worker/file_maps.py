@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
@@ -25,6 +26,10 @@ _PAGE = mmap.PAGESIZE
 _MOST_KEPT = 32
 _MOST_BYTES = 1_000_000_000
 _POPULATE = getattr(mmap, "MAP_POPULATE", 0)
+_TABLE = 2 << 20  # bytes of which one page of a page table tells
+_MAP_FIXED, _MAP_NORESERVE = 0x10, 0x4000  # of Linux, as those of mremap
+_RESERVED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+_REMAP, _REMAP_LEAVING = 1 | 2, 1 | 2 | 4
 _TOP_BYTE = slice(7 if sys.byteorder == "little" else 0, None, 8)
 _IS_OF_FILE = 0x20  # in the top byte of what the system says of a page; 0: there is none
 
@@ -40,6 +45,15 @@ _libc.mmap.argtypes = (
     ctypes.c_long,
 )
 _libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+if sys.platform == "linux":
+    _libc.mremap.restype = ctypes.c_void_p
+    _libc.mremap.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_size_t,
+        ctypes.c_int,
+        ctypes.c_void_p,
+    )
 _FAILED = ctypes.c_void_p(-1).value
 
 Key = tuple[int, int]
@@ -49,42 +63,25 @@ Buffer = ctypes.Array[ctypes.c_char]
 class FileMap:
     """All of a file, mapped into this process until nobody has this object.
 
-    It is made of a descriptor of its own: a map would hold the lock that another one has.
-
     Args:
-        path: of the file.
+        address: where it begins.
         size: bytes of the file.
-        is_private: whether nobody else sees what is written to it.
-
-    Raises:
-        OSError: it cannot be mapped.
     """
 
-    __slots__ = ("_address", "size")
+    __slots__ = ("address", "size")
 
-    def __init__(self, path: str, size: int, is_private: bool) -> None:
+    def __init__(self, address: int, size: int) -> None:
+        self.address = address
         self.size = size
-        self._address = 0
-        flags = mmap.MAP_PRIVATE if is_private else mmap.MAP_SHARED | _POPULATE
-        descriptor = os.open(path, os.O_RDONLY if is_private else os.O_RDWR)
-        try:
-            access = mmap.PROT_READ | mmap.PROT_WRITE
-            address: int = _libc.mmap(None, size, access, flags, descriptor, 0)
-            if address == _FAILED:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number))
-            self._address = address
-        finally:
-            os.close(descriptor)
 
     def buffer(self) -> Buffer:
         """Its bytes; they are there for as long as this object is."""
-        return _array_of(self.size).from_address(self._address)
+        return _array_of(self.size).from_address(self.address)
 
     def is_unwritten(self, part: range) -> bool:
         """Whether a part of a private map is as in the file; False if the system does not say."""
         first, last = part.start // _PAGE, -(-part.stop // _PAGE)
-        size, start = (last - first) * 8, (self._address // _PAGE + first) * 8
+        size, start = (last - first) * 8, (self.address // _PAGE + first) * 8
         try:
             descriptor = os.open("/proc/self/pagemap", os.O_RDONLY)
             try:
@@ -96,9 +93,76 @@ class FileMap:
         kinds = set(found[_TOP_BYTE])
         return len(found) == size and all(not kind or kind & _IS_OF_FILE for kind in kinds)
 
+    def leave(self, descriptor: int) -> FileMap:
+        """Move to another address, with its pages, and leave a private map at this one.
+
+        Who looks there sees the same as before, and writes for itself alone.
+
+        Args:
+            descriptor: of the file.
+
+        Returns:
+            The private map.
+
+        Raises:
+            OSError: the system cannot do that (Linux before 5.13); nothing has changed.
+        """
+        before, size = self.address, self.size
+        start, room = _map(0, size + _TABLE, _RESERVED, -1), size + _TABLE
+        after = -(-start // _TABLE) * _TABLE
+        try:
+            _move(before, size, after, _REMAP_LEAVING)
+        except OSError:
+            _libc.munmap(start, room)
+            raise
+        end = -(-(after + size) // _PAGE) * _PAGE
+        for first, stop in ((start, after), (end, start + room)):
+            if first < stop:
+                _libc.munmap(first, stop - first)
+        try:
+            left = FileMap(_map(before, size, mmap.MAP_PRIVATE | _MAP_FIXED, descriptor), size)
+        except OSError:
+            _move(after, size, before, _REMAP)
+            raise
+        self.address = after
+        return left
+
     def __del__(self, unmap: Callable[[int, int], object] = _libc.munmap) -> None:
-        if self._address:
-            unmap(self._address, self.size)
+        unmap(self.address, self.size)
+
+
+def map_file(path: str, size: int, is_private: bool) -> FileMap:
+    """Map a file, by a descriptor of its own: a map would hold the lock that another one has.
+
+    Args:
+        path: of the file.
+        size: bytes of the file.
+        is_private: whether nobody else sees what is written to it.
+
+    Raises:
+        OSError: it cannot be mapped.
+    """
+    flags = mmap.MAP_PRIVATE if is_private else mmap.MAP_SHARED | _POPULATE
+    descriptor = os.open(path, os.O_RDONLY if is_private else os.O_RDWR)
+    try:
+        return FileMap(_map(0, size, flags, descriptor), size)
+    finally:
+        os.close(descriptor)
+
+
+def _map(address: int, size: int, flags: int, descriptor: int) -> int:
+    access = mmap.PROT_READ | mmap.PROT_WRITE
+    found: int = _libc.mmap(address or None, size, access, flags, descriptor, 0)
+    if found == _FAILED:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return found
+
+
+def _move(address: int, size: int, to: int, flags: int) -> None:
+    if sys.platform != "linux" or _libc.mremap(address, size, size, flags, to) == _FAILED:
+        number = ctypes.get_errno() or errno.ENOSYS
+        raise OSError(number, os.strerror(number))
 
 
 class KeptMaps:
@@ -159,7 +223,7 @@ def map_to_read(path: str, wanted: range) -> memoryview:
             raise FileNotFoundError(path)
         found = read.take(_key(status), status.st_size)
         if found is None:
-            found = FileMap(path, status.st_size, is_private=True)
+            found = map_file(path, status.st_size, is_private=True)
     except BaseException:  # a time limit, or Ctrl-C: the lock must not stay
         os.close(descriptor)
         raise
@@ -181,11 +245,20 @@ def _when_unused(buffer: Buffer, lent: FileMap, part: range, descriptor: int) ->
 
 
 def _give_back(unused: FileMap, part: range, descriptor: int) -> None:
-    """Unlock a file, and keep its map if only the file is to be seen in it.
+    """Unlock a file, and keep its map if only the file is to be seen in it."""
+    key = unlock(descriptor)
+    if key is not None and unused.is_unwritten(part):
+        read.put(key, unused)
 
-    The file may have been removed. It is looked at after it was unlocked, by another descriptor:
-    who removes it later finds no lock, and frees its memory. A forked process may hold the lock for
-    longer.
+
+def unlock(descriptor: int) -> Key | None:
+    """Let go of the lock that a descriptor holds, and of the memory of a file that was removed.
+
+    It is looked at after it was unlocked, by another descriptor: who removes it later finds no
+    lock, and frees its memory. A forked process may hold the lock for longer.
+
+    Returns:
+        Which file it is; None: it was removed, or nobody knows.
     """
     other = None
     try:
@@ -194,13 +267,13 @@ def _give_back(unused: FileMap, part: range, descriptor: int) -> None:
     finally:
         os.close(descriptor)
     if other is None:
-        return
+        return None
     try:
         status = os.fstat(other)
-        if not status.st_nlink:
-            _free(other)
-        elif unused.is_unwritten(part):
-            read.put(_key(status), unused)
+        if status.st_nlink:
+            return _key(status)
+        _free(other)
+        return None
     finally:
         os.close(other)
 
@@ -212,13 +285,21 @@ def map_to_write(path: str) -> Iterator[memoryview]:
     Raises:
         OSError: it cannot be mapped.
     """
-    status = Path(path).stat()
-    key = _key(status)
-    found = written.take(key, status.st_size)
-    if found is None:
-        found = FileMap(path, status.st_size, is_private=False)
+    key, found = take_written(path)
     yield memoryview(found.buffer()).cast("B")
     written.put(key, found)
+
+
+def take_written(path: str) -> tuple[Key, FileMap]:
+    """The shared map of a file that was written before, with the key by which it is kept.
+
+    Raises:
+        OSError: it cannot be mapped.
+    """
+    status = os.stat(path)
+    key = _key(status)
+    found = written.take(key, status.st_size)
+    return key, map_file(path, status.st_size, is_private=False) if found is None else found
 
 
 def remove(path: str) -> None:

@@ -258,7 +258,8 @@ class ProcessPool:
 
     def _forget(self, key: int) -> None:
         _, file = self.shared.pop(key)
-        self.values.spare.keep(file.path)
+        for path in file.paths:
+            self.values.spare.keep(path)
 
     def _send(self, worker: _Worker, message: bytes) -> None:
         if not worker.line.send(message):
@@ -359,7 +360,8 @@ class ProcessPool:
     def _take_report(self, worker: _Worker, data: bytes) -> None:
         report = load_report(data)
         if isinstance(report.values, FileColumn):
-            weakref.finalize(report.values, self.values.spare.keep, report.values.path)
+            for path in report.values.paths:
+                weakref.finalize(report.values, self.values.spare.keep, path)
         if report.final:
             with self.lock:
                 batch = worker.batches.pop(report.batch_id, None)

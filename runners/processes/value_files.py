@@ -17,6 +17,7 @@ from dataflow.errors import StorageError
 from dataflow.full_disk import is_full
 from dataflow.worker.columns import PackedColumn
 from dataflow.worker.file_columns import FileColumn, write_file
+from runners.processes.array_files import ArrayFiles, is_offered
 from runners.processes.memory_room import available_bytes, total_bytes
 from runners.processes.spare_files import SpareFiles, is_spare
 
@@ -58,6 +59,7 @@ class ValueFiles:
     ) -> None:
         self.folders = folders
         self.spare = SpareFiles(folders.memory, on_first=on_first_spare)
+        self.arrays = ArrayFiles(folders.memory, self.spare)
         self._available = available
         self._reserved = int(total_bytes() * _RESERVED_SHARE)
 
@@ -75,7 +77,8 @@ class ValueFiles:
         memory, disk = self.folders.memory, self.folders.disk
         if memory != disk and self._fits(column.nbytes):
             try:
-                return write_file(column, f"{memory}/{name}", shared, self.spare.claim)
+                claim, adopt = self.spare.claim, self.arrays.adopt
+                return write_file(column, f"{memory}/{name}", shared, claim, adopt)
             except OSError as error:  # others were quicker
                 if not is_full(error):
                     raise
@@ -106,5 +109,6 @@ class ValueFiles:
         with contextlib.suppress(OSError), os.scandir(self.folders.memory) as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):  # it is gone by now
-                    used += 0 if is_spare(entry.name) else entry.stat().st_size
+                    is_free = is_spare(entry.name) or is_offered(entry.name)
+                    used += 0 if is_free else entry.stat().st_size
         return used

@@ -101,6 +101,7 @@ class _Worker:
             else:
                 begin(self.board, order.batch_id)
                 self.carry_out(order)
+                self.values.arrays.tidy()
                 self.board[BATCH] = 0
 
     def next_order(self) -> Order | None:
@@ -185,6 +186,8 @@ class _Worker:
         batch = self.load(order)
         if batch is None:
             return
+        tasks = tuple(order.digests)
+        self.values.arrays.offer(tasks, order.calls)
         carrier = carrier_of(batch, self.pack, partial(self.logs.add, batch.id), self.board)
         carrier.report_early(self.report)
         part_reporter.ask(carrier, self.report, late=self.hand_back)
@@ -194,6 +197,7 @@ class _Worker:
             part_reporter.forget(carrier)
         if gc.get_count()[2] > 50:
             gc.collect()
+        self.values.arrays.learn(tasks, order.calls, report.values)
         self.freed.release_excess()
         self.report(report)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dataflow.worker import file_maps
-from dataflow.worker.file_maps import FileMap, KeptMaps, map_to_read, map_to_write, remove
+from dataflow.worker.file_maps import FileMap, KeptMaps, map_file, map_to_read, map_to_write, remove
 
 SIZE = 300_000
 HAS_PAGEMAP = os.access("/proc/self/pagemap", os.R_OK)
@@ -229,7 +229,7 @@ def test_no_more_is_kept_than_should_be(tmp_path: Path, monkeypatch: pytest.Monk
     def keep(kept: KeptMaps, size: int) -> None:
         place = tmp_path / str(next(names))
         place.write_bytes(bytes(size))
-        kept.put((0, next(names)), FileMap(str(place), size, is_private=True))
+        kept.put((0, next(names)), map_file(str(place), size, is_private=True))
 
     kept = KeptMaps()
     for _ in range(40):

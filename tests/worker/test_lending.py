@@ -92,7 +92,7 @@ def test_no_reader_sees_what_another_has_done(
             if isinstance(each, list):
                 each[0] = -1
     if isinstance(column, FileColumn):
-        Path(column.path).unlink()
+        Path(column.paths[0]).unlink()
 
 
 def test_values_that_cannot_change_are_lent_as_they_are() -> None:

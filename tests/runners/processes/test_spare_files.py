@@ -42,13 +42,13 @@ def write(spare: SpareFiles, tmp_path: Path) -> Write:
 
 
 def inode(column: FileColumn) -> int:
-    return Path(column.path).stat().st_ino
+    return Path(column.paths[0]).stat().st_ino
 
 
 def test_a_file_is_written_again(spare: SpareFiles, write: Any) -> None:
     first = write(1.0)
     before = inode(first)
-    spare.keep(first.path)
+    spare.keep(first.paths[0])
     assert len(spare) == 1
     second = write(2.0, NUMBERS - 10_000)
     assert inode(second) == before
@@ -61,13 +61,13 @@ def test_what_somebody_reads_stays_as_it_is(spare: SpareFiles, write: Any) -> No
     value = first.load(0)
     part = value[10:]  # whatever refers to it counts
     del value
-    spare.keep(first.path)
+    spare.keep(first.paths[0])
     second = write(2.0)
     assert part.tolist() == [1.0] * (NUMBERS - 10)
     assert second.load(0)[0] == 2.0
     del part
     third_file = inode(second)
-    spare.keep(second.path)
+    spare.keep(second.paths[0])
     assert inode(write(3.0)) == third_file
 
 
@@ -81,7 +81,7 @@ def test_a_process_that_reads_is_respected_until_it_ends(spare: SpareFiles, writ
         os.read(ours[0], 1)
         os._exit(0 if value.sum() == NUMBERS else 1)
     os.read(theirs[0], 1)
-    spare.keep(first.path)
+    spare.keep(first.paths[0])
     write(2.0)
     os.write(ours[1], b"e")
     assert os.waitpid(reader, 0)[1] == 0
@@ -90,7 +90,7 @@ def test_a_process_that_reads_is_respected_until_it_ends(spare: SpareFiles, writ
 def test_a_process_that_is_forked_while_a_file_is_written_keeps_nobody_waiting(
     spare: SpareFiles, write: Any, tmp_path: Path
 ) -> None:
-    spare.keep(write(1.0).path)
+    spare.keep(write(1.0).paths[0])
     ours, theirs = os.pipe()
     children = []
 
@@ -115,10 +115,10 @@ def test_a_process_that_is_forked_while_a_file_is_written_keeps_nobody_waiting(
 
 def test_a_forked_copy_of_the_process_takes_no_file_away(spare: SpareFiles, write: Any) -> None:
     first, second = write(1.0), write(2.0)
-    spare.keep(second.path)
+    spare.keep(second.paths[0])
     child = os.fork()
     if not child:
-        spare.keep(first.path)
+        spare.keep(first.paths[0])
         spare.close()
         os._exit(0)
     os.waitpid(child, 0)
@@ -128,7 +128,7 @@ def test_a_forked_copy_of_the_process_takes_no_file_away(spare: SpareFiles, writ
 
 def test_much_larger_and_smaller_files_are_left(spare: SpareFiles, write: Any) -> None:
     first = write(1.0)
-    spare.keep(first.path)
+    spare.keep(first.paths[0])
     write(2.0, NUMBERS // 3)
     write(3.0, NUMBERS * 2)
     assert len(spare) == 1
@@ -137,20 +137,20 @@ def test_much_larger_and_smaller_files_are_left(spare: SpareFiles, write: Any) -
 def test_there_is_a_bound(spare: SpareFiles, write: Any) -> None:
     columns = [write(float(number)) for number in range(6)]
     for column in columns:
-        spare.keep(column.path)
+        spare.keep(column.paths[0])
     assert len(spare) == 4  # of two megabytes, and a little more, each
-    assert not any(Path(column.path).exists() for column in columns)
+    assert not any(Path(column.paths[0]).exists() for column in columns)
     spare.close()
     assert len(spare) == 0
     last = write(1.0)
-    spare.keep(last.path)
-    assert len(spare) == 0 and not Path(last.path).exists()
+    spare.keep(last.paths[0])
+    assert len(spare) == 0 and not Path(last.paths[0]).exists()
 
 
 def test_small_files_are_not_worth_it(spare: SpareFiles, write: Any) -> None:
     column = write(1.0, 1000)
-    spare.keep(column.path)
-    assert len(spare) == 0 and not Path(column.path).exists()
+    spare.keep(column.paths[0])
+    assert len(spare) == 0 and not Path(column.paths[0]).exists()
 
 
 def test_what_is_gone_already_does_no_harm(spare: SpareFiles) -> None:
@@ -201,7 +201,7 @@ class Values(RuleBasedStateMachine):
 
     @rule(column=consumes(columns))
     def need_no_more(self, column: tuple[FileColumn, float]) -> None:
-        self.spare.keep(column[0].path)
+        self.spare.keep(column[0].paths[0])
 
     @rule()
     def clear(self) -> None:

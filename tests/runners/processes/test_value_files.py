@@ -38,7 +38,7 @@ def write(files: ValueFiles, megabytes: float) -> FileColumn:
 
 
 def place(column: FileColumn) -> str:
-    return Path(column.path).parent.name
+    return Path(column.paths[0]).parent.name
 
 
 def test_values_go_to_disk_when_memory_has_what_it_may_have(folders: Folders) -> None:
@@ -46,17 +46,17 @@ def test_values_go_to_disk_when_memory_has_what_it_may_have(folders: Folders) ->
     columns = [write(files, 4) for _ in range(4)]
     assert [place(each) for each in columns] == ["memory", "memory", "disk", "disk"]
     assert all(each.load(0)[-1] == 7.0 for each in columns)
-    files.spare.keep(columns[0].path)  # what nobody needs does not count
+    files.spare.keep(columns[0].paths[0])  # what nobody needs does not count
     assert place(write(files, 4)) == "memory"
-    files.spare.keep(columns[2].path)
-    assert not Path(columns[2].path).exists()
+    files.spare.keep(columns[2].paths[0])
+    assert not Path(columns[2].paths[0]).exists()
 
 
 def test_values_go_to_disk_when_the_machine_needs_its_memory(folders: Folders) -> None:
     left = [MUCH]
     files = ValueFiles(folders, available=lambda: left[0])
     first = write(files, 1)
-    files.spare.keep(first.path)
+    files.spare.keep(first.paths[0])
     left[0] = int(total_bytes() * 0.15)
     assert place(write(files, 1)) == "disk"
     assert len(files.spare) == 0  # nor is memory held for later
