@@ -120,7 +120,10 @@ class ArrayFiles:
                 start = address - offer.map.address
                 is_inside = start >= 0 and start + len(buffer) <= offer.map.size
                 if is_inside and len(buffer) * 2 >= offer.map.size:
-                    return start if self._leave(number, offer, path) else None
+                    if not self._leave(number, offer):
+                        return None
+                    Path(offer.path).rename(path)
+                    return start
         return None
 
     def tidy(self) -> None:
@@ -174,8 +177,8 @@ class ArrayFiles:
         written.put(offer.key, offer.map)
         self._spare.keep(offer.path)
 
-    def _leave(self, number: int, offer: _Offer, path: str) -> bool:
-        """Have a file go to ``path`` as it is now, and only look as if it were at its place.
+    def _leave(self, number: int, offer: _Offer) -> bool:
+        """Have a file stay as it is now, and only look as if it were at its place.
 
         Returns:
             False: that cannot be done, and nothing has changed.
@@ -192,7 +195,6 @@ class ArrayFiles:
         written.put(offer.key, offer.map)
         offer.map = left
         fcntl.flock(offer.descriptor, fcntl.LOCK_SH)
-        Path(offer.path).rename(path)
         return True
 
     def _before_fork(self) -> None:
@@ -200,7 +202,7 @@ class ArrayFiles:
         self._lock.acquire()
         self.tidy()
         for number, offer in self._offers.items():
-            if self._leave(number, offer, offer.path):
+            if self._leave(number, offer):
                 self._spare.keep(offer.path)  # nobody else writes to it while it is locked
 
 

@@ -105,16 +105,28 @@ class ArrayPlaces:
 
 @cache
 def array_places() -> ArrayPlaces | None:
-    """The places of this process, for arrays that are made in the context of the caller.
+    """The places of this process, for arrays that are made in the context of the first caller.
 
     None: there are none, as nothing was compiled, or numpy is older than that.
+    """
+    return make_places(_LIBRARY) if _LIBRARY.exists() else None
+
+
+def make_places(path: Path) -> ArrayPlaces | None:
+    """Have numpy ask a library for memory, once, and that ask the handler that there was before.
+
+    Args:
+        path: of what was compiled of ``array_places.c``.
+
+    Returns:
+        The places that it knows; None: numpy is older than that.
     """
     import numpy
 
     core: Any = numpy._core if hasattr(numpy, "_core") else numpy.core
-    if not _LIBRARY.exists() or not hasattr(core.multiarray, "get_handler_name"):
+    if not hasattr(core.multiarray, "get_handler_name"):
         return None
-    library = ctypes.CDLL(str(_LIBRARY))
+    library = ctypes.CDLL(str(path))
     table = _pointer_in(core._multiarray_umath._ARRAY_API, None)
     functions = ctypes.cast(table, ctypes.POINTER(ctypes.c_void_p))
     before = ctypes.PYFUNCTYPE(ctypes.py_object)(functions[_GET_HANDLER])()

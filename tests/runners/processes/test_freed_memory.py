@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from dataflow import ProcessPoolTaskRunner, flow, task
@@ -156,8 +155,8 @@ def private_bytes(pid: int | str) -> int:
 
 
 @task
-def block() -> np.ndarray:
-    return np.ones(BLOCK // 8)
+def block() -> bytes:
+    return b"x" * BLOCK
 
 
 @task
