@@ -45,7 +45,7 @@ def double(number):
     return 2 * number
 
 
-@flow
+@flow(flow_run_name="etl-{count}")  # a random name could be that of another run
 def etl(count: int = 3):
     return double.map(clean.map(load.submit(count)))
 
