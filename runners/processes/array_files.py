@@ -27,18 +27,27 @@ from runners.processes.spare_files import SpareFiles
 
 _PREFIX = "offered-"
 _MOST_OFFERS = 8  # at a time
+_MOST_FAILURES = 3  # what is returned is made by others than numpy
 
 
 @dataclass(slots=True)
 class _Known:
-    """What some calls made when they were made last: arrays that they returned, and others."""
+    """What some calls made when they were made last.
+
+    Attributes:
+        calls: how many there were.
+        sizes: bytes of the arrays that they returned.
+        others: how many places they take beside those.
+        failures: how often in a row there were places, and nothing that was returned lay in one.
+    """
 
     calls: int
     sizes: list[int]
     others: int = 0
+    failures: int = 0
 
     def sizes_of(self, calls: int) -> Iterator[int]:
-        """Those that so many calls are likely to make."""
+        """Bytes of the places that so many calls are likely to take."""
         returned = -(-len(self.sizes) * calls // self.calls)
         yield from repeat(max(self.sizes), self.others)
         yield from islice(cycle(self.sizes), returned)
@@ -69,6 +78,7 @@ class ArrayFiles:
         self._known: dict[Hashable, _Known] = {}
         self._places: ArrayPlaces | None = None
         self._is_begun = False
+        self._has_offered = False  # for the batch under way
         self._offers: dict[int, _Offer] = {}  # by the number of the place
         self._lock = threading.RLock()
 
@@ -82,13 +92,16 @@ class ArrayFiles:
         """
         if not isinstance(values, FileColumn):
             return
-        sizes = [size for part in values.layout for _, _, size in part if size >= LEAST_BYTES]
-        if not sizes:
+        large = [each for part in values.layout for each in part if each[2] >= LEAST_BYTES]
+        if not large:
             return
+        sizes = [size for _, _, size in large]
         known = self._known.setdefault(tasks, _Known(calls, sizes))
         known.calls, known.sizes = calls, sizes
-        if self._places is not None:  # what is made beside what is returned takes places, too
-            known.others = max(known.others, self._places.take_missed())
+        if self._has_offered and self._places is not None:
+            is_adopted = any(file for file, _, _ in large)
+            known.failures = 0 if is_adopted else known.failures + 1
+            known.others += self._places.take_missed() > 0
 
     def offer(self, tasks: Hashable, calls: int) -> None:
         """A batch is carried out next: offer what it is likely to need.
@@ -96,14 +109,25 @@ class ArrayFiles:
         Args:
             tasks, calls: see :meth:`learn`.
         """
+        self._has_offered = False
         known = self._known.get(tasks)
-        if known is None or "numpy" not in sys.modules:
+        if known is None or known.failures > _MOST_FAILURES or "numpy" not in sys.modules:
             return
         with self._lock:
             if not self._is_begun:
                 self._begin()
-            for size in islice(known.sizes_of(calls), _MOST_OFFERS):
-                self._offer(size)
+            if self._places is not None:
+                self._places.take_missed()
+                for size in islice(known.sizes_of(calls), _MOST_OFFERS):
+                    self._has_offered |= self._offer(self._places, size)
+
+    def claim(self, path: str, size: int) -> int | None:
+        """As ``SpareFiles.claim``; what is offered may be taken for that, too."""
+        found = self._spare.claim(path, size)
+        if found is None and self._offers:
+            self.tidy()
+            found = self._spare.claim(path, size)
+        return found
 
     def adopt(self, buffer: memoryview, path: str) -> int | None:
         """Make the file in which a buffer lies the one at ``path``, and of the buffer a copy of it.
@@ -142,6 +166,11 @@ class ArrayFiles:
                     del offer.map
                     self._places.change(number, PlaceState.ENDED, PlaceState.EMPTY)
 
+    def inherit(self, pid: int) -> None:
+        """A worker has died: keep what it has offered and not used."""
+        for path in Path(self._folder).glob(f"{_PREFIX}{pid}-*"):
+            self._spare.keep(str(path))
+
     def _begin(self) -> None:
         self._is_begun = True
         self._places = array_places()
@@ -151,25 +180,24 @@ class ArrayFiles:
                 before=self._before_fork, after_in_parent=release, after_in_child=release
             )
 
-    def _offer(self, size: int) -> None:
-        if self._places is None:
-            return
+    def _offer(self, places: ArrayPlaces, size: int) -> bool:
         path = f"{self._folder}/{_PREFIX}{os.getpid()}-{next(self._numbers)}"
         descriptor = self._spare.claim(path, size)
         if descriptor is None:
-            return
+            return False
         try:
             key, found = take_written(path)
         except OSError:  # there are as many maps as there may be
             os.close(descriptor)
             remove(path)
-            return
+            return False
         offer = _Offer(path, descriptor, key, found)
-        number = self._places.offer(found.address, found.size)
+        number = places.offer(found.address, found.size)
         if number is None:
             self._take_back(offer)
-        else:
-            self._offers[number] = offer
+            return False
+        self._offers[number] = offer
+        return True
 
     def _take_back(self, offer: _Offer) -> None:
         fcntl.flock(offer.descriptor, fcntl.LOCK_UN)

@@ -417,6 +417,7 @@ class ProcessPool:
             self.waiter.remove(worker.line.connection)
             self.moved_before += worker.line.moved
             worker.line.close()
+            self.values.arrays.inherit(worker.pid)
             self.limited -= sum(map(_has_limit, worker.batches.values()))
             self._fork()
             self._assign()

@@ -77,7 +77,7 @@ class ValueFiles:
         memory, disk = self.folders.memory, self.folders.disk
         if memory != disk and self._fits(column.nbytes):
             try:
-                claim, adopt = self.spare.claim, self.arrays.adopt
+                claim, adopt = self.arrays.claim, self.arrays.adopt
                 return write_file(column, f"{memory}/{name}", shared, claim, adopt)
             except OSError as error:  # others were quicker
                 if not is_full(error):

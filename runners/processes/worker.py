@@ -101,8 +101,8 @@ class _Worker:
             else:
                 begin(self.board, order.batch_id)
                 self.carry_out(order)
-                self.values.arrays.tidy()
                 self.board[BATCH] = 0
+                self.values.arrays.tidy()
 
     def next_order(self) -> Order | None:
         """What to do next in the main thread; None: the flow's process hung up."""

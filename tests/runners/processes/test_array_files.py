@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import signal
 import tempfile
 from collections.abc import Iterator
 from itertools import count
@@ -41,7 +43,7 @@ class Worker:
         """Leave what some calls have returned in files."""
         path = str(self.folder / f"value-{next(self.names)}")
         packed = pack(list(values), exact=True)
-        column = write_file(packed, path, claim=self.spare.claim, adopt=self.arrays.adopt)
+        column = write_file(packed, path, claim=self.arrays.claim, adopt=self.arrays.adopt)
         self.arrays.learn("task", calls, column)
         return column
 
@@ -197,6 +199,18 @@ def test_several_values_and_several_parts_of_one_are_made_in_place(worker: Worke
             path = str(worker.folder / "more")
             worker.keep(write_file(pack([ones()], exact=True), path))
     assert found == [2, 4]
+
+
+def test_nothing_is_offered_any_more_to_what_is_made_by_others_than_numpy(worker: Worker) -> None:
+    offered = []
+    for _ in range(6):
+        worker.offer()
+        offered.append(worker.offered())
+        column = worker.write(pickle.PickleBuffer(bytearray(SIZE)))
+        assert len(worker.spare) == 0  # it was copied into what had been offered
+        worker.arrays.tidy()
+        worker.keep(column)
+    assert offered == [1, 1, 1, 1, 0, 0]
 
 
 def test_others_than_the_same_calls_get_no_place(worker: Worker) -> None:
@@ -461,17 +475,37 @@ def made_and_forked(number: int) -> np.ndarray:
     return array
 
 
-@task
-def plain_total(array: np.ndarray) -> int:
-    return int(array.sum())
-
-
 @flow
 def forking() -> list[int]:
-    return [plain_total.submit(made_and_forked.submit(number)).result() for number in range(4)]
+    return [int(made_and_forked.submit(number).result().sum()) for number in range(4)]
 
 
 def test_a_task_that_forks_returns_what_it_made() -> None:
     with ProcessPoolTaskRunner(max_workers=1) as runner:
         found = forking.with_options(task_runner=runner)()
     assert found == [SIZE * number for number in range(4)]
+
+
+@task
+def dies_once(folder: str) -> np.ndarray:
+    """The third call dies with its process."""
+    number = len(list(Path(folder).iterdir()))
+    Path(folder, str(number)).touch()
+    array = ones()
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return array
+
+
+@flow
+def dying(folder: str) -> list[int]:
+    return [int(dies_once.submit(folder).result().sum()) for _ in range(4)]
+
+
+def test_a_worker_that_dies_leaves_no_file_that_nobody_can_use(tmp_path: Path) -> None:
+    before = set(Path("/dev/shm").glob("dataflow-*"))
+    with ProcessPoolTaskRunner(max_workers=1) as runner:
+        found = dying.with_options(task_runner=runner)(str(tmp_path))
+        assert found == [SIZE] * 4
+        (folder,) = set(Path("/dev/shm").glob(f"dataflow-{os.getpid()}-*")) - before
+        assert not list(folder.glob("offered-*"))
