@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import platform
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -33,18 +36,43 @@ GROUPS = {
 }
 
 
-@pytest.fixture(scope="module")
-def wheel_files(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    folder = tmp_path_factory.mktemp("wheel")
+LIBRARY = "runners/processes/libarray_places.so"
+
+
+def build_wheel(repository: Path, folder: Path, **environment: str) -> tuple[str, set[str]]:
+    """Build a wheel; its name, and those of the files in it."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         cwd=repository,
+        env={**os.environ, **environment},
         capture_output=True,
         timeout=60,
         check=True,
     )
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        return set(wheel.namelist())
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        return path.name, set(wheel.namelist())
+
+
+@pytest.fixture(scope="module")
+def wheel_files(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    return build_wheel(repository, tmp_path_factory.mktemp("wheel"))[1]
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not (shutil.which("cc") or "CC" in os.environ),
+    reason="there is no compiler",
+)
+def test_what_is_compiled_is_in_a_wheel_for_that_system(repository: Path, tmp_path: Path) -> None:
+    name, files = build_wheel(repository, tmp_path)
+    assert LIBRARY in files
+    assert name.endswith(f"-py3-none-linux_{platform.machine()}.whl")
+
+
+def test_without_a_compiler_the_wheel_is_for_every_system(repository: Path, tmp_path: Path) -> None:
+    name, files = build_wheel(repository, tmp_path, CC="/nowhere/cc")
+    assert LIBRARY not in files
+    assert name.endswith("-py3-none-any.whl")
 
 
 def test_the_wheel_holds_the_packages_and_nothing_else(wheel_files: set[str]) -> None:
