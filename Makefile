@@ -57,7 +57,7 @@ $(VENV)/.demo-installed: pyproject.toml $(COMPILED) | $(BIN)/python
 
 $(VENV)/.test-installed: pyproject.toml $(COMPILED) | $(BIN)/python
 	@command -v "$${CC:-cc}" >/dev/null || $(BIN)/python -m pip install --quiet ziglang
-	CC="$${CC:-$$(command -v cc || echo '$(abspath $(BIN))/python -m ziglang cc')}" \
+	CC="$${CC:-$$(command -v cc || echo $(abspath $(VENV))/lib/python3*/site-packages/ziglang/zig cc)}" \
 		$(BIN)/python -m pip install --quiet --editable '.[dev,examples]'
 	@touch $@ $(VENV)/.demo-installed
 
