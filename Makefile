@@ -44,7 +44,7 @@ bench: $(VENV)/.test-installed
 	$(BIN)/python -m benchmarks all --quick --rounds 1 --scale 0.1 --peers pool,dask
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info runners/processes/*.so
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(wildcard $(SOURCES)) -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
 
 _SOURCE = "runners/processes/array_places.c"
 _LIBRARY = "runners/processes/libarray_places.so"
@@ -26,27 +27,26 @@ class Compiling(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile into the source tree if it is installed as it stands, else into the wheel."""
+        self._made = tempfile.TemporaryDirectory()
         if sys.platform != "linux":
             return
         root = Path(self.root)
-        self._made = tempfile.TemporaryDirectory(dir=root if version == "editable" else None)
-        library = Path(self._made.name) / Path(_LIBRARY).name
-        compiler = shlex.split(os.environ.get("CC") or "cc")
+        made = Path(self._made.name) / Path(_LIBRARY).name
         try:
-            subprocess.run(
-                [*compiler, *_FLAGS, "-o", str(library), str(root / _SOURCE)], check=True
-            )
-        except (OSError, subprocess.CalledProcessError) as error:
+            if version == "editable":
+                (root / _LIBRARY).unlink(missing_ok=True)  # it may be that of an older source
+            compiler = shlex.split(os.environ.get("CC") or "cc")
+            subprocess.run([*compiler, *_FLAGS, "-o", str(made), str(root / _SOURCE)], check=True)
+            if version == "editable":
+                shutil.copy(made, root / _LIBRARY)
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
             self.app.display_warning(f"Large arrays will be copied once more than need be: {error}")
             return
-        if version == "editable":
-            library.replace(root / _LIBRARY)  # at once: it may be in use
-            return
-        build_data["force_include"][str(library)] = _LIBRARY
-        build_data["pure_python"] = False
-        build_data["tag"] = "py3-none-" + sysconfig.get_platform().translate({45: 95, 46: 95})
+        if version != "editable":
+            build_data["force_include"][str(made)] = _LIBRARY
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{list(platform_tags())[-1]}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove what the wheel has now."""
-        if sys.platform == "linux":
-            self._made.cleanup()
+        self._made.cleanup()

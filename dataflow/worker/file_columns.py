@@ -15,6 +15,8 @@ from dataflow.worker.columns import PackedColumn, PickledColumn
 from dataflow.worker.file_maps import map_to_read, map_to_write, remove
 from dataflow.worker.loading import load_pickle
 
+APART_BYTES = 8_000_000
+"""Buffers from this size on have a file each."""
 _ALIGN = 64
 _MAPPED_BYTES = 200_000  # less is copied sooner
 _COPIED_BYTES = 16_000_000  # at once: other threads have to wait for it
@@ -23,6 +25,8 @@ _shared: dict[str, list[Any]] = {}  # what every call of this process reads, las
 
 Place = tuple[int, int, int]
 """Where a piece of a pickled value is: in which file of a column, from which byte on, how many."""
+Claim = Callable[[str, int], int | None]
+Adopt = Callable[[memoryview, str], int | None]
 
 
 class FileColumn(PickledColumn):
@@ -130,26 +134,26 @@ def write_file(
     column: PackedColumn,
     path: str,
     shared: bool = False,
-    claim: Callable[[str, int], int | None] = _nowhere,
-    adopt: Callable[[memoryview, str], int | None] = _not_there,
+    claim: Claim = _nowhere,
+    adopt: Adopt = _not_there,
 ) -> FileColumn:
     """Move a packed column into a file (in shared memory, if ``path`` is there): one copy.
 
     Args:
         column: what is moved.
-        path: where the file is to be; there are others beside it for what lies in files already.
+        path: where the file is to be; what is large is beside it.
         shared: whether all calls of a process may get the same objects.
         claim: given the path and how many bytes are needed, makes a file that was there before the
             one at this path, and returns its descriptor; None: a new one has to be made.
-        adopt: given a buffer and a path, makes the file in which the buffer lies the one at this
-            path, and returns from which byte on it does; None: it has to be copied.
+        adopt: given a large buffer and a path, makes the file in which the buffer lies the one at
+            this path, and returns from which byte on it does; None: it has to be copied.
 
     Raises:
         OSError: there is no room.
     """
     paths: list[str] = [path]
     layout: list[list[Place]] = []
-    pieces: list[tuple[int, memoryview]] = []
+    together: list[tuple[int, memoryview]] = []
     at = size = 0
     try:
         for part in column.parts:
@@ -157,17 +161,14 @@ def write_file(
             for piece in part.pieces():
                 view = memoryview(piece).cast("B")
                 size += len(view)
-                paths.append(f"{path}-{len(paths)}")
-                start = adopt(view, paths[-1])
-                if start is not None:
-                    places.append((len(paths) - 1, start, len(view)))
-                    continue
-                paths.pop()
-                places.append((0, at, len(view)))
-                pieces.append((at, view))
-                at += -(-len(view) // _ALIGN) * _ALIGN
+                if len(view) >= APART_BYTES:
+                    places.append((len(paths), _leave(view, paths, claim, adopt), len(view)))
+                else:
+                    places.append((0, at, len(view)))
+                    together.append((at, view))
+                    at += -(-len(view) // _ALIGN) * _ALIGN
             layout.append(places)
-        _fill(path, max(at, 1), pieces, claim)
+        _fill(path, max(at, 1), together, claim)
     except BaseException:  # a time limit, or Ctrl-C: half a column is of no use either
         for each in paths:
             with contextlib.suppress(FileNotFoundError):
@@ -176,11 +177,22 @@ def write_file(
     return FileColumn(paths, size, layout, column.count, column.exact, shared)
 
 
+def _leave(view: memoryview, paths: list[str], claim: Claim, adopt: Adopt) -> int:
+    """Leave a large buffer in a file of its own, the next of the paths; where in it."""
+    path = f"{paths[0]}-{len(paths)}"
+    paths.append(path)
+    start = adopt(view, path)
+    if start is not None:
+        return start
+    _fill(path, len(view), [(0, view)], claim)
+    return 0
+
+
 def _fill(
     path: str,
     size: int,
     pieces: Iterable[tuple[int, memoryview]],
-    claim: Callable[[str, int], int | None],
+    claim: Claim,
 ) -> None:
     """Make a file of so many bytes, with these pieces in it."""
     descriptor = claim(path, size)
@@ -189,13 +201,21 @@ def _fill(
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         if is_new:
-            os.posix_fallocate(descriptor, 0, size)
+            _allocate(descriptor, size)
             _write(descriptor, pieces)
         else:
             _copy(path, pieces)
     finally:  # a process that a task has forked may have the descriptor for longer, and the lock
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
+
+
+def _allocate(descriptor: int, size: int) -> None:
+    """Find room for so many bytes; where the system has no way to ask, it is found as they come."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)
 
 
 def _write(descriptor: int, pieces: Iterable[tuple[int, memoryview]]) -> None:

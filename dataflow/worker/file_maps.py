@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import fcntl
 import mmap
 import os
 import sys
+import tempfile
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 _PAGE = mmap.PAGESIZE
@@ -27,8 +27,7 @@ _MOST_KEPT = 32
 _MOST_BYTES = 1_000_000_000
 _POPULATE = getattr(mmap, "MAP_POPULATE", 0)
 _TABLE = 2 << 20  # bytes of which one page of a page table tells
-_MAP_FIXED, _MAP_NORESERVE = 0x10, 0x4000  # of Linux, as those of mremap
-_RESERVED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+_RESERVED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # no memory for it; of Linux, as these:
 _REMAP, _REMAP_LEAVING = 1 | 2, 1 | 2 | 4
 _TOP_BYTE = slice(7 if sys.byteorder == "little" else 0, None, 8)
 _IS_OF_FILE = 0x20  # in the top byte of what the system says of a page; 0: there is none
@@ -93,39 +92,30 @@ class FileMap:
         kinds = set(found[_TOP_BYTE])
         return len(found) == size and all(not kind or kind & _IS_OF_FILE for kind in kinds)
 
-    def leave(self, descriptor: int) -> FileMap:
-        """Move to another address, with its pages, and leave a private map at this one.
+    def become_private(self, descriptor: int) -> FileMap | None:
+        """Become a private map at the same address, which is never without one.
 
-        Who looks there sees the same as before, and writes for itself alone.
+        Who looks there sees the same as before, and writes for itself alone. The map holds what
+        lock the descriptor has.
 
         Args:
             descriptor: of the file.
 
         Returns:
-            The private map.
+            The shared map as it was, with its pages, at another address; None: the system moves
+            none.
 
         Raises:
-            OSError: the system cannot do that (Linux before 5.13); nothing has changed.
+            OSError: there is no memory for another map; nothing has changed.
         """
-        before, size = self.address, self.size
-        start, room = _map(0, size + _TABLE, _RESERVED, -1), size + _TABLE
-        after = -(-start // _TABLE) * _TABLE
+        private = _map(self.size, mmap.MAP_PRIVATE, descriptor)
         try:
-            _move(before, size, after, _REMAP_LEAVING)
+            shared = _moved(self) if _moves_shared() else None
+            _move(private, self.size, self.address, _REMAP)
         except OSError:
-            _libc.munmap(start, room)
+            _libc.munmap(private, self.size)
             raise
-        end = -(-(after + size) // _PAGE) * _PAGE
-        for first, stop in ((start, after), (end, start + room)):
-            if first < stop:
-                _libc.munmap(first, stop - first)
-        try:
-            left = FileMap(_map(before, size, mmap.MAP_PRIVATE | _MAP_FIXED, descriptor), size)
-        except OSError:
-            _move(after, size, before, _REMAP)
-            raise
-        self.address = after
-        return left
+        return shared
 
     def __del__(self, unmap: Callable[[int, int], object] = _libc.munmap) -> None:
         unmap(self.address, self.size)
@@ -145,14 +135,14 @@ def map_file(path: str, size: int, is_private: bool) -> FileMap:
     flags = mmap.MAP_PRIVATE if is_private else mmap.MAP_SHARED | _POPULATE
     descriptor = os.open(path, os.O_RDONLY if is_private else os.O_RDWR)
     try:
-        return FileMap(_map(0, size, flags, descriptor), size)
+        return FileMap(_map(size, flags, descriptor), size)
     finally:
         os.close(descriptor)
 
 
-def _map(address: int, size: int, flags: int, descriptor: int) -> int:
+def _map(size: int, flags: int, descriptor: int) -> int:
     access = mmap.PROT_READ | mmap.PROT_WRITE
-    found: int = _libc.mmap(address or None, size, access, flags, descriptor, 0)
+    found: int = _libc.mmap(None, size, access, flags, descriptor, 0)
     if found == _FAILED:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -160,9 +150,38 @@ def _map(address: int, size: int, flags: int, descriptor: int) -> int:
 
 
 def _move(address: int, size: int, to: int, flags: int) -> None:
-    if sys.platform != "linux" or _libc.mremap(address, size, size, flags, to) == _FAILED:
-        number = ctypes.get_errno() or errno.ENOSYS
+    """Move a map to where another one may be; Linux only."""
+    if _libc.mremap(address, size, size, flags, to) == _FAILED:
+        number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def _moved(shared: FileMap) -> FileMap | None:
+    """The pages of a map elsewhere; they are there as well then, but have to be found anew.
+
+    They go where a page of a page table begins: the whole of it is moved at once.
+    """
+    size, room = shared.size, shared.size + 2 * _TABLE
+    start = _map(room, _RESERVED, -1)
+    begin = -(-start // _TABLE) * _TABLE
+    end = -(-(begin + size) // _PAGE) * _PAGE
+    for first, stop in ((start, begin), (end, start + room)):
+        if first < stop:
+            _libc.munmap(first, stop - first)
+    try:
+        _move(shared.address, size, begin, _REMAP_LEAVING)
+    except OSError:  # whether there still is a map at the new address, nobody says
+        return None
+    return FileMap(begin, size)
+
+
+@cache
+def _moves_shared() -> bool:
+    """Whether the system moves the pages of shared maps of files (Linux from 5.13 on)."""
+    with tempfile.TemporaryFile(dir="/dev/shm") as file:
+        file.truncate(_PAGE)
+        found = FileMap(_map(_PAGE, mmap.MAP_SHARED, file.fileno()), _PAGE)
+        return _moved(found) is not None
 
 
 class KeptMaps:

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from dataflow.errors import TaskRunTimeoutError
-from dataflow.worker.interruptible import Interruptible, is_handled
+from dataflow.worker.interruptible import Interruptible, is_handled, raise_here
 
 _SPELL_SECONDS = 0.1
 
@@ -52,7 +52,7 @@ def _call_with_timer(
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         if armed and not is_handled(deadline):  # what cleans up after it is left to do so
-            raise deadline
+            raise_here(deadline)
 
     before = signal.signal(signal.SIGALRM, interrupt)
     begun = time.monotonic()

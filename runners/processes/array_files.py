@@ -11,6 +11,7 @@ done before the process forks: parent and child would share the array.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
@@ -20,13 +21,14 @@ from dataclasses import dataclass
 from itertools import count, cycle, islice, repeat
 from pathlib import Path
 
-from dataflow.worker.file_columns import FileColumn
+from dataflow.worker.file_columns import APART_BYTES
 from dataflow.worker.file_maps import FileMap, Key, remove, take_written, unlock, written
-from runners.processes.array_places import LEAST_BYTES, ArrayPlaces, PlaceState, array_places
-from runners.processes.spare_files import SpareFiles
+from dataflow.worker.interruptible import uninterrupted
+from runners.processes.array_places import ArrayPlaces, PlaceState, array_places
+from runners.processes.spare_files import OFFERED, SpareFiles
 
-_PREFIX = "offered-"
 _MOST_OFFERS = 8  # at a time
+_MOST_OTHERS = 4
 _MOST_FAILURES = 3  # what is returned is made by others than numpy
 
 
@@ -49,8 +51,8 @@ class _Known:
     def sizes_of(self, calls: int) -> Iterator[int]:
         """Bytes of the places that so many calls are likely to take."""
         returned = -(-len(self.sizes) * calls // self.calls)
+        yield from islice(cycle(self.sizes), min(returned, _MOST_OFFERS - self.others))
         yield from repeat(max(self.sizes), self.others)
-        yield from islice(cycle(self.sizes), returned)
 
 
 @dataclass(slots=True)
@@ -67,64 +69,64 @@ class ArrayFiles:
     """The files of one worker in which arrays are made.
 
     Args:
-        folder: where they are.
+        folder: where they are; None: there is no shared memory, and no array is made there.
         spare: where they come from, and go if nobody needs them.
     """
 
-    def __init__(self, folder: str, spare: SpareFiles) -> None:
+    def __init__(self, folder: str | None, spare: SpareFiles) -> None:
         self._folder = folder
         self._spare = spare
         self._numbers = count(1)
         self._known: dict[Hashable, _Known] = {}
         self._places: ArrayPlaces | None = None
         self._is_begun = False
-        self._has_offered = False  # for the batch under way
         self._offers: dict[int, _Offer] = {}  # by the number of the place
         self._lock = threading.RLock()
-
-    def learn(self, tasks: Hashable, calls: int, values: object) -> None:
-        """Note what a batch has returned: others of the same tasks may do so again.
-
-        Args:
-            tasks: whose calls they were.
-            calls: how many.
-            values: the column of what was returned.
-        """
-        if not isinstance(values, FileColumn):
-            return
-        large = [each for part in values.layout for each in part if each[2] >= LEAST_BYTES]
-        if not large:
-            return
-        sizes = [size for _, _, size in large]
-        known = self._known.setdefault(tasks, _Known(calls, sizes))
-        known.calls, known.sizes = calls, sizes
-        if self._has_offered and self._places is not None:
-            is_adopted = any(file for file, _, _ in large)
-            known.failures = 0 if is_adopted else known.failures + 1
-            known.others += self._places.take_missed() > 0
+        # of the batch under way:
+        self._has_offered = self._has_adopted = False
+        self._returned: list[int] | None = None
 
     def offer(self, tasks: Hashable, calls: int) -> None:
         """A batch is carried out next: offer what it is likely to need.
 
         Args:
-            tasks, calls: see :meth:`learn`.
+            tasks: whose calls it has.
+            calls: how many.
         """
-        self._has_offered = False
+        self._has_offered = self._has_adopted = False
+        self._returned = []
         known = self._known.get(tasks)
         if known is None or known.failures > _MOST_FAILURES or "numpy" not in sys.modules:
             return
+        self.tidy()
         with self._lock:
             if not self._is_begun:
                 self._begin()
             if self._places is not None:
                 self._places.take_missed()
-                for size in islice(known.sizes_of(calls), _MOST_OFFERS):
+                for size in known.sizes_of(calls):
                     self._has_offered |= self._offer(self._places, size)
+
+    def learn(self, tasks: Hashable, calls: int) -> None:
+        """A batch has been carried out: others of the same tasks may return the same again.
+
+        Args:
+            tasks, calls: see :meth:`offer`.
+        """
+        sizes, self._returned = self._returned, None
+        if not sizes:
+            return
+        known = self._known.setdefault(tasks, _Known(calls, sizes))
+        known.calls, known.sizes = calls, sizes
+        if self._has_offered and self._places is not None:
+            known.failures = 0 if self._has_adopted else known.failures + 1
+            is_short = self._places.take_missed() > 0
+            known.others = min(known.others + is_short, _MOST_OTHERS)
 
     def claim(self, path: str, size: int) -> int | None:
         """As ``SpareFiles.claim``; what is offered may be taken for that, too."""
         found = self._spare.claim(path, size)
-        if found is None and self._offers:
+        if found is None and size >= APART_BYTES and self._offers:
             self.tidy()
             found = self._spare.claim(path, size)
         return found
@@ -132,44 +134,43 @@ class ArrayFiles:
     def adopt(self, buffer: memoryview, path: str) -> int | None:
         """Make the file in which a buffer lies the one at ``path``, and of the buffer a copy of it.
 
+        Args:
+            buffer: ``APART_BYTES`` or more.
+            path: that of the file of a value.
+
         Returns:
             From which byte of the file on the buffer lies in it; None: in none, or there is much
             else in it.
         """
-        if len(buffer) < LEAST_BYTES or not self._offers:
+        if self._returned is not None:
+            self._returned.append(len(buffer))
+        if not self._offers:
             return None
-        address = _address_of(buffer)
-        with self._lock:
+        with self._lock, contextlib.suppress(OSError):
             for number, offer in self._offers.items():
-                start = address - offer.map.address
+                start = _address_of(buffer) - offer.map.address
                 is_inside = start >= 0 and start + len(buffer) <= offer.map.size
                 if is_inside and len(buffer) * 2 >= offer.map.size:
                     if not self._leave(number, offer):
-                        return None
+                        break
                     Path(offer.path).rename(path)
+                    self._has_adopted = True
                     return start
         return None
 
     def tidy(self) -> None:
-        """Calls have been made: take back what is not used, and no longer."""
+        """Take back what is not used, and what is no longer."""
         if not self._offers:
             return
         with self._lock:
-            assert self._places is not None
-            for number, offer in list(self._offers.items()):
-                if self._places.change(number, PlaceState.FREE, PlaceState.EMPTY):
-                    del self._offers[number]
-                    self._take_back(offer)
-                elif self._places.state(number) is PlaceState.ENDED:
-                    del self._offers[number]
-                    unlock(offer.descriptor)
-                    del offer.map
-                    self._places.change(number, PlaceState.ENDED, PlaceState.EMPTY)
+            for number in list(self._offers):
+                self._tidy(number)
 
-    def inherit(self, pid: int) -> None:
-        """A worker has died: keep what it has offered and not used."""
-        for path in Path(self._folder).glob(f"{_PREFIX}{pid}-*"):
-            self._spare.keep(str(path))
+    def inherit(self, pid: int | str = "*") -> None:
+        """Workers have ended, one or all: keep what they have offered and not used."""
+        if self._folder is not None:
+            for path in Path(self._folder).glob(f"{OFFERED}{pid}-*"):
+                self._spare.keep(str(path))
 
     def _begin(self) -> None:
         self._is_begun = True
@@ -181,7 +182,10 @@ class ArrayFiles:
             )
 
     def _offer(self, places: ArrayPlaces, size: int) -> bool:
-        path = f"{self._folder}/{_PREFIX}{os.getpid()}-{next(self._numbers)}"
+        """Offer a spare file of that size; False: there is none, or no place."""
+        if self._folder is None or not places.has_room:
+            return False
+        path = f"{self._folder}/{OFFERED}{os.getpid()}-{next(self._numbers)}"
         descriptor = self._spare.claim(path, size)
         if descriptor is None:
             return False
@@ -199,6 +203,23 @@ class ArrayFiles:
         self._offers[number] = offer
         return True
 
+    def _tidy(self, number: int) -> PlaceState:
+        """Take a place back if nobody is there; in which state it was."""
+        assert self._places is not None
+        change, offer = self._places.change, self._offers[number]
+        if change(number, PlaceState.FREE, PlaceState.EMPTY):
+            del self._offers[number]
+            self._take_back(offer)
+            return PlaceState.FREE
+        if self._places.state(number) is not PlaceState.ENDED:
+            return self._places.state(number)
+        del self._offers[number]
+        del offer.map  # it holds the lock, too
+        if unlock(offer.descriptor) is None:
+            written.take(offer.key, 0)  # the file was removed
+        change(number, PlaceState.ENDED, PlaceState.EMPTY)
+        return PlaceState.ENDED
+
     def _take_back(self, offer: _Offer) -> None:
         fcntl.flock(offer.descriptor, fcntl.LOCK_UN)
         os.close(offer.descriptor)
@@ -209,34 +230,35 @@ class ArrayFiles:
         """Have a file stay as it is now, and only look as if it were at its place.
 
         Returns:
-            False: that cannot be done, and nothing has changed.
+            False: nobody is there.
+
+        Raises:
+            OSError: there is no memory for that; nothing has changed.
         """
         assert self._places is not None
         if not self._places.change(number, PlaceState.TAKEN, PlaceState.LEFT):
             return False
         try:
-            left = offer.map.leave(offer.descriptor)
+            shared = offer.map.become_private(offer.descriptor)
         except OSError:
             if not self._places.change(number, PlaceState.LEFT, PlaceState.TAKEN):
                 self._places.change(number, PlaceState.ENDED, PlaceState.FREE)
-            return False
-        written.put(offer.key, offer.map)
-        offer.map = left
+            raise
         fcntl.flock(offer.descriptor, fcntl.LOCK_SH)
+        if shared is not None:
+            written.put(offer.key, shared)
         return True
 
     def _before_fork(self) -> None:
         """Share nothing with a child; who forks has the lock until it has done so."""
-        self._lock.acquire()
-        self.tidy()
-        for number, offer in self._offers.items():
-            if self._leave(number, offer):
-                self._spare.keep(offer.path)  # nobody else writes to it while it is locked
-
-
-def is_offered(name: str) -> bool:
-    """Whether a file of that name is one in which there are no values yet."""
-    return name.startswith(_PREFIX)
+        with uninterrupted():
+            self._lock.acquire()
+            for number, offer in list(self._offers.items()):
+                with contextlib.suppress(OSError):  # there is hardly memory for the child, either
+                    while self._tidy(number) is PlaceState.TAKEN:
+                        if self._leave(number, offer):  # else it was let go of, by another thread
+                            self._spare.keep(offer.path)  # nobody writes to it while it is locked
+                            break
 
 
 def _address_of(buffer: memoryview) -> int:

@@ -40,14 +40,23 @@ struct place {
 struct places {
     struct allocator behind;
     size_t least;         /* what is smaller is not looked at */
+    char *first, *last;   /* all places that there ever were begin between these */
     atomic_size_t missed; /* how often all places of the size of a block were taken */
     struct place all[PLACES];
 };
+
+const size_t array_places_size = sizeof(struct places);
+const char array_capsule[] = "mem_handler";
 
 /* Change the state of a place, unless it is another one by now. */
 int place_change(struct place *place, int from, int to)
 {
     return atomic_compare_exchange_strong(&place->state, &from, to);
+}
+
+static int fits(const struct place *place, size_t size)
+{
+    return size <= place->size && size >= place->size / 2;
 }
 
 static void *take(struct places *places, size_t size)
@@ -58,10 +67,14 @@ static void *take(struct places *places, size_t size)
     for (int number = 0; number < PLACES; number++) {
         struct place *place = &places->all[number];
         int state = atomic_load(&place->state);
-        if (state == EMPTY || size > place->size || size < place->size / 2)
+        if ((state != FREE && state != TAKEN) || !fits(place, size))
             continue;
-        if (state == FREE && place_change(place, FREE, TAKEN))
-            return place->start;
+        if (state == FREE && place_change(place, FREE, TAKEN)) {
+            if (fits(place, size))
+                return place->start;
+            place_change(place, TAKEN, FREE); /* it was another one before */
+            continue;
+        }
         would_fit = 1;
     }
     atomic_fetch_add(&places->missed, would_fit);
@@ -70,6 +83,8 @@ static void *take(struct places *places, size_t size)
 
 static struct place *place_of(struct places *places, void *start)
 {
+    if ((char *)start < places->first || (char *)start > places->last)
+        return NULL;
     for (int number = 0; number < PLACES; number++) {
         struct place *place = &places->all[number];
         int state = atomic_load(&place->state);

@@ -8,18 +8,25 @@ all others. Where it could not be compiled when dataflow was installed, there ar
 from __future__ import annotations
 
 import ctypes
+import threading
 from enum import IntEnum
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-LEAST_BYTES = 8_000_000
-"""Smaller arrays find no place: they are copied as soon."""
+from dataflow.worker.file_columns import APART_BYTES
+
 _LIBRARY = Path(__file__).parent / "libarray_places.so"
 _PLACES = 16
 _SET_HANDLER, _GET_HANDLER = 304, 305  # in the table of numpy's functions for C
-_CAPSULE = b"mem_handler"
 _VERSION = 1
+_new_capsule = ctypes.PYFUNCTYPE(
+    ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
+)(("PyCapsule_New", ctypes.pythonapi))
+_pointer_in = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
 
 
 class PlaceState(IntEnum):
@@ -54,6 +61,8 @@ class _Places(ctypes.Structure):
     _fields_ = (
         ("behind", _Allocator),
         ("least", ctypes.c_size_t),
+        ("first", ctypes.c_void_p),
+        ("last", ctypes.c_void_p),
         ("missed", ctypes.c_size_t),
         ("all", _Place * _PLACES),
     )
@@ -69,7 +78,13 @@ class ArrayPlaces:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._change = library.place_change
         self._places = _Places.in_dll(library, "array_places")
-        self._places.least = LEAST_BYTES
+        self._places.least = APART_BYTES
+        self._lock = threading.Lock()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another place can be offered."""
+        return any(place.state == PlaceState.EMPTY for place in self._places.all)
 
     def offer(self, start: int, size: int) -> int | None:
         """Offer memory for one array at a time.
@@ -81,11 +96,15 @@ class ArrayPlaces:
         Returns:
             The number of the place; None: there are so many already.
         """
-        for number, place in enumerate(self._places.all):
-            if place.state == PlaceState.EMPTY:
-                place.start, place.size = start, size
-                place.state = PlaceState.FREE
-                return number
+        places = self._places
+        with self._lock:
+            for number, place in enumerate(places.all):
+                if place.state == PlaceState.EMPTY:
+                    place.start, place.size = start, size
+                    places.first = min(places.first or start, start)
+                    places.last = max(places.last or start, start)
+                    self.change(number, PlaceState.EMPTY, PlaceState.FREE)
+                    return number
         return None
 
     def state(self, number: int) -> PlaceState:
@@ -107,46 +126,48 @@ class ArrayPlaces:
 def array_places() -> ArrayPlaces | None:
     """The places of this process, for arrays that are made in the context of the first caller.
 
-    None: there are none, as nothing was compiled, or numpy is older than that.
+    None: there are none, as nothing was compiled, or it is not for this system or this numpy.
     """
-    return make_places(_LIBRARY) if _LIBRARY.exists() else None
+    if not _LIBRARY.exists():
+        return None
+    try:
+        return make_places(_LIBRARY)
+    except Exception:  # whatever is wrong with it: arrays are made as ever
+        return None
 
 
 def make_places(path: Path) -> ArrayPlaces | None:
-    """Have numpy ask a library for memory, once, and that ask the handler that there was before.
+    """Have numpy ask a library for memory, and that ask the handler that there was before.
 
     Args:
         path: of what was compiled of ``array_places.c``.
 
     Returns:
-        The places that it knows; None: numpy is older than that.
+        The places that it knows; None: it is of another version than this module, or numpy is.
+
+    Raises:
+        Exception: it cannot be loaded, or there is no such numpy.
     """
     import numpy
 
-    core: Any = numpy._core if hasattr(numpy, "_core") else numpy.core
-    if not hasattr(core.multiarray, "get_handler_name"):
-        return None
     library = ctypes.CDLL(str(path))
-    table = _pointer_in(core._multiarray_umath._ARRAY_API, None)
-    functions = ctypes.cast(table, ctypes.POINTER(ctypes.c_void_p))
-    before = ctypes.PYFUNCTYPE(ctypes.py_object)(functions[_GET_HANDLER])()
-    handler = _Handler.from_address(_pointer_in(before, _CAPSULE))
-    if handler.version != _VERSION:
+    if ctypes.c_size_t.in_dll(library, "array_places_size").value != ctypes.sizeof(_Places):
         return None
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(before))  # for as long as there are arrays
-    _Places.in_dll(library, "array_places").behind = handler.allocator
-    make = ctypes.pythonapi.PyCapsule_New
-    make.restype, make.argtypes = (
-        ctypes.py_object,
-        (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p),
-    )
-    ours = make(ctypes.addressof(_Handler.in_dll(library, "array_handler")), _CAPSULE, None)
-    ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(functions[_SET_HANDLER])(ours)
+    core = "numpy.core" if numpy.__version__.startswith("1.") else "numpy._core"
+    inner: Any = import_module(f"{core}._multiarray_umath")
+    if not hasattr(inner, "get_handler_name"):
+        return None
+    table = _pointer_in(inner._ARRAY_API, None)
+    functions = ctypes.cast(table, ctypes.POINTER(ctypes.c_void_p))
+    name = ctypes.addressof(ctypes.c_char.in_dll(library, "array_capsule"))
+    before = ctypes.PYFUNCTYPE(ctypes.py_object)(functions[_GET_HANDLER])()
+    theirs = _Handler.from_address(_pointer_in(before, ctypes.string_at(name)))
+    ours = _Handler.in_dll(library, "array_handler")
+    if theirs.version != _VERSION:
+        return None
+    if ctypes.addressof(theirs) != ctypes.addressof(ours):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(before))  # for as long as there are arrays
+        _Places.in_dll(library, "array_places").behind = theirs.allocator
+        set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(functions[_SET_HANDLER])
+        set_handler(_new_capsule(ctypes.addressof(ours), name, None))
     return ArrayPlaces(library)
-
-
-def _pointer_in(capsule: Any, name: bytes | None) -> int:
-    get = ctypes.pythonapi.PyCapsule_GetPointer
-    get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    pointer: int = get(capsule, name)
-    return pointer

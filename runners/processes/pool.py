@@ -192,6 +192,7 @@ class ProcessPool:
         except subprocess.TimeoutExpired:
             self.zygote.kill()
             self.zygote.wait()
+        self.values.arrays.inherit()
         self.values.spare.close()
         self.folders.remove_empty()
 

@@ -21,6 +21,8 @@ from dataflow.worker.file_maps import remove, written
 from runners.processes.memory_room import share_of_memory
 
 _PREFIX = "spare-"
+OFFERED = "offered-"
+"""How the names of those begin that are offered to numpy (``array_files``)."""
 _LEAST_BYTES = 1_000_000
 _MOST_BYTES = 1_000_000_000
 _MOST_SHARE = 16
@@ -65,7 +67,7 @@ class SpareFiles:
             return
         with contextlib.suppress(OSError):  # it may be gone, and so may the folder
             size = Path(path).stat().st_size
-            kept = sum(spare.size for spare in self._files())
+            kept = sum(entry.stat().st_size for entry in self._entries())
             is_here = Path(path).parent == self._folder  # and not on disk
             if is_here and size >= _LEAST_BYTES and kept + size <= self._most_bytes:
                 name = f"{_PREFIX}{size}-{os.getpid()}-{next(self._numbers)}"
@@ -121,13 +123,16 @@ class SpareFiles:
         return sorted(fitting, key=lambda spare: (spare.inode not in mapped, spare))
 
     def _files(self) -> Iterator[_Spare]:
+        for entry in self._entries():
+            if entry.name.startswith(_PREFIX):
+                size = int(entry.name.split("-")[1])
+                yield _Spare(size, Path(entry.path), entry.inode())
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
         with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
-            for entry in entries:
-                if is_spare(entry.name):
-                    size = int(entry.name.split("-")[1])
-                    yield _Spare(size, Path(entry.path), entry.inode())
+            yield from (entry for entry in entries if is_spare(entry.name))
 
 
 def is_spare(name: str) -> bool:
     """Whether a file of that name is one whose values nobody needs."""
-    return name.startswith(_PREFIX)
+    return name.startswith((_PREFIX, OFFERED))

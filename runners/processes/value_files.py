@@ -17,7 +17,7 @@ from dataflow.errors import StorageError
 from dataflow.full_disk import is_full
 from dataflow.worker.columns import PackedColumn
 from dataflow.worker.file_columns import FileColumn, write_file
-from runners.processes.array_files import ArrayFiles, is_offered
+from runners.processes.array_files import ArrayFiles
 from runners.processes.memory_room import available_bytes, total_bytes
 from runners.processes.spare_files import SpareFiles, is_spare
 
@@ -59,7 +59,8 @@ class ValueFiles:
     ) -> None:
         self.folders = folders
         self.spare = SpareFiles(folders.memory, on_first=on_first_spare)
-        self.arrays = ArrayFiles(folders.memory, self.spare)
+        is_apart = folders.memory != folders.disk
+        self.arrays = ArrayFiles(folders.memory if is_apart else None, self.spare)
         self._available = available
         self._reserved = int(total_bytes() * _RESERVED_SHARE)
 
@@ -82,6 +83,7 @@ class ValueFiles:
             except OSError as error:  # others were quicker
                 if not is_full(error):
                     raise
+        self.arrays.tidy()
         self.spare.clear()
         try:
             Path(disk).mkdir(parents=True, exist_ok=True)
@@ -109,6 +111,5 @@ class ValueFiles:
         with contextlib.suppress(OSError), os.scandir(self.folders.memory) as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):  # it is gone by now
-                    is_free = is_spare(entry.name) or is_offered(entry.name)
-                    used += 0 if is_free else entry.stat().st_size
+                    used += 0 if is_spare(entry.name) else entry.stat().st_size
         return used

@@ -197,7 +197,7 @@ class _Worker:
             part_reporter.forget(carrier)
         if gc.get_count()[2] > 50:
             gc.collect()
-        self.values.arrays.learn(tasks, order.calls, report.values)
+        self.values.arrays.learn(tasks, order.calls)
         self.freed.release_excess()
         self.report(report)
 

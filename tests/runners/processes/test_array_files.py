@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -18,16 +19,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from dataflow import ProcessPoolTaskRunner, flow, task
+from dataflow.errors import FlowRunTimeoutError
 from dataflow.worker import file_maps
 from dataflow.worker.columns import pack
-from dataflow.worker.file_columns import FileColumn, write_file
+from dataflow.worker.file_columns import APART_BYTES, FileColumn, write_file
+from dataflow.worker.file_maps import FileMap
 from runners.processes.array_files import ArrayFiles
-from runners.processes.array_places import _LIBRARY, LEAST_BYTES
+from runners.processes.array_places import _LIBRARY
 from runners.processes.spare_files import SpareFiles
+from runners.processes.value_files import Folders, ValueFiles
 
 pytestmark = pytest.mark.skipif(not _LIBRARY.exists(), reason="nothing was compiled")
 
-SIZE = LEAST_BYTES
+SIZE = APART_BYTES
 
 
 class Worker:
@@ -41,11 +45,20 @@ class Worker:
 
     def write(self, *values: Any, calls: int = 1) -> FileColumn:
         """Leave what some calls have returned in files."""
+        column = self.write_part(*values)
+        self.arrays.learn("task", calls)
+        return column
+
+    def write_part(self, *values: Any) -> FileColumn:
         path = str(self.folder / f"value-{next(self.names)}")
         packed = pack(list(values), exact=True)
-        column = write_file(packed, path, claim=self.arrays.claim, adopt=self.arrays.adopt)
-        self.arrays.learn("task", calls, column)
-        return column
+        return write_file(packed, path, claim=self.arrays.claim, adopt=self.arrays.adopt)
+
+    def put_by(self, number: int) -> None:
+        """Have so many files that may be written again."""
+        for _ in range(number):
+            path = str(self.folder / "more")
+            self.keep(write_file(pack([ones()], exact=True), path))
 
     def keep(self, column: FileColumn) -> None:
         for path in column.paths:
@@ -63,6 +76,7 @@ class Worker:
 def worker(tmp_path: Path) -> Iterator[Worker]:
     """One that has seen what its task returns, and has a file that may be written again."""
     worker = Worker(tmp_path)
+    worker.offer()
     worker.keep(worker.write(ones()))
     yield worker
     worker.arrays.tidy()
@@ -70,6 +84,16 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
 
 def ones(size: int = SIZE) -> np.ndarray:
     return np.ones(size, "u1")
+
+
+def is_in_file(array: np.ndarray, folder: Path) -> bool:
+    """Whether its memory is that of a file there, and not of this process alone."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        addresses, access, *_ = line.split()
+        first, _, stop = addresses.partition("-")
+        if int(first, 16) <= array.ctypes.data < int(stop, 16):
+            return access.endswith("s") and str(folder) in line
+    raise AssertionError("an array lies somewhere")
 
 
 def inodes(column: FileColumn) -> list[int]:
@@ -157,48 +181,82 @@ def test_what_is_returned_again_is_copied_as_it_is_then(worker: Worker) -> None:
     second = worker.write(value)
     value[:] = 3
     assert [each.load(0).sum() for each in (first, second)] == [SIZE, 2 * SIZE]
-    assert len(first.paths) == 2 and len(second.paths) == 1
 
 
 def test_next_time_there_is_a_place_for_what_is_made_on_the_way(worker: Worker) -> None:
+    worker.put_by(3)
     found = []
     for _ in range(3):
         worker.offer()
         on_the_way = ones()
         value = on_the_way + 1
+        found.append(is_in_file(value, worker.folder))
         column = worker.write(value)
         assert column.load(0).sum() == 2 * SIZE
-        found.append(len(column.paths))
         del on_the_way, value
         worker.arrays.tidy()
         worker.keep(column)
-        for _ in range(2):
-            worker.keep(write_file(pack([ones()], exact=True), str(worker.folder / "more")))
-    assert found == [1, 2, 2]
+    assert found == [False, True, True]
 
 
 def test_several_values_and_several_parts_of_one_are_made_in_place(worker: Worker) -> None:
     pandas = pytest.importorskip("pandas")
+    worker.put_by(3)
 
-    def make() -> list[Any]:
+    def make() -> tuple[list[Any], list[bool]]:
         columns = {"a": np.arange(SIZE // 8), "b": np.full(SIZE // 8, 2.5)}
-        return [ones(), pandas.DataFrame(columns, copy=False)]
+        values = [ones(), pandas.DataFrame(columns, copy=False)]
+        return values, [is_in_file(each, worker.folder) for each in (values[0], *columns.values())]
 
     found = []
     for _ in range(2):
         worker.offer(calls=2)
-        column = worker.write(*make(), calls=2)
+        values, are_placed = make()
+        found.append(are_placed)
+        column = worker.write(*values, calls=2)
         array, frame = column.load_all()
-        expected, expected_frame = make()
-        assert np.array_equal(array, expected)
-        pandas.testing.assert_frame_equal(frame, expected_frame)
-        found.append(len(column.paths))
-        del array, frame, expected, expected_frame
+        assert np.array_equal(array, values[0])
+        pandas.testing.assert_frame_equal(frame, values[1])
+        del values, array, frame
         worker.arrays.tidy()
-        for _ in range(3):
-            path = str(worker.folder / "more")
-            worker.keep(write_file(pack([ones()], exact=True), path))
-    assert found == [2, 4]
+        worker.keep(column)
+    assert found[1] == [True] * 3
+
+
+def test_there_are_as_many_places_as_calls(worker: Worker) -> None:
+    worker.put_by(9)
+    found = []
+    for calls in (1, 4, 2, 20):
+        worker.offer(calls)
+        found.append(worker.offered())
+        column = worker.write(*[ones() for _ in range(calls)], calls=calls)
+        worker.arrays.tidy()
+        worker.keep(column)
+    assert found == [1, 4, 2, 8]
+
+
+def test_what_is_reported_in_parts_counts_as_one(worker: Worker) -> None:
+    worker.put_by(3)
+    for _ in range(6):
+        worker.offer()
+        first = worker.write_part(ones())
+        assert first.load(0).sum() == SIZE
+        worker.write("the last is small")
+        worker.arrays.tidy()
+        worker.keep(first)
+    worker.offer(calls=2)
+    worker.write_part("small")
+    assert worker.offered() == 2  # for the other part
+    worker.arrays.learn("task", 2)
+
+
+def test_what_is_offered_counts_as_kept(worker: Worker) -> None:
+    worker.put_by(20)
+    kept = len(worker.spare)
+    worker.offer()
+    worker.put_by(3)
+    assert worker.offered() + len(worker.spare) == kept
+    worker.arrays.tidy()
 
 
 def test_nothing_is_offered_any_more_to_what_is_made_by_others_than_numpy(worker: Worker) -> None:
@@ -218,43 +276,59 @@ def test_others_than_the_same_calls_get_no_place(worker: Worker) -> None:
     assert worker.offered() == 0
 
 
-def test_where_the_system_cannot_do_it_values_are_copied(
+@pytest.fixture(params=[True, False], ids=["moved", "dropped"])
+def moves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the system can move the pages of a shared map."""
+    if not request.param:
+        monkeypatch.setattr(file_maps, "_moves_shared", lambda: False)
+
+
+@pytest.mark.usefixtures("moves")
+def test_whether_pages_can_be_moved_is_not_to_be_seen(worker: Worker) -> None:
+    for number in range(4):
+        worker.offer()
+        value = np.full(SIZE, number, "u1")
+        assert is_in_file(value, worker.folder)
+        column = worker.write(value)
+        value[:] = 100
+        assert column.load(0).sum() == number * SIZE
+        del value
+        worker.arrays.tidy()
+        worker.keep(column)
+
+
+def test_where_there_is_no_memory_for_a_map_the_array_keeps_the_one_it_has(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    worker.offer()
+    value = ones()
+
     def refuse(*_: object) -> None:
-        raise OSError(38, "Function not implemented")
+        raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(file_maps, "_move", refuse)
+    with monkeypatch.context() as patched:
+        patched.setattr(FileMap, "become_private", refuse)
+        column = worker.write(value)
+    value[:] = 2
+    assert is_in_file(value, worker.folder)
+    assert column.load(0).sum() == SIZE
+    assert worker.write(value).load(0).sum() == 2 * SIZE
+
+
+def test_the_memory_of_a_file_that_was_removed_is_freed_with_the_array(worker: Worker) -> None:
     worker.offer()
     value = ones()
     column = worker.write(value)
-    assert len(column.paths) == 1
-    value[:] = 2
-    assert column.load(0).sum() == SIZE
-    del value
-    worker.arrays.tidy()
-    assert worker.offered() == 0
+    with Path(column.paths[1]).open("rb") as file:
+        file_maps.remove(column.paths[1])
+        assert os.fstat(file.fileno()).st_size >= SIZE
+        del value
+        worker.arrays.tidy()
+        assert os.fstat(file.fileno()).st_size == 0
+        assert os.fstat(file.fileno()).st_ino not in file_maps.written.inodes()
 
 
-def test_where_the_map_cannot_be_replaced_the_array_keeps_the_one_it_has(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    worker.offer()
-    value = ones()
-
-    def refuse(address: int, size: int, flags: int, descriptor: int) -> int:
-        if address:
-            raise OSError(12, "Cannot allocate memory")
-        return map_anywhere(address, size, flags, descriptor)
-
-    map_anywhere = file_maps._map
-    monkeypatch.setattr(file_maps, "_map", refuse)
-    column = worker.write(value)
-    value[:] = 2
-    assert value.sum() == 2 * SIZE
-    assert column.load(0).sum() == SIZE
-
-
+@pytest.mark.usefixtures("moves")
 @pytest.mark.parametrize("is_returned", [False, True])
 def test_a_child_that_is_forked_shares_no_array(worker: Worker, is_returned: bool) -> None:
     worker.offer()
@@ -285,6 +359,36 @@ def test_a_child_finds_no_place(worker: Worker) -> None:
         os._exit(worker.offered() or int(value.sum() != SIZE))
     assert os.waitpid(child, 0)[1] == 0
     assert (worker.offered(), len(worker.spare)) == (0, 1)
+
+
+def test_what_is_let_go_of_amid_a_fork_is_shared_with_nobody(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.offer()
+    held = [ones()]
+    leave = ArrayFiles._leave
+
+    def let_go(*arguments: Any) -> bool:
+        held.clear()
+        return leave(*arguments)
+
+    monkeypatch.setattr(ArrayFiles, "_leave", let_go)
+    child = os.fork()
+    if not child:
+        os._exit(int(is_in_file(ones(), worker.folder)))
+    assert os.waitpid(child, 0)[1] == 0
+    assert not held and worker.offered() == 0
+
+
+def test_without_shared_memory_nothing_is_offered(tmp_path: Path) -> None:
+    files = ValueFiles(Folders(str(tmp_path), str(tmp_path), 1 << 40))
+    for number in range(3):
+        files.arrays.offer("task", 1)
+        assert not list(tmp_path.glob("offered-*"))
+        column = files.write(pack([ones()], exact=True), str(number))
+        files.arrays.learn("task", 1)
+        for path in column.paths:
+            files.spare.keep(path)
 
 
 # --- at random ------------------------------------------------------------------------------------
@@ -321,6 +425,7 @@ class Values(RuleBasedStateMachine):
         self.worker = Worker(Path(self.folder.name))
         self.numbers = count(1)
         self.held: list[Held] = []
+        self.worker.offer(calls=2)
         self.worker.keep(self.worker.write(ones(), ones(), calls=2))
 
     def hold(self, *parts: Any) -> Held:
@@ -406,22 +511,12 @@ TestValues = Values.TestCase
 _remembered: list[np.ndarray] = []
 
 
-def is_in_file(array: np.ndarray) -> bool:
-    """Whether its memory is that of a file which other processes can have."""
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        addresses, access, *_ = line.split()
-        first, _, stop = addresses.partition("-")
-        if int(first, 16) <= array.ctypes.data < int(stop, 16):
-            return access.endswith("s") and "/dev/shm/" in line
-    raise AssertionError("an array lies somewhere")
-
-
 @task
 def made(number: int) -> tuple[np.ndarray, bool]:
     """An array of it, which this process remembers."""
     array = np.full(SIZE, number, "u1")
     _remembered.append(array)
-    return array, is_in_file(array)
+    return array, is_in_file(array, Path("/dev/shm"))
 
 
 @task
@@ -509,3 +604,26 @@ def test_a_worker_that_dies_leaves_no_file_that_nobody_can_use(tmp_path: Path) -
         assert found == [SIZE] * 4
         (folder,) = set(Path("/dev/shm").glob(f"dataflow-{os.getpid()}-*")) - before
         assert not list(folder.glob("offered-*"))
+
+
+@task
+def made_or_stays(number: int) -> np.ndarray:
+    array = ones()
+    if number == 3:
+        time.sleep(60)
+    return array
+
+
+@flow(timeout_seconds=4)
+def too_long() -> None:
+    for number in range(4):
+        made_or_stays.submit(number).result()
+
+
+def test_a_pool_that_ends_amid_a_batch_leaves_no_file(tmp_path: Path) -> None:
+    before = set(Path("/dev/shm").glob("dataflow-*"))
+    with ProcessPoolTaskRunner(max_workers=1) as runner:
+        with pytest.raises(FlowRunTimeoutError):
+            too_long.with_options(task_runner=runner)()
+        (folder,) = set(Path("/dev/shm").glob(f"dataflow-{os.getpid()}-*")) - before
+    assert not list(folder.glob("offered-*"))

@@ -13,17 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runners.processes.array_places import (
-    _LIBRARY,
-    LEAST_BYTES,
-    ArrayPlaces,
-    PlaceState,
-    make_places,
-)
+from dataflow.worker.file_columns import APART_BYTES
+from runners.processes import array_places
+from runners.processes.array_places import _LIBRARY, ArrayPlaces, PlaceState, make_places
 
 pytestmark = pytest.mark.skipif(not _LIBRARY.exists(), reason="nothing was compiled")
 
-SIZE = LEAST_BYTES + mmap.PAGESIZE
+SIZE = APART_BYTES + mmap.PAGESIZE
 _USED = b"\xaa"
 
 
@@ -47,9 +43,14 @@ class Memory:
 
 
 @pytest.fixture(scope="module")
-def own_places(tmp_path_factory: pytest.TempPathFactory) -> ArrayPlaces:
-    """Of a second library, in front of the one that other tests may use."""
-    found = make_places(Path(shutil.copy(_LIBRARY, tmp_path_factory.mktemp("library"))))
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second one, in front of that which other tests may use."""
+    return Path(shutil.copy(_LIBRARY, tmp_path_factory.mktemp("library")))
+
+
+@pytest.fixture(scope="module")
+def own_places(library: Path) -> ArrayPlaces:
+    found = make_places(library)
     assert found is not None
     return found
 
@@ -69,12 +70,12 @@ def memory(places: ArrayPlaces) -> Memory:
 
 
 def test_an_array_is_made_at_a_place_and_the_next_elsewhere(memory: Memory) -> None:
-    first = np.full(LEAST_BYTES, 1, "u1")
-    second = np.full(LEAST_BYTES, 2, "u1")
+    first = np.full(APART_BYTES, 1, "u1")
+    second = np.full(APART_BYTES, 2, "u1")
     assert memory.has(first) and not memory.has(second)
     assert memory.state() is PlaceState.TAKEN
     assert memory.places.take_missed() == 1
-    assert first.sum() == LEAST_BYTES and second.sum() == 2 * LEAST_BYTES
+    assert first.sum() == APART_BYTES and second.sum() == 2 * APART_BYTES
     del second
     assert memory.state() is PlaceState.TAKEN
     view = first[5:]
@@ -86,7 +87,7 @@ def test_an_array_is_made_at_a_place_and_the_next_elsewhere(memory: Memory) -> N
     assert memory.places.take_missed() == 0
 
 
-@pytest.mark.parametrize("size", [1, 1000, LEAST_BYTES - 1, SIZE + 1])
+@pytest.mark.parametrize("size", [1, 1000, APART_BYTES - 1, SIZE + 1])
 def test_what_is_smaller_or_larger_is_made_elsewhere(memory: Memory, size: int) -> None:
     array = np.ones(size, "u1")
     assert not memory.has(array)
@@ -95,40 +96,40 @@ def test_what_is_smaller_or_larger_is_made_elsewhere(memory: Memory, size: int) 
 
 
 def test_a_small_array_takes_no_large_place(places: ArrayPlaces) -> None:
-    memory = Memory(places, 3 * LEAST_BYTES)
-    array = np.ones(LEAST_BYTES, "u1")
+    memory = Memory(places, 3 * APART_BYTES)
+    array = np.ones(APART_BYTES, "u1")
     assert not memory.has(array)
-    assert memory.has(np.ones(2 * LEAST_BYTES, "u1"))
+    assert memory.has(np.ones(2 * APART_BYTES, "u1"))
 
 
 def test_zeros_are_zeros(memory: Memory) -> None:
-    array = np.zeros((LEAST_BYTES // 8, 8), "u1")
+    array = np.zeros((APART_BYTES // 8, 8), "u1")
     assert memory.has(array)
     assert not array.any()
 
 
 def test_an_array_that_grows_moves(memory: Memory) -> None:
-    array = np.full(LEAST_BYTES, 7, "u1")
+    array = np.full(APART_BYTES, 7, "u1")
     array.resize(SIZE, refcheck=False)
     assert memory.has(array)
     array.resize(SIZE + 8, refcheck=False)
     assert not memory.has(array)
     assert memory.state() is PlaceState.FREE
-    assert (array[:LEAST_BYTES] == 7).all() and not array[SIZE:].any()
+    assert (array[:APART_BYTES] == 7).all() and not array[SIZE:].any()
     array.resize(3 * SIZE, refcheck=False)
-    assert (array[:LEAST_BYTES] == 7).all()
+    assert (array[:APART_BYTES] == 7).all()
 
 
 def test_a_place_that_was_left_says_when_nobody_looks_at_it_any_more(memory: Memory) -> None:
-    array = np.ones(LEAST_BYTES, "u1")
+    array = np.ones(APART_BYTES, "u1")
     assert memory.places.change(memory.number, PlaceState.TAKEN, PlaceState.LEFT)
-    assert not memory.has(np.ones(LEAST_BYTES, "u1"))
-    array.resize(LEAST_BYTES + 1, refcheck=False)
+    assert not memory.has(np.ones(APART_BYTES, "u1"))
+    array.resize(APART_BYTES + 1, refcheck=False)
     assert memory.has(array)
     assert memory.state() is PlaceState.LEFT
     del array
     assert memory.state() is PlaceState.ENDED
-    assert not memory.has(np.ones(LEAST_BYTES, "u1"))
+    assert not memory.has(np.ones(APART_BYTES, "u1"))
 
 
 def test_a_state_is_changed_from_that_which_it_is(memory: Memory) -> None:
@@ -142,6 +143,33 @@ def test_there_are_so_many_places(places: ArrayPlaces) -> None:
     assert numbers[-1] is None
 
 
+def test_a_library_is_asked_once(library: Path, memory: Memory) -> None:
+    again = make_places(library)
+    assert again is not None
+    assert again.state(memory.number) is PlaceState.FREE
+    assert memory.has(np.ones(APART_BYTES, "u1"))
+    assert np.ones(10).sum() == 10  # and not for ever
+
+
+def test_a_library_of_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(ctypes.Structure):
+        _fields_ = (*array_places._Places._fields_, ("more", ctypes.c_int))
+
+    monkeypatch.setattr(array_places, "_Places", Other)
+    assert make_places(_LIBRARY) is None
+
+
+def test_what_cannot_be_loaded_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for content in (None, b"for another system"):
+        path = tmp_path / "library.so"
+        if content is not None:
+            path.write_bytes(content)
+        monkeypatch.setattr(array_places, "_LIBRARY", path)
+        assert array_places.array_places.__wrapped__() is None
+
+
 def test_no_two_threads_get_one_place(places: ArrayPlaces) -> None:
     memories = [Memory(places, SIZE) for _ in range(3)]
     found: list[bool] = []
@@ -149,7 +177,7 @@ def test_no_two_threads_get_one_place(places: ArrayPlaces) -> None:
 
     def work(mark: int) -> None:
         for _ in range(20):
-            array = np.empty(LEAST_BYTES, "u1")
+            array = np.empty(APART_BYTES, "u1")
             array[::100_000] = mark
             everybody.wait(60)
             found.append(bool((array[::100_000] == mark).all()))
