@@ -45,7 +45,8 @@ class Compiling(BuildHookInterface[Any]):
         if version != "editable":
             build_data["force_include"][str(made)] = _LIBRARY
             build_data["pure_python"] = False
-            build_data["tag"] = f"py3-none-{list(platform_tags())[-1]}"
+            ours = next(tag for tag in platform_tags() if tag.startswith("linux_"))
+            build_data["tag"] = f"py3-none-{ours}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove what the wheel has now."""

@@ -15,7 +15,6 @@ import fcntl
 import mmap
 import os
 import sys
-import tempfile
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -178,10 +177,12 @@ def _moved(shared: FileMap) -> FileMap | None:
 @cache
 def _moves_shared() -> bool:
     """Whether the system moves the pages of shared maps of files (Linux from 5.13 on)."""
-    with tempfile.TemporaryFile(dir="/dev/shm") as file:
-        file.truncate(_PAGE)
-        found = FileMap(_map(_PAGE, mmap.MAP_SHARED, file.fileno()), _PAGE)
-        return _moved(found) is not None
+    descriptor = os.memfd_create("dataflow")
+    try:
+        os.ftruncate(descriptor, _PAGE)
+        return _moved(FileMap(_map(_PAGE, mmap.MAP_SHARED, descriptor), _PAGE)) is not None
+    finally:
+        os.close(descriptor)
 
 
 class KeptMaps:

@@ -109,14 +109,19 @@ class _Worker:
         with self.reading:
             if self.inbox is None:
                 if self.freed.is_kept and not has_message(self.connection, _IDLE_SECONDS):
-                    self.freed.release()
+                    self.let_go()
                 order: Order = receive(self.connection)
                 return order
         if self.freed.is_kept:
             with contextlib.suppress(queue.Empty):
                 return self.inbox.get(timeout=_IDLE_SECONDS)
-            self.freed.release()
+            self.let_go()
         return self.inbox.get()
+
+    def let_go(self) -> None:
+        """There is nothing to do: give memory back."""
+        self.freed.release()
+        self.values.arrays.tidy()
 
     def hand_back(self) -> None:
         """Hand back what waits behind a batch that takes its time; another worker may be free."""
