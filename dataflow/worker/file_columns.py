@@ -12,7 +12,7 @@ from typing import Any
 
 from dataflow.errors import ResultMissing
 from dataflow.worker.columns import PackedColumn, PickledColumn
-from dataflow.worker.file_maps import map_to_read, map_to_write, remove
+from dataflow.worker.file_maps import map_to_read, map_to_write, may_map, remove
 from dataflow.worker.loading import load_pickle
 
 APART_BYTES = 8_000_000
@@ -100,7 +100,7 @@ class FileColumn(PickledColumn):
 
     def _open(self, path: str, wanted: range) -> memoryview:
         """These bytes of a file, which may be written to."""
-        read = map_to_read if len(wanted) >= _MAPPED_BYTES else _copied
+        read = map_to_read if len(wanted) >= _MAPPED_BYTES and may_map() else _copied
         try:
             return read(path, wanted)
         except FileNotFoundError:
@@ -112,14 +112,18 @@ class FileColumn(PickledColumn):
 
 def _copied(path: str, wanted: range) -> memoryview:
     """A copy of these bytes; no lock, since it is the column that is read, and it has the file."""
-    found = bytearray(len(wanted))
+    found = memoryview(bytearray(len(wanted)))
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        if os.preadv(descriptor, [found], wanted.start) < len(wanted):
-            raise FileNotFoundError(path)
+        done = 0
+        while done < len(found):  # the system reads two gigabytes at once, at most
+            some = os.preadv(descriptor, [found[done:]], wanted.start + done)
+            if not some:
+                raise FileNotFoundError(path)
+            done += some
     finally:
         os.close(descriptor)
-    return memoryview(found)
+    return found
 
 
 def _nowhere(_path: str, _size: int) -> None:

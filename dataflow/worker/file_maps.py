@@ -14,6 +14,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+import resource
 import sys
 import weakref
 from collections import OrderedDict
@@ -24,6 +25,7 @@ from pathlib import Path
 _PAGE = mmap.PAGESIZE
 _MOST_KEPT = 32
 _MOST_BYTES = 1_000_000_000
+_LOCKED_SHARE = 0.25  # of the files that a process may have open: others need some, too
 _POPULATE = getattr(mmap, "MAP_POPULATE", 0)
 _TABLE = 2 << 20  # bytes of which one page of a page table tells
 _RESERVED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # no memory for it; of Linux, as these:
@@ -216,10 +218,18 @@ class KeptMaps:
         return sum(each.size for each in list(self._maps.values()))
 
 
+_locked: set[int] = set()
+"""The descriptors that hold a lock for somebody who reads."""
 written = KeptMaps()
 """Of files that this process has written, shared with those who read them."""
 read = KeptMaps()
 """Of files that it has read, private."""
+
+
+def may_map() -> bool:
+    """Whether this process may have so many files open that another one can stay locked."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most == resource.RLIM_INFINITY or len(_locked) < most * _LOCKED_SHARE
 
 
 def map_to_read(path: str, wanted: range) -> memoryview:
@@ -236,6 +246,7 @@ def map_to_read(path: str, wanted: range) -> memoryview:
         OSError: there is no such file, or it cannot be mapped.
     """
     descriptor = os.open(path, os.O_RDONLY)
+    _locked.add(descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         status = os.fstat(descriptor)
@@ -245,6 +256,7 @@ def map_to_read(path: str, wanted: range) -> memoryview:
         if found is None:
             found = map_file(path, status.st_size, is_private=True)
     except BaseException:  # a time limit, or Ctrl-C: the lock must not stay
+        _locked.discard(descriptor)
         os.close(descriptor)
         raise
     buffer = found.buffer()
@@ -266,6 +278,7 @@ def _when_unused(buffer: Buffer, lent: FileMap, part: range, descriptor: int) ->
 
 def _give_back(unused: FileMap, part: range, descriptor: int) -> None:
     """Unlock a file, and keep its map if only the file is to be seen in it."""
+    _locked.discard(descriptor)
     key = unlock(descriptor)
     if key is not None and unused.is_unwritten(part):
         read.put(key, unused)

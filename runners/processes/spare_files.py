@@ -67,9 +67,8 @@ class SpareFiles:
             return
         with contextlib.suppress(OSError):  # it may be gone, and so may the folder
             size = Path(path).stat().st_size
-            kept = sum(entry.stat().st_size for entry in self._entries())
             is_here = Path(path).parent == self._folder  # and not on disk
-            if is_here and size >= _LEAST_BYTES and kept + size <= self._most_bytes:
+            if is_here and size >= _LEAST_BYTES and self._others(path) + size <= self._most_bytes:
                 name = f"{_PREFIX}{size}-{os.getpid()}-{next(self._numbers)}"
                 Path(path).rename(self._folder / name)
                 if not self.has_any:
@@ -121,6 +120,10 @@ class SpareFiles:
         mapped = written.inodes()
         fitting = (spare for spare in self._files() if size <= spare.size <= 2 * size)
         return sorted(fitting, key=lambda spare: (spare.inode not in mapped, spare))
+
+    def _others(self, path: str) -> int:
+        """Bytes of all others that are kept."""
+        return sum(entry.stat().st_size for entry in self._entries() if entry.path != path)
 
     def _files(self) -> Iterator[_Spare]:
         for entry in self._entries():

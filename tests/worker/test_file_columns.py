@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dataflow.errors import ResultMissing
-from dataflow.worker import file_columns
+from dataflow.worker import file_columns, file_maps
 from dataflow.worker.columns import pack
 from dataflow.worker.file_columns import write_file
 
@@ -60,3 +61,19 @@ def test_what_fails_amid_writing_leaves_no_file(
     with pytest.raises(KeyboardInterrupt):
         write_file(pack([1], True), str(tmp_path / "column"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_more_values_can_be_held_than_files_be_open(tmp_path: Path) -> None:
+    files = [
+        write_file(pack([np.full(30_000, n)], True), str(tmp_path / str(n))) for n in range(200)
+    ]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (160, hard))
+    try:
+        values = [file.load(0) for file in files]
+        (tmp_path / "another").touch()  # there is room for others
+        assert [int(value[-1]) for value in values] == list(range(200))
+        del values
+        assert file_maps.may_map()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
