@@ -29,6 +29,7 @@ _LOCKED_SHARE = 0.25  # of the files that a process may have open: others need s
 _POPULATE = getattr(mmap, "MAP_POPULATE", 0)
 _TABLE = 2 << 20  # bytes of which one page of a page table tells
 _RESERVED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # no memory for it; of Linux, as these:
+_MAP_FIXED = 0x10
 _REMAP, _REMAP_LEAVING = 1 | 2, 1 | 2 | 4
 _TOP_BYTE = slice(7 if sys.byteorder == "little" else 0, None, 8)
 _IS_OF_FILE = 0x20  # in the top byte of what the system says of a page; 0: there is none
@@ -107,11 +108,15 @@ class FileMap:
             none.
 
         Raises:
-            OSError: there is no memory for another map; nothing has changed.
+            OSError: there is no memory for a private one; nothing has changed.
         """
-        private = _map(self.size, mmap.MAP_PRIVATE, descriptor)
         try:
-            shared = _moved(self) if _moves_shared() else None
+            private = _map(self.size, mmap.MAP_PRIVATE, descriptor)
+        except OSError:  # there is no room for another one
+            _map(self.size, mmap.MAP_PRIVATE | _MAP_FIXED, descriptor, self.address)
+            return None
+        try:
+            shared = _moved(self) if moves_shared() else None
             _move(private, self.size, self.address, _REMAP)
         except OSError:
             _libc.munmap(private, self.size)
@@ -141,9 +146,9 @@ def map_file(path: str, size: int, is_private: bool) -> FileMap:
         os.close(descriptor)
 
 
-def _map(size: int, flags: int, descriptor: int) -> int:
+def _map(size: int, flags: int, descriptor: int, address: int | None = None) -> int:
     access = mmap.PROT_READ | mmap.PROT_WRITE
-    found: int = _libc.mmap(None, size, access, flags, descriptor, 0)
+    found: int = _libc.mmap(address, size, access, flags, descriptor, 0)
     if found == _FAILED:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -177,14 +182,13 @@ def _moved(shared: FileMap) -> FileMap | None:
 
 
 @cache
-def _moves_shared() -> bool:
-    """Whether the system moves the pages of shared maps of files (Linux from 5.13 on)."""
-    descriptor = os.memfd_create("dataflow")
+def moves_shared() -> bool:
+    """Whether the system moves the pages of shared maps (Linux from 5.13 on)."""
     try:
-        os.ftruncate(descriptor, _PAGE)
-        return _moved(FileMap(_map(_PAGE, mmap.MAP_SHARED, descriptor), _PAGE)) is not None
-    finally:
-        os.close(descriptor)
+        shared = FileMap(_map(_PAGE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, -1), _PAGE)
+        return _moved(shared) is not None
+    except OSError:
+        return False
 
 
 class KeptMaps:
@@ -252,7 +256,8 @@ def map_to_read(path: str, wanted: range) -> memoryview:
         status = os.fstat(descriptor)
         if status.st_size < wanted.stop:
             raise FileNotFoundError(path)
-        found = read.take(_key(status), status.st_size)
+        key = _key(status)
+        found = read.take(key, status.st_size)
         if found is None:
             found = map_file(path, status.st_size, is_private=True)
     except BaseException:  # a time limit, or Ctrl-C: the lock must not stay
@@ -260,11 +265,11 @@ def map_to_read(path: str, wanted: range) -> memoryview:
         os.close(descriptor)
         raise
     buffer = found.buffer()
-    _when_unused(buffer, found, wanted, descriptor)
+    _when_unused(buffer, found, wanted, descriptor, key)
     return memoryview(buffer).cast("B")[wanted.start : wanted.stop]
 
 
-def _when_unused(buffer: Buffer, lent: FileMap, part: range, descriptor: int) -> None:
+def _when_unused(buffer: Buffer, lent: FileMap, part: range, descriptor: int, key: Key) -> None:
     """Have a map given back when nobody refers to its buffer any more.
 
     The garbage collector calls back for what it collects before it calls ``__del__`` of others, who
@@ -272,27 +277,36 @@ def _when_unused(buffer: Buffer, lent: FileMap, part: range, descriptor: int) ->
     and that therefore ends only with it: there is little else of that kind than code.
     """
     last = _NOTHING.replace()
-    weakref.finalize(last, _give_back, lent, part, descriptor).atexit = False
+    weakref.finalize(last, _give_back, lent, part, descriptor, key).atexit = False
     buffer.last = last  # type: ignore[attr-defined]
 
 
-def _give_back(unused: FileMap, part: range, descriptor: int) -> None:
+def _give_back(unused: FileMap, part: range, descriptor: int, key: Key) -> None:
     """Unlock a file, and keep its map if only the file is to be seen in it."""
     _locked.discard(descriptor)
-    key = unlock(descriptor)
-    if key is not None and unused.is_unwritten(part):
+    if unlock(descriptor, key) and unused.is_unwritten(part):
         read.put(key, unused)
 
 
-def unlock(descriptor: int) -> Key | None:
+def unlock(descriptor: int, key: Key) -> bool:
     """Let go of the lock that a descriptor holds, and of the memory of a file that was removed.
 
     It is looked at after it was unlocked, by another descriptor: who removes it later finds no
-    lock, and frees its memory. A forked process may hold the lock for longer.
+    lock, and frees its memory. A forked process may hold the lock for longer; where it has closed
+    what it inherited, the descriptor may be another file's by now, and is left alone.
+
+    Args:
+        descriptor: what holds the lock.
+        key: of its file.
 
     Returns:
-        Which file it is; None: it was removed, or nobody knows.
+        Whether the file is still there.
     """
+    try:
+        if _key(os.fstat(descriptor)) != key:
+            return False
+    except OSError:
+        return False
     other = None
     try:
         with contextlib.suppress(OSError):  # a system without such names
@@ -300,13 +314,12 @@ def unlock(descriptor: int) -> Key | None:
     finally:
         os.close(descriptor)
     if other is None:
-        return None
+        return False
     try:
-        status = os.fstat(other)
-        if status.st_nlink:
-            return _key(status)
+        if os.fstat(other).st_nlink:
+            return True
         _free(other)
-        return None
+        return False
     finally:
         os.close(other)
 

@@ -185,6 +185,8 @@ def uninterrupted() -> Iterator[None]:
     thread = threading.get_ident()
     with _lock:
         is_outermost = thread not in _masked
+        if is_outermost:
+            _owed.pop(thread, None)  # another error was raised in its stead
         _masked.add(thread)
         if _pending.pop(thread, None) is not None:
             _raise_in_thread(thread, None)
@@ -198,12 +200,18 @@ def uninterrupted() -> Iterator[None]:
                 raise owed
 
 
-def raise_here(error: BaseException) -> None:
-    """Raise an error from a signal's handler; after what is done whole, if it arrives in such."""
+def raise_here(error: BaseException, repeats: bool = False) -> None:
+    """Raise an error from a signal's handler; after what is done whole, if it arrives in such.
+
+    Args:
+        error: what is raised.
+        repeats: whether the signal comes again in any case: an error that does not goes before.
+    """
     thread = threading.get_ident()
     if thread not in _masked:
         raise error
-    _owed[thread] = error
+    if not (repeats and thread in _owed):
+        _owed[thread] = error
 
 
 _lock = threading.Lock()

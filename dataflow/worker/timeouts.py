@@ -52,7 +52,7 @@ def _call_with_timer(
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         if armed and not is_handled(deadline):  # what cleans up after it is left to do so
-            raise_here(deadline)
+            raise_here(deadline, repeats=True)
 
     before = signal.signal(signal.SIGALRM, interrupt)
     begun = time.monotonic()

@@ -22,7 +22,15 @@ from itertools import count, cycle, islice, repeat
 from pathlib import Path
 
 from dataflow.worker.file_columns import APART_BYTES
-from dataflow.worker.file_maps import FileMap, Key, remove, take_written, unlock, written
+from dataflow.worker.file_maps import (
+    FileMap,
+    Key,
+    moves_shared,
+    remove,
+    take_written,
+    unlock,
+    written,
+)
 from dataflow.worker.interruptible import uninterrupted
 from runners.processes.array_places import ArrayPlaces, PlaceState, array_places
 from runners.processes.spare_files import OFFERED, SpareFiles
@@ -74,6 +82,7 @@ class ArrayFiles:
     """
 
     def __init__(self, folder: str | None, spare: SpareFiles) -> None:
+        self._pid = os.getpid()
         self._folder = folder
         self._spare = spare
         self._numbers = count(1)
@@ -114,11 +123,11 @@ class ArrayFiles:
             tasks, calls: see :meth:`offer`.
         """
         sizes, self._returned = self._returned, None
-        if not sizes:
-            return
-        known = self._known.setdefault(tasks, _Known(calls, sizes))
-        known.calls, known.sizes = calls, sizes
+        if sizes:
+            known = self._known.setdefault(tasks, _Known(calls, sizes))
+            known.calls, known.sizes = calls, sizes
         if self._has_offered and self._places is not None:
+            known = self._known[tasks]
             known.failures = 0 if self._has_adopted else known.failures + 1
             is_short = self._places.take_missed() > 0
             known.others = min(known.others + is_short, _MOST_OTHERS)
@@ -176,10 +185,13 @@ class ArrayFiles:
         self._is_begun = True
         self._places = array_places()
         if self._places is not None:
-            release = self._lock.release
-            os.register_at_fork(
-                before=self._before_fork, after_in_parent=release, after_in_child=release
-            )
+            moves_shared()  # so that nobody has to find out while a process forks
+            for _ in range(2):  # a time limit may end the first before it begins
+                os.register_at_fork(
+                    before=self._before_fork,
+                    after_in_parent=self._after_fork,
+                    after_in_child=self._after_fork,
+                )
 
     def _offer(self, places: ArrayPlaces, size: int) -> bool:
         """Offer a spare file of that size; False: there is none, or no place."""
@@ -215,7 +227,7 @@ class ArrayFiles:
             return self._places.state(number)
         del self._offers[number]
         del offer.map  # it holds the lock, too
-        if unlock(offer.descriptor) is None:
+        if not unlock(offer.descriptor, offer.key):
             written.take(offer.key, 0)  # the file was removed
         change(number, PlaceState.ENDED, PlaceState.EMPTY)
         return PlaceState.ENDED
@@ -251,14 +263,26 @@ class ArrayFiles:
 
     def _before_fork(self) -> None:
         """Share nothing with a child; who forks has the lock until it has done so."""
-        with uninterrupted():
-            self._lock.acquire()
-            for number, offer in list(self._offers.items()):
-                with contextlib.suppress(OSError):  # there is hardly memory for the child, either
-                    while self._tidy(number) is PlaceState.TAKEN:
-                        if self._leave(number, offer):  # else it was let go of, by another thread
-                            self._spare.keep(offer.path)  # nobody writes to it while it is locked
-                            break
+        if os.getpid() != self._pid:
+            return  # a child, which has no part in this
+        try:
+            with uninterrupted():
+                self._lock.acquire()
+                for number, offer in list(self._offers.items()):
+                    self._unshare(number, offer)
+        except BaseException:  # a time limit, which rings again: nothing can be raised from here
+            return
+
+    def _unshare(self, number: int, offer: _Offer) -> None:
+        with contextlib.suppress(OSError):  # there is hardly memory for the child, either
+            while self._tidy(number) is PlaceState.TAKEN:
+                if self._leave(number, offer):  # else it was let go of, by another thread
+                    self._spare.keep(offer.path)  # nobody writes to it while it is locked
+                    return
+
+    def _after_fork(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it was not taken
+            self._lock.release()
 
 
 def _address_of(buffer: memoryview) -> int:

@@ -54,6 +54,13 @@ int place_change(struct place *place, int from, int to)
     return atomic_compare_exchange_strong(&place->state, &from, to);
 }
 
+/* Nobody is at a place any more, while others may leave it as it is. */
+static void let_go(struct place *place)
+{
+    while (!place_change(place, TAKEN, FREE) && !place_change(place, LEFT, ENDED))
+        ;
+}
+
 static int fits(const struct place *place, size_t size)
 {
     return size <= place->size && size >= place->size / 2;
@@ -72,7 +79,7 @@ static void *take(struct places *places, size_t size)
         if (state == FREE && place_change(place, FREE, TAKEN)) {
             if (fits(place, size))
                 return place->start;
-            place_change(place, TAKEN, FREE); /* it was another one before */
+            let_go(place); /* it was another one before */
             continue;
         }
         would_fit = 1;
@@ -117,12 +124,10 @@ void place_free(void *context, void *start, size_t size)
 {
     struct places *places = context;
     struct place *place = place_of(places, start);
-    if (!place) {
+    if (place)
+        let_go(place);
+    else
         places->behind.free(places->behind.context, start, size);
-        return;
-    }
-    if (!place_change(place, TAKEN, FREE))
-        atomic_store(&place->state, ENDED);
 }
 
 void *place_realloc(void *context, void *start, size_t size)

@@ -122,8 +122,13 @@ class SpareFiles:
         return sorted(fitting, key=lambda spare: (spare.inode not in mapped, spare))
 
     def _others(self, path: str) -> int:
-        """Bytes of all others that are kept."""
-        return sum(entry.stat().st_size for entry in self._entries() if entry.path != path)
+        """Bytes of all others that are kept; any of them may be gone a moment later."""
+        found = sum(spare.size for spare in self._files())
+        for entry in self._entries():
+            if entry.name.startswith(OFFERED) and entry.path != path:
+                with contextlib.suppress(OSError):
+                    found += entry.stat().st_size
+        return found
 
     def _files(self) -> Iterator[_Spare]:
         for entry in self._entries():

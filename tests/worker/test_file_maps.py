@@ -6,6 +6,7 @@ import errno
 import fcntl
 import gc
 import os
+import tempfile
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -240,3 +241,18 @@ def test_no_more_is_kept_than_should_be(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(kept.inodes()) == 11
     keep(kept, 100_001)
     assert len(kept.inodes()) == 11
+
+
+def test_what_a_descriptor_has_become_is_left_alone(path: str) -> None:
+    before = set(file_maps._locked)
+    view = map_to_read(path, range(SIZE))
+    (descriptor,) = file_maps._locked - before
+    with tempfile.TemporaryFile() as file:
+        file.write(b"of somebody else")
+        file.flush()
+        os.dup2(file.fileno(), descriptor)
+        del view
+        gc.collect()
+        assert descriptor not in file_maps._locked
+        assert os.fstat(descriptor).st_size == 16
+        os.close(descriptor)

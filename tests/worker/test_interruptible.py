@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from dataflow.worker import interruptible
-from dataflow.worker.interruptible import Interruptible, uninterrupted
+from dataflow.worker.interruptible import Interruptible, raise_here, uninterrupted
 from tests.runners.programs import wait_until
 
 
@@ -263,3 +263,19 @@ def test_what_has_to_be_done_whole_is() -> None:
     assert len(steps) == 1000
     assert outcome in (stop, None)  # it may have ended before it was tried again
     assert not interruptible._masked
+
+
+def test_what_was_owed_to_something_else_is_not_raised() -> None:
+    interruptible._owed[threading.get_ident()] = Stop()  # another signal came a moment after it
+    with uninterrupted():
+        pass
+    assert not interruptible._owed
+
+
+def test_an_error_that_comes_once_goes_before_one_that_comes_again() -> None:
+    again, once = Stop("again"), Stop("once")
+    for first, second in ((again, once), (once, again)):
+        with pytest.raises(Stop) as caught, uninterrupted():
+            for error in (first, second):
+                raise_here(error, repeats=error is again)
+        assert caught.value is once

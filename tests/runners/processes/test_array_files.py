@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import pickle
 import signal
@@ -24,6 +25,9 @@ from dataflow.worker import file_maps
 from dataflow.worker.columns import pack
 from dataflow.worker.file_columns import APART_BYTES, FileColumn, write_file
 from dataflow.worker.file_maps import FileMap
+from dataflow.worker.interruptible import uninterrupted
+from dataflow.worker.timeouts import Deadline
+from runners.processes import array_files
 from runners.processes.array_files import ArrayFiles
 from runners.processes.array_places import _LIBRARY
 from runners.processes.spare_files import SpareFiles
@@ -276,11 +280,27 @@ def test_others_than_the_same_calls_get_no_place(worker: Worker) -> None:
     assert worker.offered() == 0
 
 
-@pytest.fixture(params=[True, False], ids=["moved", "dropped"])
+@pytest.fixture(params=["moved", "dropped", "replaced"])
 def moves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the system can move the pages of a shared map."""
-    if not request.param:
-        monkeypatch.setattr(file_maps, "_moves_shared", lambda: False)
+    """Whether the system moves the pages of a shared map, or not, or even has room for no other."""
+
+    def scarce(size: int, flags: int, descriptor: int, address: int | None = None) -> int:
+        if address is None and flags == mmap.MAP_PRIVATE:
+            raise OSError(12, "Cannot allocate memory")
+        return map_any(size, flags, descriptor, address)
+
+    map_any = file_maps._map
+    if request.param == "dropped":
+        monkeypatch.setattr(file_maps, "moves_shared", lambda: False)
+    if request.param == "replaced":
+        become_private = FileMap.become_private
+
+        def without_room(self: FileMap, descriptor: int) -> FileMap | None:
+            with monkeypatch.context() as patched:
+                patched.setattr(file_maps, "_map", scarce)
+                return become_private(self, descriptor)
+
+        monkeypatch.setattr(FileMap, "become_private", without_room)
 
 
 @pytest.mark.usefixtures("moves")
@@ -378,6 +398,28 @@ def test_what_is_let_go_of_amid_a_fork_is_shared_with_nobody(
         os._exit(int(is_in_file(ones(), worker.folder)))
     assert os.waitpid(child, 0)[1] == 0
     assert not held and worker.offered() == 0
+
+
+def test_a_time_limit_before_a_fork_shares_nothing(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.offer()
+    value = ones()
+    rings = iter([True])
+
+    def interrupted() -> Any:
+        if next(rings, False):
+            raise Deadline
+        return uninterrupted()
+
+    monkeypatch.setattr(array_files, "uninterrupted", interrupted)
+    child = os.fork()
+    if not child:
+        value[:] = 2
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not next(rings, False)
+    assert value.sum() == SIZE
 
 
 def test_without_shared_memory_nothing_is_offered(tmp_path: Path) -> None:

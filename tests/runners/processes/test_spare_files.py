@@ -147,6 +147,14 @@ def test_there_is_a_bound(spare: SpareFiles, write: Any) -> None:
     assert len(spare) == 0 and not Path(last.paths[0]).exists()
 
 
+def test_what_others_take_away_meanwhile_does_no_harm(
+    spare: SpareFiles, write: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "offered-1-1").symlink_to(tmp_path / "gone")
+    spare.keep(write(1.0).paths[0])
+    assert len(spare) == 1
+
+
 def test_small_files_are_not_worth_it(spare: SpareFiles, write: Any) -> None:
     column = write(1.0, 1000)
     spare.keep(column.paths[0])
