@@ -31,11 +31,14 @@ R = TypeVar("R")
 class TaskFuture(Reference, Generic[R]):
     """A task run that was submitted, or one element of a map."""
 
-    __slots__ = ("__weakref__", "_element", "_node", "_ref")
+    __slots__ = ("__weakref__", "_element", "_hold", "_node", "_ref")
 
-    def __init__(self, node: TaskNode | MapNode, element: int | None = None) -> None:
+    def __init__(
+        self, node: TaskNode | MapNode, element: int | None = None, hold: _Hold | None = None
+    ) -> None:
         self._node = node
         self._element = element
+        self._hold = hold
         self._ref: Ref | None = None
 
     def __del__(self) -> None:
@@ -145,19 +148,30 @@ class TaskFuture(Reference, Generic[R]):
         )
 
 
+class _Hold:
+    """What all futures of one map have: as long as it is there, somebody may ask for a value."""
+
+    __slots__ = ("__weakref__", "_node")
+
+    def __init__(self, node: MapNode) -> None:
+        self._node = node
+        node.handle = weakref.ref(self)
+
+    def __del__(self) -> None:
+        self._node.handle = None
+        self._node.drop_if_unneeded()
+
+
 class FutureList(Reference, MutableSequence[TaskFuture[R]], Generic[R]):
     """The futures of a map, like a list; changed like one, it becomes a plain list of futures."""
 
-    __slots__ = ("__weakref__", "_items", "_node", "_range")
+    __slots__ = ("__weakref__", "_hold", "_items", "_node", "_range")
 
     def __init__(self, items: Iterable[TaskFuture[R]] = (), *, node: MapNode | None = None) -> None:
         self._node = node
         self._range: range | None = None
-        self._items: list[TaskFuture[R]] | None = None
-        if node is None:
-            self._items = list(items)
-        else:
-            node.handle = weakref.ref(self)
+        self._hold = None if node is None else _Hold(node)
+        self._items = list(items) if node is None else None
 
     def refs(self) -> Ref | list[Any]:
         """What this stands for in the graph."""
@@ -177,7 +191,7 @@ class FutureList(Reference, MutableSequence[TaskFuture[R]], Generic[R]):
     def _changeable(self) -> list[TaskFuture[R]]:
         if self._items is None:
             self._items = list(self)
-            self._node = self._range = None
+            self._node = self._range = self._hold = None
         return self._items
 
     def __len__(self) -> int:
@@ -197,21 +211,21 @@ class FutureList(Reference, MutableSequence[TaskFuture[R]], Generic[R]):
             return FutureList(found) if isinstance(found, list) else found
         elements = self._elements()[index]
         assert self._node is not None
-        self._node.keep = True
         if isinstance(elements, range):
             part: FutureList[R] = FutureList()
             part._node, part._range, part._items = self._node, elements, None
+            part._hold = self._hold
             return part
-        return TaskFuture(self._node, elements)
+        return TaskFuture(self._node, elements, self._hold)
 
     def __iter__(self) -> Iterator[TaskFuture[R]]:
         if self._items is not None:
             yield from self._items
             return
-        assert self._node is not None
-        self._node.keep = True
+        node, hold = self._node, self._hold
+        assert node is not None
         for element in self._elements():
-            yield TaskFuture(self._node, element)
+            yield TaskFuture(node, element, hold)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._changeable()[index] = value

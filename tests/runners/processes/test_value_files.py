@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataflow import ProcessPoolTaskRunner, flow, task
+from dataflow import FutureList, ProcessPoolTaskRunner, flow, task
 from dataflow.errors import StorageError
 from dataflow.settings import get_settings
 from dataflow.worker.columns import pack
 from dataflow.worker.file_columns import FileColumn
 from runners.processes.memory_room import available_bytes, total_bytes
+from runners.processes.spare_files import is_spare
 from runners.processes.value_files import Folders, ValueFiles
 from runners.processes.value_folders import make_folders
+from tests.runners.programs import wait_until
 
 MEGABYTE = 1_000_000
 MUCH = 1 << 50
@@ -209,3 +211,43 @@ def test_calls_whose_values_find_no_room_fail_and_no_others(
 def test_a_limit_that_cannot_be_is_refused(limit: str | int) -> None:
     with pytest.raises(ValueError, match="memory_limit"):
         ProcessPoolTaskRunner(memory_limit=limit)
+
+
+def value_files() -> list[str]:
+    """What the pools of this process have in memory and somebody may ask for."""
+    folders = Path("/dev/shm").glob(f"dataflow-{os.getpid()}-*")
+    names = [path.name for folder in folders for path in folder.iterdir()]
+    return [name for name in names if not is_spare(name)]
+
+
+@flow
+def maps_that_are_let_go_of(before: int) -> None:
+    def is_gone() -> bool:
+        return len(value_files()) == before
+
+    for use in (list, FutureList.result, lambda found: [each.result() for each in found]):
+        found = block.map(range(3))
+        use(found)
+        found.wait()
+        assert not is_gone()
+        del found
+        wait_until(is_gone, "the values of a map that nobody can ask for")
+    found = block.map(range(4))
+    last, part = found[0], found[2:]
+    del found
+    assert part.result()[0][0] == 2.0
+    assert last.result()[0] == 0.0
+    del last
+    assert part[0].result()[0] == 2.0
+    changed = block.map(range(2))
+    changed.append(block.submit(5))
+    part[0] = changed[0]
+    assert [float(each.result()[0]) for each in (*part, *changed)] == [0.0, 3.0, 0.0, 1.0, 5.0]
+    used = total.submit(*part, *changed)
+    del part, changed
+    assert used.result() == 0.0 + 3.0 + 0.0 + 1.0 + 5.0
+
+
+def test_values_of_a_map_are_there_as_long_as_any_of_its_futures() -> None:
+    with ProcessPoolTaskRunner(max_workers=2) as runner:
+        maps_that_are_let_go_of.with_options(task_runner=runner)(len(value_files()))
