@@ -64,15 +64,16 @@ def test_what_fails_amid_writing_leaves_no_file(
 
 
 def test_more_values_can_be_held_than_files_be_open(tmp_path: Path) -> None:
+    most = max(int(path.name) for path in Path("/dev/fd").iterdir()) + 100
     files = [
-        write_file(pack([np.full(30_000, n)], True), str(tmp_path / str(n))) for n in range(200)
+        write_file(pack([np.full(30_000, n)], True), str(tmp_path / f"{n}")) for n in range(most)
     ]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (160, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     try:
         values = [file.load(0) for file in files]
         (tmp_path / "another").touch()  # there is room for others
-        assert [int(value[-1]) for value in values] == list(range(200))
+        assert [int(value[-1]) for value in values] == list(range(most))
         del values
         assert file_maps.may_map()
     finally:
