@@ -36,25 +36,13 @@ _IS_OF_FILE = 0x20  # in the top byte of what the system says of a page; 0: ther
 
 _NOTHING = compile("None", "", "eval")
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = (
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_long,
-)
-_libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+_address, _size, _int = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+_libc.mmap.restype = _address
+_libc.mmap.argtypes = (_address, _size, _int, _int, _int, ctypes.c_long)
+_libc.munmap.argtypes = (_address, _size)
 if sys.platform == "linux":
-    _libc.mremap.restype = ctypes.c_void_p
-    _libc.mremap.argtypes = (
-        ctypes.c_void_p,
-        ctypes.c_size_t,
-        ctypes.c_size_t,
-        ctypes.c_int,
-        ctypes.c_void_p,
-    )
+    _libc.mremap.restype = _address
+    _libc.mremap.argtypes = (_address, _size, _size, _int, _address)
 _FAILED = ctypes.c_void_p(-1).value
 
 Key = tuple[int, int]
