@@ -10,7 +10,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, MutableSequence
 from functools import partial
 from typing import Any, Generic, TypeVar, overload
@@ -151,14 +150,14 @@ class TaskFuture(Reference, Generic[R]):
 class _Hold:
     """What all futures of one map have: as long as it is there, somebody may ask for a value."""
 
-    __slots__ = ("__weakref__", "_node")
+    __slots__ = ("_node",)
 
     def __init__(self, node: MapNode) -> None:
         self._node = node
-        node.handle = weakref.ref(self)
+        node.wanted = True
 
     def __del__(self) -> None:
-        self._node.handle = None
+        self._node.wanted = False
         self._node.drop_if_unneeded()
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import ref as weak_ref
 
 from dataflow.graph.tags import current_tags
 from dataflow.model.batches import Column, Failure, Note
@@ -225,6 +224,7 @@ class MapNode(_Traced):
         missing: for each element, how many of its own inputs are missing (None: none are).
         left: elements that have not ended.
         users: how many nodes that have not ended take its values.
+        wanted: whether anyone has one of its futures and may ask for a value.
         codes: the announced state of each element, a byte each.
         segments: where values are, in the order in which they came.
         failure, failed_code: why its length will never be known, and the state it is in so.
@@ -243,7 +243,6 @@ class MapNode(_Traced):
         "failed_code",
         "failure",
         "failures",
-        "handle",
         "height",
         "index",
         "keep",
@@ -262,6 +261,7 @@ class MapNode(_Traced):
         "settled",
         "users",
         "waiting",
+        "wanted",
         "work",
     )
     kind = "map"
@@ -296,7 +296,7 @@ class MapNode(_Traced):
         self.attempts: dict[int, int] = {}
         self.losses: dict[int, int] = {}
         self.keep = False
-        self.handle: weak_ref[Any] | None = None
+        self.wanted = False
         self.segments: list[Segment] = []
         self.index: list[Segment] | None = None
         self.newest: tuple[int, array[int]] | None = None
@@ -385,8 +385,7 @@ class MapNode(_Traced):
 
     def drop_if_unneeded(self) -> None:
         """Let go of the values when nobody can ask for any of them."""
-        is_wanted = self.keep or (self.handle is not None and self.handle() is not None)
-        if not (is_wanted or self.users or self.task.has_hooks):
+        if not (self.keep or self.wanted or self.users or self.task.has_hooks):
             for segment in self.segments:
                 segment.column = None
 

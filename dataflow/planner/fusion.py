@@ -136,8 +136,7 @@ def kept_stages(stages: Sequence[MapNode]) -> list[bool]:
     inside = {id(stage) for stage in stages}
     kept = []
     for stage in stages:
-        wanted = stage.keep or (stage.handle is not None and stage.handle() is not None)
         outside = any(id(entry[0]) not in inside for entry in stage.dependents or ())
-        wanted = wanted or stage.graph.keeps(stage.task)
+        wanted = stage.keep or stage.wanted or stage.graph.keeps(stage.task)
         kept.append(bool(wanted or outside or stage.element_dependents or stage is stages[-1]))
     return kept

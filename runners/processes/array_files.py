@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count, cycle, islice, repeat
 from pathlib import Path
 
@@ -87,8 +88,6 @@ class ArrayFiles:
         self._spare = spare
         self._numbers = count(1)
         self._known: dict[Hashable, _Known] = {}
-        self._places: ArrayPlaces | None = None
-        self._is_begun = False
         self._offers: dict[int, _Offer] = {}  # by the number of the place
         self._lock = threading.RLock()
         # of the batch under way:
@@ -109,8 +108,6 @@ class ArrayFiles:
             return
         self.tidy()
         with self._lock:
-            if not self._is_begun:
-                self._begin()
             if self._places is not None:
                 self._places.take_missed()
                 for size in known.sizes_of(calls):
@@ -155,9 +152,10 @@ class ArrayFiles:
             self._returned.append(len(buffer))
         if not self._offers:
             return None
+        address = _address_of(buffer)
         with self._lock, contextlib.suppress(OSError):
             for number, offer in self._offers.items():
-                start = _address_of(buffer) - offer.map.address
+                start = address - offer.map.address
                 is_inside = start >= 0 and start + len(buffer) <= offer.map.size
                 if is_inside and len(buffer) * 2 >= offer.map.size:
                     if not self._leave(number, offer):
@@ -181,10 +179,11 @@ class ArrayFiles:
             for path in Path(self._folder).glob(f"{OFFERED}{pid}-*"):
                 self._spare.keep(str(path))
 
-    def _begin(self) -> None:
-        self._is_begun = True
-        self._places = array_places()
-        if self._places is not None:
+    @cached_property
+    def _places(self) -> ArrayPlaces | None:
+        """Those of this process, from the first offer on."""
+        places = array_places()
+        if places is not None:
             moves_shared()  # so that nobody has to find out while a process forks
             for _ in range(2):  # a time limit may end the first before it begins
                 os.register_at_fork(
@@ -192,6 +191,7 @@ class ArrayFiles:
                     after_in_parent=self._after_fork,
                     after_in_child=self._after_fork,
                 )
+        return places
 
     def _offer(self, places: ArrayPlaces, size: int) -> bool:
         """Offer a spare file of that size; False: there is none, or no place."""

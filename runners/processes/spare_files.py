@@ -123,9 +123,11 @@ class SpareFiles:
 
     def _others(self, path: str) -> int:
         """Bytes of all others that are kept; any of them may be gone a moment later."""
-        found = sum(spare.size for spare in self._files())
+        found = 0
         for entry in self._entries():
-            if entry.name.startswith(OFFERED) and entry.path != path:
+            if entry.name.startswith(_PREFIX):
+                found += _size_of(entry)
+            elif entry.path != path:
                 with contextlib.suppress(OSError):
                     found += entry.stat().st_size
         return found
@@ -133,12 +135,15 @@ class SpareFiles:
     def _files(self) -> Iterator[_Spare]:
         for entry in self._entries():
             if entry.name.startswith(_PREFIX):
-                size = int(entry.name.split("-")[1])
-                yield _Spare(size, Path(entry.path), entry.inode())
+                yield _Spare(_size_of(entry), Path(entry.path), entry.inode())
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
             yield from (entry for entry in entries if is_spare(entry.name))
+
+
+def _size_of(spare: os.DirEntry[str]) -> int:
+    return int(spare.name.split("-")[1])
 
 
 def is_spare(name: str) -> bool:

@@ -59,8 +59,8 @@ class ValueFiles:
     ) -> None:
         self.folders = folders
         self.spare = SpareFiles(folders.memory, on_first=on_first_spare)
-        is_apart = folders.memory != folders.disk
-        self.arrays = ArrayFiles(folders.memory if is_apart else None, self.spare)
+        self._has_memory = folders.memory != folders.disk
+        self.arrays = ArrayFiles(folders.memory if self._has_memory else None, self.spare)
         self._available = available
         self._reserved = int(total_bytes() * _RESERVED_SHARE)
 
@@ -76,7 +76,7 @@ class ValueFiles:
             StorageError: there is no room on the disk either.
         """
         memory, disk = self.folders.memory, self.folders.disk
-        if memory != disk and self._fits(column.nbytes):
+        if self._has_memory and self._fits(column.nbytes):
             try:
                 claim, adopt = self.arrays.claim, self.arrays.adopt
                 return write_file(column, f"{memory}/{name}", shared, claim, adopt)

@@ -623,6 +623,11 @@ def test_a_task_that_forks_returns_what_it_made() -> None:
     assert found == [SIZE * number for number in range(4)]
 
 
+def pool_folders() -> set[Path]:
+    """Where the pools of this process have their values."""
+    return set(Path("/dev/shm").glob(f"dataflow-{os.getpid()}-*"))
+
+
 @task
 def dies_once(folder: str) -> np.ndarray:
     """The third call dies with its process."""
@@ -640,11 +645,11 @@ def dying(folder: str) -> list[int]:
 
 
 def test_a_worker_that_dies_leaves_no_file_that_nobody_can_use(tmp_path: Path) -> None:
-    before = set(Path("/dev/shm").glob("dataflow-*"))
+    before = pool_folders()
     with ProcessPoolTaskRunner(max_workers=1) as runner:
         found = dying.with_options(task_runner=runner)(str(tmp_path))
         assert found == [SIZE] * 4
-        (folder,) = set(Path("/dev/shm").glob(f"dataflow-{os.getpid()}-*")) - before
+        (folder,) = pool_folders() - before
         assert not list(folder.glob("offered-*"))
 
 
@@ -663,9 +668,9 @@ def too_long() -> None:
 
 
 def test_a_pool_that_ends_amid_a_batch_leaves_no_file(tmp_path: Path) -> None:
-    before = set(Path("/dev/shm").glob("dataflow-*"))
+    before = pool_folders()
     with ProcessPoolTaskRunner(max_workers=1) as runner:
         with pytest.raises(FlowRunTimeoutError):
             too_long.with_options(task_runner=runner)()
-        (folder,) = set(Path("/dev/shm").glob(f"dataflow-{os.getpid()}-*")) - before
+        (folder,) = pool_folders() - before
     assert not list(folder.glob("offered-*"))
